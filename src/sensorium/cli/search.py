@@ -1,0 +1,117 @@
+"""`sensorium search`: finds the items of a collection by text, picture, sound, or all of them at once."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from sensorium.core.errors import SensoriumError, UnknownName, nearest
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sensorium.search import Collection, Hit
+    from sensorium.search.embed import Model
+else:
+    Console = Collection = Hit = Model = Any
+
+EXAMPLE = """sensorium search photos.collection "a red bicycle" -k 5
+sensorium search photos.collection --image cat.jpg --within audio --open"""
+
+
+def search(
+    collection: tyro.conf.Positional[Path],
+    text: tyro.conf.Positional[str] = "",
+    *,
+    k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 10,
+    image: Path | None = None,
+    audio: Path | None = None,
+    within: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    model: Path | None = None,
+    page: Path | None = None,
+    open_page: Annotated[bool, tyro.conf.arg(name="open")] = False,
+) -> dict:
+    """Find the items of a collection that are nearest to a text, a picture, a sound, or to all that are given.
+
+    Args:
+        collection: What `sensorium index` wrote.
+        text: What to look for, in words.
+        k: How many items to find.
+        image: A picture to look for.
+        audio: A sound to look for.
+        within: A field to search, may be given several times; by default those that the query itself does not have.
+        model: The model that made the collection, if it is no longer where it was then.
+        page: Write what was found as one HTML page here.
+        open_page: Write the page (beside the collection, unless --page says where) and open it in the browser.
+    """
+    import sensorium
+    from sensorium.search import Collection
+
+    given = {kind: raw for kind, raw in {"text": text, "image": image, "audio": audio}.items() if raw}
+    opened = Collection.open(collection)
+    loaded = sensorium.load(_model_place(opened, model, bool(given)))
+    hits = opened.query(loaded, k=k, within=within or None, **_by_field(loaded, given))
+    target = page or (collection.with_name(f"{collection.name}.html") if open_page else None)
+    if target:
+        _write_page(opened, given, hits, target, open_page)
+    answers = [_answer(rank, hit) for rank, hit in enumerate(hits, 1)]
+    query = {kind: str(raw) for kind, raw in given.items()}
+    return {"collection": str(collection), "query": query, "hits": answers, "page": str(target) if target else None}
+
+
+def show(result: dict, console: "Console") -> None:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("", "score", "by", "id", "path", "caption", box=box.SIMPLE_HEAD, pad_edge=False)
+    for hit in result["hits"]:
+        cells = hit["field"], hit["id"], _near(hit["path"]), hit["caption"]
+        table.add_row(str(hit["rank"]), f"{hit['score']:.3f}", *(escape(cell) for cell in cells))
+    console.print(table)
+    if result["page"]:
+        console.print(f"page: {escape(result['page'])}")
+
+
+def _model_place(collection: "Collection", model: Path | None, asked: bool) -> Path:
+    """Where the model is; told before it is loaded, which takes seconds, that there is nothing to ask it."""
+    if not asked:
+        raise SensoriumError("nothing to look for: give a text, --image FILE or --audio FILE")
+    place = model or collection.model_path
+    if place is None:
+        raise SensoriumError("the collection does not know where its model is: say it with --model")
+    return place
+
+
+def _by_field(model: "Model", given: dict[str, Any]) -> dict[str, Any]:
+    """The query by the model's fields: what is given of a kind goes to its first field of that kind."""
+    fields = {field.kind: field.name for field in reversed(model.fields)}
+    for kind in given:
+        if kind not in fields:
+            raise UnknownName(f"the model has no {kind} field.{nearest(kind, fields)}")
+    return {fields[kind]: raw for kind, raw in given.items()}
+
+
+def _answer(rank: int, hit: "Hit") -> dict[str, Any]:
+    names = ("id", "score", "field", "path", "caption", "metadata")
+    return {"rank": rank} | {name: getattr(hit, name) for name in names}
+
+
+def _near(path: str | None) -> str:
+    """A path as it is seen from here, where that is shorter."""
+    if path is None:
+        return ""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
+
+
+def _write_page(collection: "Collection", given: dict[str, Any], hits: list["Hit"], path: Path, look: bool) -> None:
+    from sensorium.show.gallery import QueryResult, Shown, shown, write_gallery
+
+    asked = Shown(given.get("text", ""), given.get("image"), given.get("audio"), label=" + ".join(given))
+    note = f"{len(hits)} of {len(collection)} items"
+    write_gallery([QueryResult(asked, [shown(collection, hit) for hit in hits], note)], path)
+    if look:
+        import webbrowser
+
+        webbrowser.open(path.resolve().as_uri())

@@ -1,0 +1,1 @@
+"""The few types that everything shares: batches, encodings, protocols, tables, errors, files."""

@@ -1,0 +1,93 @@
+"""The contracts between the rooms. A part is anything that fits one: there is no base class to inherit from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float
+
+from sensorium.core.batch import Batch
+from sensorium.core.encoding import Encoding
+
+Raw = Any
+"""What a user has: a path, bytes, a string, a PIL image, an array, an (array, rate) pair. Each modality says what it takes."""
+
+
+@runtime_checkable
+class Modality(Protocol):
+    """How one kind of raw thing becomes fixed-shape arrays and back. It owns the units of its field.
+
+    `kind` names the modality in files; `folder` and `suffixes` say where a folder of files keeps it; `tower` names the
+    encoder that a recipe gives it unless told otherwise.
+    """
+
+    kind: ClassVar[str]
+    folder: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]]
+    tower: ClassVar[str]
+
+    @property
+    def name(self) -> str: ...
+
+    def prepare(self, raw: Raw) -> dict[str, np.ndarray]:
+        """One item as arrays: `{name: …}` and parts `{name/part: …}`, always of the same shapes and dtypes."""
+        ...
+
+    def blank(self) -> dict[str, np.ndarray]:
+        """Arrays of the shapes and dtypes of `prepare`, to hold the place of a missing item (its row's `here` is False)."""
+        ...
+
+    def show(self, x: np.ndarray) -> Any:
+        """The inverse of `prepare`, as far as there is one: something a person can look at, read or play."""
+        ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """An nnx.Module: the array of one field (and its token mask, where it has one) -> `Encoding`. Rows never mix."""
+
+    @property
+    def pooled_width(self) -> int: ...
+
+    def __call__(self, x: jax.Array, mask: Bool[jax.Array, "B L"] | None = None) -> Encoding: ...
+
+
+class LossRows(NamedTuple):
+    """What a loss returns: a value a row, and which rows count."""
+
+    values: Float[jax.Array, " B"]
+    counts: Bool[jax.Array, " B"]
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """A frozen dataclass that reads the model's outputs and the batch by name."""
+
+    def __call__(self, outputs: dict[str, jax.Array], batch: dict[str, jax.Array]) -> LossRows: ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A random-access store of items.
+
+    `read(rows, draw)` gives the batch of those rows, with `"group"` and a `<field>/here` for each field; where an item has
+    alternatives (several captions), `draw` (any integer) picks one, the same one for the same (row, draw).
+    """
+
+    def __len__(self) -> int: ...
+
+    def read(self, rows: Sequence[int] | np.ndarray, draw: int = 0) -> Batch: ...
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of a collection of files: what is held of it for each field, by the field's kind.
+
+    `raws[kind]` is a tuple of alternatives: paths for files, strings for captions. `missing` is simply an absent key.
+    """
+
+    id: str
+    raws: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,11 @@
+"""Where batches come from: a user's folder or manifest, checked and split."""
+
+from sensorium.data.folder import Folder as Folder
+from sensorium.data.folder import fields_for as fields_for
+from sensorium.data.folder import open as open
+from sensorium.data.health import Health as Health
+from sensorium.data.health import check as check
+from sensorium.data.layout import scan as scan
+from sensorium.data.listing import Listing as Listing
+from sensorium.data.listing import Problem as Problem
+from sensorium.data.splits import split as split

@@ -1,0 +1,42 @@
+"""Sound through a log-mel spectrogram and the same convolutional trunk as pictures."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Bool, Float
+
+from sensorium.core.encoding import Encoding
+from sensorium.encoders.convnet import ConvTrunk, flattened
+from sensorium.nn.spectrogram import log_mel
+
+
+class AudioConvNet(nnx.Module):
+    """Waveforms f32[B N] in [-1, 1] at `rate` Hz -> Encoding; `pooled` keeps times and bands apart."""
+
+    def __init__(
+        self,
+        samples: int,
+        rate: int,
+        hop: int = 160,
+        bins: int = 64,
+        patch: tuple[int, int] = (5, 4),
+        widths: Sequence[int] = (32, 64, 128),
+        *,
+        rngs: nnx.Rngs,
+    ):
+        self.samples, self.rate, self.hop, self.bins = samples, rate, hop, bins
+        self.frames = -(-(samples // hop) // patch[0]) * patch[0]
+        self.trunk = ConvTrunk(patch, 1, widths, rngs=rngs)
+        height, width = self.frames // patch[0], bins // patch[1]
+        for _ in widths[1:]:
+            height, width = -(-height // 2), -(-width // 2)
+        self.pooled_width = height * width * widths[-1]
+
+    def __call__(self, x: Float[jax.Array, "B N"], mask: Bool[jax.Array, "B L"] | None = None) -> Encoding:
+        if x.shape[1] != self.samples:
+            raise ValueError(f"a sound of {x.shape[1]} samples, where this encoder was built for {self.samples}")
+        mel = log_mel(x, self.rate, hop=self.hop, bins=self.bins)
+        mel = jnp.pad(mel, ((0, 0), (0, self.frames - mel.shape[1]), (0, 0)), constant_values=-2.0)  # silence
+        return flattened(self.trunk(mel[..., None]))

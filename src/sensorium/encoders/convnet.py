@@ -1,0 +1,59 @@
+"""A small convolutional encoder for pictures and other grids, made to train on a CPU in minutes."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Bool, Float, Num
+
+from sensorium.core.encoding import Encoding
+from sensorium.nn.convolution import Convolution, Patches
+from sensorium.nn.norms import rms_norm
+
+
+class ConvTrunk(nnx.Module):
+    """Patches, then a residual block and a halving convolution for each further width: grid -> smaller, wider grid."""
+
+    def __init__(self, patch: tuple[int, int], channels: int, widths: Sequence[int], *, rngs: nnx.Rngs):
+        self.patches = Patches(patch, channels, widths[0], rngs=rngs)
+        self.halve = nnx.List([Convolution(a, b, 2, rngs=rngs) for a, b in zip(widths, widths[1:], strict=False)])
+        self.refine = nnx.List([Convolution(w, w, 1, rngs=rngs) for w in widths[1:]])
+
+    def __call__(self, x: Float[jax.Array, "B H W C"]) -> Float[jax.Array, "B h w D"]:
+        x = jax.nn.gelu(self.patches(x))
+        for halve, refine in zip(self.halve, self.refine, strict=True):
+            x = halve(rms_norm(x))
+            x = x + jax.nn.gelu(refine(rms_norm(x)))
+        return x
+
+
+class ConvNet(nnx.Module):
+    """Pictures u8[B H W C] (or f32 in [-1, 1]) -> Encoding. `pooled` is the flattened last grid: places stay apart."""
+
+    def __init__(
+        self,
+        size: int,
+        channels: int = 3,
+        patch: int = 4,
+        widths: Sequence[int] = (32, 64, 128),
+        *,
+        rngs: nnx.Rngs,
+    ):
+        self.shape = (size, size, channels)
+        self.trunk = ConvTrunk((patch, patch), channels, widths, rngs=rngs)
+        side = size // patch
+        for _ in widths[1:]:
+            side = -(-side // 2)
+        self.pooled_width = side * side * widths[-1]
+
+    def __call__(self, x: Num[jax.Array, "B H W C"], mask: Bool[jax.Array, "B L"] | None = None) -> Encoding:
+        if x.dtype == jnp.uint8:
+            x = x.astype(jnp.float32) / 127.5 - 1.0
+        return flattened(self.trunk(x))
+
+
+def flattened(grid: Float[jax.Array, "B h w D"]) -> Encoding:
+    """The cells of a grid as tokens, all of them present; pooled by laying them side by side."""
+    tokens = rms_norm(grid.reshape(grid.shape[0], -1, grid.shape[-1]))
+    return Encoding(tokens, jnp.ones(tokens.shape[:2], bool), tokens.reshape(len(tokens), -1))

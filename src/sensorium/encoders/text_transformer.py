@@ -1,0 +1,47 @@
+"""A transformer over tokens, small enough to train on a CPU in minutes."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Bool, Float, Int
+
+from sensorium.core.encoding import Encoding
+from sensorium.nn.attention import Block
+from sensorium.nn.norms import rms_norm
+
+
+class TextTransformer(nnx.Module):
+    """Token ids i32[B L] and their mask -> Encoding; `pooled` lays the tokens side by side, zeros where masked."""
+
+    def __init__(
+        self,
+        vocabulary: int,
+        length: int,
+        width: int = 64,
+        depth: int = 1,
+        heads: int = 4,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        self.vocabulary, self.length = vocabulary, length
+        initial = nnx.initializers.normal(1.0)
+        self.table = nnx.Param(initial(rngs.params(), (vocabulary, width)))
+        self.position = nnx.Param(initial(rngs.params(), (length, width)) * 0.5)
+        self.blocks = nnx.List([Block(width, heads, rngs=rngs) for _ in range(depth)])
+        self.pooled_width = length * width
+
+    def __call__(self, x: Int[jax.Array, "B L"], mask: Bool[jax.Array, "B L"] | None = None) -> Encoding:
+        if x.shape[1] != self.length:
+            raise ValueError(f"a text of {x.shape[1]} tokens, where this encoder was built for {self.length}")
+        mask = jnp.ones(x.shape, bool) if mask is None else mask
+        tokens = self._embed(x) + self.position[...]
+        for block in self.blocks:
+            tokens = block(tokens, mask)
+        tokens = rms_norm(tokens) * mask[:, :, None]
+        return Encoding(tokens, mask, tokens.reshape(len(tokens), -1))
+
+    def _embed(self, x: Int[jax.Array, "B L"]) -> Float[jax.Array, "B L D"]:
+        if self.vocabulary > 512:
+            return self.table[...][x]
+        # The gradient of a look-up is a scatter, slow on CPU: a small table is cheaper as a product.
+        return jax.nn.one_hot(x, self.vocabulary, dtype=jnp.float32) @ self.table[...]

@@ -1,0 +1,30 @@
+"""How far a measured number may be trusted: bootstrap intervals (Efron 1979)."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+_CELLS = 1 << 20  # values resampled at a time: bounds the memory, whatever the number of rows
+
+
+def bootstrap(
+    values: Float[np.ndarray, " Q"] | Int[np.ndarray, " Q"] | Bool[np.ndarray, " Q"],
+    statistic: Callable[..., np.ndarray] = np.mean,
+    n: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """(low, high): the percentile interval of a statistic of the rows, over `n` resamples of them with replacement.
+
+    `statistic(samples, axis=-1)` maps `[R Q]` to `[R]`, as `np.mean` and `np.median` do. Rows count as independent. Where all
+    rows are equal the interval has no width, which says little when there are few of them. An empty `values` is a `ValueError`.
+    """
+    if not len(values):
+        raise ValueError("a bootstrap interval needs at least one row, got none")
+    rng = np.random.Generator(np.random.Philox(seed))
+    chunk = max(1, _CELLS // len(values))
+    sizes = [min(chunk, n - start) for start in range(0, n, chunk)]
+    resampled = [statistic(values[rng.integers(len(values), size=(size, len(values)))], axis=-1) for size in sizes]
+    low, high = np.quantile(np.concatenate(resampled), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,0 +1,17 @@
+"""Seeing what a model has learned: figures, galleries of what a search found, and one self-contained report."""
+
+from sensorium.show.gallery import QueryResult as QueryResult
+from sensorium.show.gallery import Shown as Shown
+from sensorium.show.gallery import shown as shown
+from sensorium.show.gallery import write_gallery as write_gallery
+from sensorium.show.plots import plot_curves as plot_curves
+from sensorium.show.plots import plot_embedding as plot_embedding
+from sensorium.show.plots import plot_similarity as plot_similarity
+from sensorium.show.report import Confusion as Confusion
+from sensorium.show.report import Contrast as Contrast
+from sensorium.show.report import DirectionRow as DirectionRow
+from sensorium.show.report import Headline as Headline
+from sensorium.show.report import Report as Report
+from sensorium.show.report import SimilarityMap as SimilarityMap
+from sensorium.show.report import SplitTable as SplitTable
+from sensorium.show.report import write_report as write_report

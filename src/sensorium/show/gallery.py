@@ -1,0 +1,79 @@
+"""What a search found, as one HTML page with its pictures and sounds inside."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sensorium.core.errors import BadFile, need
+from sensorium.core.files import write_text
+from sensorium.modalities import picture_file
+from sensorium.search.collection import Collection, Hit
+from sensorium.show.inline import picture_uri, sound_uri, waveform
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+else:
+    Environment = Any
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Something to look at, to read and to hear.
+
+    `picture`: a PIL image, a path or the bytes of a file; `sound`: (array, rate) or a path; `label`: a word above it
+    ("text query", a file's name); `correct`: whether it is what was looked for, None where that is not known.
+    """
+
+    caption: str = ""
+    picture: Any = None
+    sound: Any = None
+    score: float | None = None
+    label: str = ""
+    correct: bool | None = None
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """A query and what was found, best first."""
+
+    query: Shown
+    hits: list[Shown] = field(default_factory=list)
+    note: str = ""
+
+
+def shown(collection: Collection, hit: Hit) -> Shown:
+    """A hit with its picture and its sound; a file that has gone since is replaced by the thumbnail, or is said to be gone."""
+    picture, gone = collection.thumbnail(hit.row), []
+    path, sound = collection.file(hit.row, "image"), collection.file(hit.row, "audio")
+    if path is not None:
+        try:
+            picture = picture_file.read(path, 320)
+        except BadFile as error:
+            gone.append(str(error))
+    if sound is not None and not sound.is_file():
+        gone.append(f"{sound}: no such file")
+        sound = None
+    caption = " · ".join([hit.caption or hit.id, *gone])
+    return Shown(caption, picture, sound, hit.score, label=f"{hit.id}, by its {hit.field}")
+
+
+def write_gallery(results: Sequence[QueryResult], path: Path | str, title: str = "Search results") -> None:
+    """Writes the page; it refers to nothing outside of itself."""
+    write_text(path, environment().get_template("gallery.html").render(title=title, results=results))
+
+
+@cache
+def environment() -> "Environment":
+    """The templates of this room, with everything escaped, and unknown names an error."""
+    jinja2 = need("jinja2", "report", "writing an HTML page")
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"picture_uri": picture_uri, "sound_uri": sound_uri, "waveform": waveform}
+    return made

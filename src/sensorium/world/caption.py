@@ -1,0 +1,130 @@
+"""Scenes as sentences of a small grammar in which word order matters, and hard negatives that differ by a swap.
+
+    sentence  = list | relation
+    list      = thing "in the" place ("and" thing "in the" place)*       or     "in the" place thing ("and" …)*
+    relation  = thing ("above"|"below"|"left of"|"right of") thing ["and" thing "in the" place]
+    thing     = "a"|"an" [size] [texture] colour shape
+
+A `list` says everything that the picture shows; a `relation` says how two objects lie to each other. `short` relations
+leave out size and texture, as people do ("a red circle above a blue square").
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from sensorium.world.scene import COLOURS, PLACES, SHAPES, Scenes, focus, uniform
+
+SIZE_WORDS = (("small", "little"), ("large", "big"))
+TEXTURE_WORDS = (("", "plain"), ("striped",), ("dotted",))
+RELATIONS = ("above", "below", "left of", "right of")
+STYLES = ("list", "relation", "short")
+MOST_WORDS = 29
+WORDS = tuple(
+    sorted(
+        {"a", "an", "in", "the", "and", "of", "middle", "above", "below", "left", "right"}
+        | {w for group in SIZE_WORDS + TEXTURE_WORDS for w in group if w}
+        | {w for place in PLACES for w in place.split()}
+        | set(COLOURS + SHAPES)
+    )
+)
+"""Every word of the grammar."""
+
+Thing = tuple[int, int, int, int, int]  # size, texture, colour, shape, place
+_DRAWS = 5  # numbers drawn a caption: where places are said, relation, and three for the wording
+
+
+def render(scenes: Scenes, style: Sequence[str] | str, variant: int = 0) -> list[str]:
+    """A true sentence a scene. `style`: one of `STYLES`, or one a scene; `variant` draws other words and another order.
+
+    A scene of one object has no relation: it is described by a `list`.
+    """
+    styles = [style] * len(scenes) if isinstance(style, str) else style
+    u = uniform(scenes.key, f"words{variant}", _DRAWS).tolist()
+    first, second = (column.tolist() for column in focus(scenes, variant))
+    ordered = [_focused(*row) for row in zip(objects(scenes), first, second, strict=True)]
+    return [sentence(things, s, v) for things, s, v in zip(ordered, styles, u, strict=True)]
+
+
+def styles(scenes: Scenes, weights: Sequence[float], variant: int = 0) -> list[str]:
+    """A style a scene, drawn with `weights` for `STYLES`."""
+    edges = np.cumsum(weights)[:-1] / np.sum(weights)
+    drawn = np.searchsorted(edges, uniform(scenes.key, f"style{variant}", 1)[:, 0], side="right")
+    return [STYLES[i] for i in drawn]
+
+
+def objects(scenes: Scenes) -> list[list[Thing]]:
+    """The objects of each scene, in the order of their places."""
+    parts = np.stack([scenes.size, scenes.texture, scenes.colour, scenes.shape, scenes.place], -1).tolist()
+    return [[tuple(thing) for thing in row if thing[4] >= 0] for row in parts]
+
+
+def sentence(things: list[Thing], style: str, u: list[float]) -> str:
+    """One sentence about `things`, in their order; `u`: five numbers in [0, 1) that choose among the ways to say it."""
+    if style == "list" or len(things) == 1:
+        return " and ".join(_placed(t, u, before=u[0] < 0.4) for t in things)
+    a, b = things[:2]
+    options = relations(a[4], b[4])
+    relation = options[int(u[1] * len(options))]
+    if style == "short":
+        return f"{thing(a, u, bare=True)} {relation} {thing(b, u, bare=True)}"
+    rest = "".join(f" and {_placed(t, u, before=False)}" for t in things[2:])
+    return f"{thing(a, u)} {relation} {thing(b, u)}{rest}"
+
+
+def thing(t: Thing, u: list[float], bare: bool = False) -> str:
+    size, texture = SIZE_WORDS[t[0]], TEXTURE_WORDS[t[1]]
+    words = () if bare else (size[int(u[2] * len(size))], texture[int(u[3] * len(texture))])
+    said = " ".join(w for w in (*words, COLOURS[t[2]], SHAPES[t[3]]) if w)
+    return f"an {said}" if said[0] in "aeiou" else f"a {said}"
+
+
+def relations(a: int, b: int) -> list[str]:
+    """How place `a` lies to place `b`: by rows above or below, by columns left or right; both hold on a diagonal."""
+    (ya, xa), (yb, xb) = divmod(a, 3), divmod(b, 3)
+    holds = (ya < yb, ya > yb, xa < xb, xa > xb)
+    return [name for name, true in zip(RELATIONS, holds, strict=True) if true]
+
+
+def swaps(scenes: Scenes) -> tuple[Int[np.ndarray, " K"], list[str], list[str]]:
+    """Hard negatives: (rows, true, false), where the false sentence is the true one with two colours exchanged.
+
+    Only scenes that admit one have a row: some two objects of unlike colours, for which the exchanged sentence holds of
+    no two objects of the scene.
+    """
+    u = uniform(scenes.key, "swap", _DRAWS).tolist()
+    first, second = (column.tolist() for column in focus(scenes))
+    rows, true, false = [], [], []
+    for row, things in enumerate(objects(scenes)):
+        if first[row] == second[row]:
+            continue
+        a, b = things[first[row]], things[second[row]]
+        options = relations(a[4], b[4])
+        relation = options[int(u[row][1] * len(options))]
+        a_false, b_false = (*a[:2], b[2], *a[3:]), (*b[:2], a[2], *b[3:])
+        if holds(things, a_false, relation, b_false):
+            continue
+        rows.append(row)
+        true.append(f"{thing(a, u[row], bare=True)} {relation} {thing(b, u[row], bare=True)}")
+        false.append(f"{thing(a_false, u[row], bare=True)} {relation} {thing(b_false, u[row], bare=True)}")
+    return np.array(rows, np.int64), true, false
+
+
+def holds(things: list[Thing], a: Thing, relation: str, b: Thing) -> bool:
+    """Whether some two objects of the colours and shapes of `a` and `b` lie in that relation."""
+    alike = [(p, q) for p in things for q in things if p[2:4] == a[2:4] and q[2:4] == b[2:4] and p != q]
+    return any(relation in relations(p[4], q[4]) for p, q in alike)
+
+
+def _focused(things: list[Thing], first: int, second: int) -> list[Thing]:
+    """`things` with the two in focus first, in that order."""
+    if first == second:
+        return things
+    return [things[first], things[second], *(t for i, t in enumerate(things) if i not in (first, second))]
+
+
+def _placed(t: Thing, u: list[float], before: bool) -> str:
+    place = PLACES[t[4]] if u[4] < 0.7 else PLACES[t[4]].replace("centre", "middle")
+    return f"in the {place} {thing(t, u)}" if before else f"{thing(t, u)} in the {place}"
+

@@ -1,0 +1,115 @@
+"""Scenes as pictures: 64×64 RGB, anti-aliased, with jitter of place, turn, size, colour and background.
+
+Every (shape, size, texture, turn, scale) is drawn once, supersampled, as a sprite; a picture is sprites pasted on a
+background, so rendering costs a few array operations for a whole batch.
+"""
+
+from functools import cache
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from sensorium.world.scene import MOST, SHAPES, SIZES, TEXTURES, Scenes, uniform
+
+SIZE = 64
+PALETTE = np.array(
+    [
+        (0.90, 0.13, 0.13),
+        (0.98, 0.52, 0.08),
+        (0.97, 0.90, 0.20),
+        (0.13, 0.68, 0.20),
+        (0.20, 0.85, 0.88),
+        (0.20, 0.33, 0.95),
+        (0.66, 0.22, 0.80),
+        (0.96, 0.96, 0.96),
+    ],
+    np.float32,
+)
+RADIUS = (5.6, 9.2)
+TURNS = np.linspace(-0.2, 0.2, 5)
+SCALES = (0.94, 1.0, 1.06)
+SPRITE = 24
+JITTER = 2
+"""Objects stray by at most this many pixels from the centre of their place."""
+CENTRES = tuple(round((i + 0.5) * SIZE / 3) for i in range(3))
+
+
+def render(scenes: Scenes) -> UInt8[np.ndarray, "B 64 64 3"]:
+    """One picture a scene."""
+    u = uniform(scenes.key, "picture", 4 + 7 * MOST).astype(np.float32)
+    ground = 255 * (0.06 + 0.20 * u[:, :1] + 0.05 * u[:, 1:4]) + 0.5
+    out = np.empty((len(scenes), SIZE, SIZE, 3), np.uint8)
+    out[:] = ground.astype(np.uint8)[:, None, None, :]
+    alpha, shade = sprites()
+    for b, i in zip(*np.nonzero(scenes.present), strict=True):
+        v = u[b, 4 + 7 * i : 11 + 7 * i]
+        which = (scenes.shape[b, i], scenes.size[b, i], scenes.texture[b, i], int(v[0] * len(TURNS)), int(v[1] * len(SCALES)))
+        colour = np.clip(PALETTE[scenes.colour[b, i]] + 0.08 * (v[4:7] - 0.5), 0, 1) * 255
+        row, column = divmod(int(scenes.place[b, i]), 3)
+        y, ys = _span(CENTRES[row] + int(v[2] * (2 * JITTER + 1)) - JITTER)
+        x, xs = _span(CENTRES[column] + int(v[3] * (2 * JITTER + 1)) - JITTER)
+        a, s = alpha[which][ys, xs, None], shade[which][ys, xs, None]
+        out[b, y, x] = out[b, y, x] * (1 - a) + colour * s + 0.5
+    return out
+
+
+def _span(centre: int) -> tuple[slice, slice]:
+    """Where a sprite lies on one axis of the picture, and which part of the sprite that is."""
+    start = centre - SPRITE // 2
+    first, last = max(start, 0), min(start + SPRITE, SIZE)
+    return slice(first, last), slice(first - start, last - start)
+
+
+@cache
+def sprites() -> tuple[Float[np.ndarray, "6 2 3 5 3 24 24"], Float[np.ndarray, "6 2 3 5 3 24 24"]]:
+    """(alpha, alpha · shade) by (shape, size, texture, turn, scale): a pixel becomes ground·(1 − alpha) + colour·shade."""
+    fine = 4  # samples a pixel and axis
+    axis = (np.arange(SPRITE * fine) + 0.5) / fine - SPRITE / 2
+    y, x = np.meshgrid(axis, axis, indexing="ij")
+    shape = (len(SHAPES), len(SIZES), len(TEXTURES), len(TURNS), len(SCALES))
+    alpha, shade = np.zeros((2, *shape, SPRITE, SPRITE), np.float32)
+    for index in np.ndindex(*shape):
+        form, size, texture, turn, scale = index
+        radius = RADIUS[size] * SCALES[scale]
+        c, s = np.cos(TURNS[turn]), np.sin(TURNS[turn])
+        u, v = c * x + s * y, c * y - s * x
+        inside = _inside(SHAPES[form], u / radius, v / radius)
+        lit = np.where(_dark(TEXTURES[texture], u, v), 0.4, 1.0)
+        alpha[index] = _shrink(inside.astype(np.float32), fine)
+        shade[index] = _shrink(inside * lit, fine)
+    return alpha, shade
+
+
+def _inside(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    r, angle = np.hypot(x, y), np.arctan2(x, -y)
+    match shape:
+        case "circle":
+            return r < 0.95
+        case "ring":
+            return (r < 1.0) & (r > 0.55)
+        case "square":
+            return np.maximum(abs(x), abs(y)) < 0.84
+        case "cross":
+            return (np.minimum(abs(x), abs(y)) < 0.3) & (np.maximum(abs(x), abs(y)) < 1.0)
+        case "triangle":
+            return (y < 0.75) & (abs(x) < 0.57 * (y + 1.0))
+        case _:  # star: five points, straight edges between radii 1.1 and 0.45
+            a = abs((angle + np.pi / 5) % (2 * np.pi / 5) - np.pi / 5) * 5 / np.pi
+            inner, outer = 0.45, 1.1
+            step = np.pi / 5
+            edge = inner * outer * np.sin(step) / (inner * np.sin(step * (1 - a)) + outer * np.sin(step * a) + 1e-9)
+            return r < edge
+
+
+def _dark(texture: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    match texture:
+        case "striped":
+            return (y / 4 + 0.25) % 1 < 0.45
+        case "dotted":
+            return np.hypot((x / 4.2) % 1 - 0.5, (y / 4.2) % 1 - 0.5) < 0.34
+        case _:
+            return np.zeros_like(x, bool)
+
+
+def _shrink(x: np.ndarray, fine: int) -> np.ndarray:
+    return x.reshape(SPRITE, fine, SPRITE, fine).mean((1, 3))

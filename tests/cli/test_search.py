@@ -1,0 +1,97 @@
+import json
+
+import pytest
+from PIL import Image as Pillow
+from search.fake import Tricolour, folder
+from show.page import Page
+
+import sensorium
+from sensorium.cli.main import main
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder of files; whatever model is loaded is the small exact one of the tests of `search`."""
+    for item in folder(tmp_path / "photos"):
+        path = tmp_path / f"photos/captions/{item.id}.txt"
+        path.parent.mkdir(exist_ok=True)
+        if item.raws.get("text"):
+            path.write_text("\n".join(item.raws["text"]))
+    (tmp_path / "photos/images/broken.png").write_bytes(b"no picture")
+    monkeypatch.setattr(sensorium, "load", lambda path: Tricolour(fingerprint=f"tricolour {path.name}"), raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert main(["index", "photos", "--model", "runs/a", "--out", "photos.collection"]) == 0
+    return tmp_path
+
+
+def answer(capsys, *arguments) -> dict:
+    capsys.readouterr()
+    code = main([*arguments, "--json"])
+    out = json.loads(capsys.readouterr().out)
+    assert (code == 0) == ("error" not in out)
+    return out
+
+
+def test_index_says_what_it_made_and_what_it_left_out(place, capsys):
+    capsys.readouterr()
+    assert main(["index", "photos", "--model", "runs/a", "--out", "again.collection"]) == 0
+    seen = capsys.readouterr().out
+    assert "5 items (4 image, 5 text, 3 audio)" in seen and "sensorium search again.collection" in seen
+    assert "images/broken.png: not a picture in any of the formats" in seen
+    result = answer(capsys, "index", "photos", "--model", "runs/a", "--out", "photos.collection")
+    assert result["items"] == 5 and result["fields"] == {"image": 4, "text": 5, "audio": 3}
+    assert [p["kind"] for p in result["problems"]] == ["image", "item"]
+
+
+def test_search_by_text_picture_and_sound(place, capsys):
+    result = answer(capsys, "search", "photos.collection", "something blue", "-k", "2")
+    assert [hit["id"] for hit in result["hits"]] == ["blue", "red"]
+    assert result["hits"][0]["path"].endswith((".png", ".wav")) and result["hits"][0]["rank"] == 1
+    result = answer(capsys, "search", "photos.collection", "--image", "photos/images/green.png", "--within", "audio")
+    assert [hit["field"] for hit in result["hits"]] == ["audio"] * 3 and result["hits"][0]["id"] == "green"
+    within = ("--within", "audio", "--within", "image")
+    result = answer(capsys, "search", "photos.collection", *within, "None but green", "-k", "1")
+    assert result["hits"][0]["id"] == "green" and result["query"] == {"text": "None but green"}
+    assert answer(capsys, "search", "photos.collection", "None")["query"] == {"text": "None"}
+    result = answer(capsys, "search", "photos.collection", "green", "--audio", "photos/audio/red.wav", "--k", "1")
+    assert result["hits"][0]["id"] == "yellow"
+
+
+def test_search_shows_a_table(place, capsys):
+    capsys.readouterr()
+    assert main(["search", "photos.collection", "red", "-k", "1"]) == 0
+    seen = capsys.readouterr().out
+    assert "a red thing" in seen and "photos/" in seen and "0.67" in seen
+
+
+def test_the_page_shows_the_query_and_what_was_found(place, capsys, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    result = answer(capsys, "search", "photos.collection", "--image", "photos/images/red.png", "-k", "3", "--page", "out.html")
+    page = Page(place / "out.html")
+    page.check_alone()
+    pictures = sum((place / f"photos/images/{hit['id']}.png").exists() for hit in result["hits"])
+    assert len(page.all("img")) == 1 + pictures and not opened
+    result = answer(capsys, "search", "photos.collection", "red", "--open")
+    assert result["page"] == "photos.collection.html" and opened == [(place / "photos.collection.html").as_uri()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["photos.collection"], "nothing to look for"),
+        (["photos.collection", "red", "--model", "runs/b"], "index anew"),
+        (["photos.collection", "red", "--within", "imge"], "Did you mean 'image'"),
+        (["photos.collection", "--image", "none.png"], "none.png"),
+        (["photos.collection", "red", "-k", "0"], "k is 0"),
+        (["photos", "red"], "no collection is here"),
+    ],
+)
+def test_what_cannot_be_searched_is_an_error_that_says_why(place, capsys, arguments, text):
+    assert text in answer(capsys, "search", *arguments)["error"]
+
+
+def test_pages_are_written_of_grey_and_transparent_pictures_too(place, capsys):
+    Pillow.new("LA", (30, 30), (255, 128)).save(place / "grey.png")
+    answer(capsys, "search", "photos.collection", "--image", "grey.png", "--page", "out.html")
+    assert Page(place / "out.html").all("img")

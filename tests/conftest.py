@@ -1,0 +1,65 @@
+"""The strict frame of every test: shapes and types checked, no silent promotion, warnings are errors, no network.
+
+All of it is set before anything imports jax or sensorium. `warnings as errors` is in pyproject.toml with its exceptions.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+for _name in ("jax", "sensorium"):
+    if _name in sys.modules:
+        raise RuntimeError(f"{_name} was imported before tests/conftest.py: its strict settings would come too late")
+
+STRICT = {
+    "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    "JAX_NUMPY_RANK_PROMOTION": "raise",
+    # Two devices, so that a program that is right on one only is seen; one thread each, as tiny programs lose by more.
+    "XLA_FLAGS": "--xla_force_host_platform_device_count=2 --xla_cpu_multi_thread_eigen=false",
+}
+EVERYWHERE = {  # the processes that tests start get these too
+    "JAX_PLATFORMS": "cpu",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # XLA logs an error for each program from the cache of a machine with other features
+}
+os.environ.update(EVERYWHERE)
+os.environ.update(STRICT)
+install_import_hook("sensorium", "typecheck.check")
+
+# The same examples in every run: a red test stays red until it is mended, and the timings of runs compare.
+settings.register_profile("sensorium", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("sensorium")
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiled programs are kept between runs, beside pytest's own cache."""
+    if config.pluginmanager.hasplugin("cacheprovider"):
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(config.cache.mkdir("compiled"))  # pyright: ignore[reportOptionalMemberAccess]
+
+
+@pytest.fixture(scope="session")
+def command() -> Command:
+    """`command("data", "check", folder)` runs the command line as a user does, in its own process.
+
+    `env` adds variables, `cwd` is where it runs, `timeout` in seconds. The strict settings of this process are not passed on.
+    """
+
+    def run(*arguments: object, env: dict[str, str] | None = None, cwd: Path | None = None, timeout: float = 120):
+        inherited = {key: value for key, value in os.environ.items() if key not in STRICT}
+        line = [sys.executable, "-m", "sensorium", *map(str, arguments)]
+        return subprocess.run(
+            line, env=inherited | (env or {}), cwd=cwd, timeout=timeout, capture_output=True, text=True, check=False
+        )
+
+    return run
