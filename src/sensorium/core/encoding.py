@@ -1,8 +1,9 @@
-"""The one type that the parts of a model exchange."""
+"""The one type that the parts of a model exchange, and what makes one."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
+from flax import nnx
 from jaxtyping import Bool, Float
 
 
@@ -12,3 +13,22 @@ class Encoding(NamedTuple):
     tokens: Float[jax.Array, "B L D"]
     mask: Bool[jax.Array, "B L"]
     pooled: Float[jax.Array, "B P"]
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """An nnx.Module: the array of one field (and its token mask, where it has one) -> `Encoding`. Rows never mix."""
+
+    pooled_width: int
+
+    def __call__(self, x: jax.Array, mask: Bool[jax.Array, "B L"] | None = None) -> Encoding: ...
+
+    @classmethod
+    def arguments(cls, field: Any) -> dict[str, Any]:
+        """The constructor's arguments that follow from the modality of the field it reads, as JSON."""
+        ...
+
+    @classmethod
+    def tiny(cls, rngs: nnx.Rngs) -> "tuple[Encoder, jax.Array]":
+        """A small encoder and an input of two or more rows that fits it, for the tests of the contract."""
+        ...

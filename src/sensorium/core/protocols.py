@@ -1,15 +1,12 @@
-"""The contracts between the rooms. A part is anything that fits one: there is no base class to inherit from."""
+"""The contracts of data. A part is anything that fits one: there is no base class to inherit from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
-import jax
 import numpy as np
-from jaxtyping import Bool, Float
 
 from sensorium.core.batch import Batch
-from sensorium.core.encoding import Encoding
 
 Raw = Any
 """What a user has: a path, bytes, a string, a PIL image, an array, an (array, rate) pair. Each modality says what it takes."""
@@ -42,30 +39,6 @@ class Modality(Protocol):
     def show(self, x: np.ndarray) -> Any:
         """The inverse of `prepare`, as far as there is one: something a person can look at, read or play."""
         ...
-
-
-@runtime_checkable
-class Encoder(Protocol):
-    """An nnx.Module: the array of one field (and its token mask, where it has one) -> `Encoding`. Rows never mix."""
-
-    @property
-    def pooled_width(self) -> int: ...
-
-    def __call__(self, x: jax.Array, mask: Bool[jax.Array, "B L"] | None = None) -> Encoding: ...
-
-
-class LossRows(NamedTuple):
-    """What a loss returns: a value a row, and which rows count."""
-
-    values: Float[jax.Array, " B"]
-    counts: Bool[jax.Array, " B"]
-
-
-@runtime_checkable
-class Loss(Protocol):
-    """A frozen dataclass that reads the model's outputs and the batch by name."""
-
-    def __call__(self, outputs: dict[str, jax.Array], batch: dict[str, jax.Array]) -> LossRows: ...
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""Where batches come from: a user's folder or manifest, checked and split."""
+"""Where batches come from: a user's folder or manifest, checked and split; the built-in world; and the pipeline."""
 
 from sensorium.data.folder import Folder as Folder
 from sensorium.data.folder import fields_for as fields_for

@@ -1,6 +1,7 @@
 """Sound through a log-mel spectrogram and the same convolutional trunk as pictures."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,20 +20,28 @@ class AudioConvNet(nnx.Module):
         self,
         samples: int,
         rate: int,
-        hop: int = 160,
+        hop: int = 200,
         bins: int = 64,
-        patch: tuple[int, int] = (5, 4),
+        patch: Sequence[int] = (5, 8),
         widths: Sequence[int] = (32, 64, 128),
         *,
         rngs: nnx.Rngs,
     ):
         self.samples, self.rate, self.hop, self.bins = samples, rate, hop, bins
         self.frames = -(-(samples // hop) // patch[0]) * patch[0]
-        self.trunk = ConvTrunk(patch, 1, widths, rngs=rngs)
+        self.trunk = ConvTrunk((patch[0], patch[1]), 1, widths, rngs=rngs)
         height, width = self.frames // patch[0], bins // patch[1]
         for _ in widths[1:]:
             height, width = -(-height // 2), -(-width // 2)
         self.pooled_width = height * width * widths[-1]
+
+    @classmethod
+    def arguments(cls, field: Any) -> dict[str, Any]:
+        return {"samples": field.samples, "rate": field.rate}
+
+    @classmethod
+    def tiny(cls, rngs: nnx.Rngs) -> tuple["AudioConvNet", jax.Array]:
+        return cls(1600, 8000, widths=(8, 12), rngs=rngs), 0.1 * jax.random.normal(rngs.data(), (3, 1600))
 
     def __call__(self, x: Float[jax.Array, "B N"], mask: Bool[jax.Array, "B L"] | None = None) -> Encoding:
         if x.shape[1] != self.samples:

@@ -1,6 +1,8 @@
 """A small convolutional encoder for pictures and other grids, made to train on a CPU in minutes."""
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,19 +15,18 @@ from sensorium.nn.norms import rms_norm
 
 
 class ConvTrunk(nnx.Module):
-    """Patches, then a residual block and a halving convolution for each further width: grid -> smaller, wider grid."""
+    """Patches, a halving convolution for each further width, and a residual one at the end: grid -> smaller, wider grid."""
 
     def __init__(self, patch: tuple[int, int], channels: int, widths: Sequence[int], *, rngs: nnx.Rngs):
         self.patches = Patches(patch, channels, widths[0], rngs=rngs)
-        self.halve = nnx.List([Convolution(a, b, 2, rngs=rngs) for a, b in zip(widths, widths[1:], strict=False)])
-        self.refine = nnx.List([Convolution(w, w, 1, rngs=rngs) for w in widths[1:]])
+        self.halve = nnx.List([Convolution(a, b, 2, rngs=rngs) for a, b in pairwise(widths)])
+        self.refine = Convolution(widths[-1], widths[-1], 1, rngs=rngs)
 
     def __call__(self, x: Float[jax.Array, "B H W C"]) -> Float[jax.Array, "B h w D"]:
         x = jax.nn.gelu(self.patches(x))
-        for halve, refine in zip(self.halve, self.refine, strict=True):
-            x = halve(rms_norm(x))
-            x = x + jax.nn.gelu(refine(rms_norm(x)))
-        return x
+        for halve in self.halve:
+            x = jax.nn.gelu(halve(rms_norm(x)))
+        return x + jax.nn.gelu(self.refine(rms_norm(x)))
 
 
 class ConvNet(nnx.Module):
@@ -47,7 +48,18 @@ class ConvNet(nnx.Module):
             side = -(-side // 2)
         self.pooled_width = side * side * widths[-1]
 
+    @classmethod
+    def arguments(cls, field: Any) -> dict[str, Any]:
+        return {"size": field.size}
+
+    @classmethod
+    def tiny(cls, rngs: nnx.Rngs) -> tuple["ConvNet", jax.Array]:
+        pictures = jax.random.randint(rngs.data(), (3, 16, 16, 3), 0, 256).astype(jnp.uint8)
+        return cls(16, widths=(8, 12), rngs=rngs), pictures
+
     def __call__(self, x: Num[jax.Array, "B H W C"], mask: Bool[jax.Array, "B L"] | None = None) -> Encoding:
+        if x.shape[1:] != self.shape:
+            raise ValueError(f"pictures of shape {x.shape[1:]}, where this encoder was built for {self.shape}")
         if x.dtype == jnp.uint8:
             x = x.astype(jnp.float32) / 127.5 - 1.0
         return flattened(self.trunk(x))

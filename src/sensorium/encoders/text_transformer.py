@@ -1,12 +1,14 @@
 """A transformer over tokens, small enough to train on a CPU in minutes."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Bool, Float, Int
 
 from sensorium.core.encoding import Encoding
-from sensorium.nn.attention import Block
+from sensorium.nn.attention import Block, Neighbours
 from sensorium.nn.norms import rms_norm
 
 
@@ -20,6 +22,7 @@ class TextTransformer(nnx.Module):
         width: int = 64,
         depth: int = 1,
         heads: int = 4,
+        window: int = 9,
         *,
         rngs: nnx.Rngs,
     ):
@@ -27,14 +30,23 @@ class TextTransformer(nnx.Module):
         initial = nnx.initializers.normal(1.0)
         self.table = nnx.Param(initial(rngs.params(), (vocabulary, width)))
         self.position = nnx.Param(initial(rngs.params(), (length, width)) * 0.5)
+        self.neighbours = Neighbours(width, window, rngs=rngs)
         self.blocks = nnx.List([Block(width, heads, rngs=rngs) for _ in range(depth)])
         self.pooled_width = length * width
+
+    @classmethod
+    def arguments(cls, field: Any) -> dict[str, Any]:
+        return {"vocabulary": field.vocabulary_size, "length": field.length}
+
+    @classmethod
+    def tiny(cls, rngs: nnx.Rngs) -> tuple["TextTransformer", jax.Array]:
+        return cls(11, 6, width=8, heads=2, rngs=rngs), jax.random.randint(rngs.data(), (3, 6), 0, 11)
 
     def __call__(self, x: Int[jax.Array, "B L"], mask: Bool[jax.Array, "B L"] | None = None) -> Encoding:
         if x.shape[1] != self.length:
             raise ValueError(f"a text of {x.shape[1]} tokens, where this encoder was built for {self.length}")
         mask = jnp.ones(x.shape, bool) if mask is None else mask
-        tokens = self._embed(x) + self.position[...]
+        tokens = self.neighbours(self._embed(x) + self.position[...], mask)
         for block in self.blocks:
             tokens = block(tokens, mask)
         tokens = rms_norm(tokens) * mask[:, :, None]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
 from sensorium.core.batch import here
-from sensorium.core.protocols import LossRows
+from sensorium.core.objective import LossRows
 
 
 @dataclass(frozen=True)

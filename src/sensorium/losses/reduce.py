@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from sensorium.core.protocols import Loss
+from sensorium.core.objective import Loss
 
 
 def total(

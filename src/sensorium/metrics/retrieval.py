@@ -55,20 +55,30 @@ def retrieval(
     query_groups: Int[np.ndarray, " Q"],
     gallery_groups: Int[np.ndarray, " K"],
     ks: Sequence[int] = (1, 5, 10),
+    also: Int[np.ndarray, "P 2"] | None = None,
 ) -> dict[str, float]:
-    """Every number of one direction of retrieval; entries of equal group are right answers for each other.
+    """Every number of one direction of retrieval; entries of equal group are right answers for each other, and so
+    are the pairs (query, gallery entry) in `also`.
 
     Gives `recall@k` with `recall@k/low`, `recall@k/high` (95 % bootstrap over queries) and `recall@k/chance`, `median_rank`,
     `queries`, `gallery`, and `excluded`: queries whose group is not in the gallery, which have no right answer and are left
     out. All of them excluded, or NaN in the vectors, is `Unmeasurable`.
     """
-    right = _right_answers(query_groups, gallery_groups)
+    also = np.zeros((0, 2), np.int64) if also is None else np.unique(also, axis=0)
+    also = also[query_groups[also[:, 0]] != gallery_groups[also[:, 1]]]
+    right = _right_answers(query_groups, gallery_groups) + np.bincount(also[:, 0], minlength=len(queries))
     asked = np.flatnonzero(right)
     if not len(asked):
         raise Unmeasurable(f"none of {len(queries)} queries has a right answer among {len(gallery)} gallery entries")
     rows = max(1, _CELLS // len(gallery))
-    blocks = [asked[start : start + rows] for start in range(0, len(asked), rows)]
-    found = np.concatenate([_block(queries[b], gallery, query_groups[b, None] == gallery_groups) for b in blocks])
+    found = []
+    for start in range(0, len(asked), rows):
+        block = asked[start : start + rows]
+        positives = query_groups[block, None] == gallery_groups
+        mine = also[np.isin(also[:, 0], block)]
+        positives[np.searchsorted(block, mine[:, 0]), mine[:, 1]] = True
+        found.append(_block(queries[block], gallery, positives))
+    found = np.concatenate(found)
     result = {"median_rank": median_rank(found)}
     for k in ks:
         low, high = bootstrap(found <= k)

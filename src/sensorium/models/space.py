@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from sensorium.core.protocols import Encoder
+from sensorium.core.encoding import Encoder
+from sensorium.encoders import ENCODERS
 from sensorium.nn.norms import unit
 
 Outputs = dict[str, jax.Array]
@@ -26,6 +28,19 @@ class Space(nnx.Module):
         )
         self.log_scale = nnx.Param(jnp.asarray(math.log(1 / temperature), jnp.float32))
         self.width = width
+
+    @classmethod
+    def build(cls, encoders: Mapping[str, Mapping[str, Any]], *, rngs: nnx.Rngs, **dials: Any) -> "Space":
+        """The space that JSON describes: `encoders[field]` names an encoder of `ENCODERS` and holds its arguments."""
+        made = {}
+        for name, arguments in encoders.items():
+            rest = {key: value for key, value in arguments.items() if key != "encoder"}
+            made[name] = ENCODERS[arguments["encoder"]](**rest, rngs=rngs)
+        return cls(made, **dials, rngs=rngs)
+
+    def settle(self) -> None:
+        """Called after every update: holds the scale at 100 or below (as a clip in the loss, it would lose its gradient)."""
+        self.log_scale[...] = jnp.minimum(self.log_scale[...], math.log(100))
 
     def __call__(self, batch: dict[str, jax.Array], key: jax.Array | None = None) -> Outputs:
         out: Outputs = {"scale": jnp.exp(self.log_scale[...])}

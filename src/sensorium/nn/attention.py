@@ -1,4 +1,4 @@
-"""Multi-head attention and the pre-norm transformer block."""
+"""What tokens make of each other: multi-head attention, the pre-norm transformer block, a gated convolution."""
 
 import jax
 import jax.numpy as jnp
@@ -25,13 +25,35 @@ class Attention(nnx.Module):
 
 
 class Block(nnx.Module):
-    """Attention, then a two-layer perceptron, each on a normed input and added to its residual stream."""
+    """Attention, then a gated perceptron (GEGLU, Shazeer 2020), each on a normed input and added to its residual stream."""
 
     def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
         self.attention = Attention(width, heads, rngs=rngs)
         self.up = nnx.Linear(width, 4 * width, rngs=rngs)
-        self.down = nnx.Linear(4 * width, width, rngs=rngs)
+        self.down = nnx.Linear(2 * width, width, rngs=rngs)
 
     def __call__(self, x: Float[jax.Array, "B L D"], mask: Bool[jax.Array, "B L"]) -> Float[jax.Array, "B L D"]:
         x = x + self.attention(rms_norm(x), mask)
-        return x + self.down(jax.nn.gelu(self.up(rms_norm(x))))
+        return x + self.down(geglu(self.up(rms_norm(x))))
+
+
+class Neighbours(nnx.Module):
+    """A gated convolution over `window` tokens, added to its residual stream: what words that stand together make of each
+    other, which attention has to learn (the convolution module of Gulati et al. 2020, Conformer, without depth-wise parts)."""
+
+    def __init__(self, width: int, window: int, *, rngs: nnx.Rngs):
+        self.window = window
+        self.up = nnx.Linear(window * width, 2 * width, rngs=rngs)
+        self.down = nnx.Linear(width, width, rngs=rngs)
+
+    def __call__(self, x: Float[jax.Array, "B L D"], mask: Bool[jax.Array, "B L"]) -> Float[jax.Array, "B L D"]:
+        reach = self.window // 2
+        around = jnp.pad(rms_norm(x) * mask[:, :, None], ((0, 0), (reach, reach), (0, 0)))
+        around = jnp.concatenate([around[:, i : i + x.shape[1]] for i in range(self.window)], axis=-1)
+        return x + self.down(geglu(self.up(around)))
+
+
+def geglu(x: Float[jax.Array, "*B D"]) -> Float[jax.Array, "*B E"]:
+    """One half of the last axis gates the other."""
+    gate, value = jnp.split(x, 2, axis=-1)
+    return jax.nn.gelu(gate) * value

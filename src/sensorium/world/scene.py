@@ -21,7 +21,7 @@ HELD_OUT = tuple((3 * shape + 1) % len(COLOURS) for shape in range(len(SHAPES)))
 """`HELD_OUT[shape]` is the colour that this shape has in the compositional split alone."""
 COUNTS = (0.2, 0.6)
 """Below the first a draw has one object, below the second two, else three."""
-EXCHANGE = 0.7
+EXCHANGE = 0.85
 """The share of twins that exchange something between two objects, where there are two."""
 _KINDS = len(SHAPES) * len(COLOURS) * len(TEXTURES) * len(SIZES) * len(PLACES)
 
@@ -43,6 +43,11 @@ class Scenes:
 
     def __getitem__(self, rows) -> "Scenes":
         return Scenes(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    def where(self, mask: Bool[np.ndarray, " B"], other: "Scenes") -> "Scenes":
+        """These scenes where the mask is True, `other` ones elsewhere."""
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return Scenes(*(np.where(mask if a.ndim == 1 else mask[:, None], a, b) for a, b in pairs))
 
     @property
     def present(self) -> Bool[np.ndarray, "B 3"]:
@@ -149,8 +154,8 @@ def focus(scenes: Scenes, variant: int = 0) -> tuple[Int[np.ndarray, " B"], Int[
 
 
 def twins(scenes: Scenes) -> Scenes:
-    """For each scene one that nearly is it, the hardest of negatives: one factor of one object is drawn anew, or one factor
-    (perhaps the place) is exchanged between two objects. Where nothing would change, the twin is the scene itself.
+    """For each scene one that nearly is it, the hardest of negatives: one factor of one object is drawn anew, or the
+    shapes, colours or places of two objects are exchanged. Where nothing would change, the twin is the scene itself.
 
     A twin may fall into another split: whoever trains on twins must keep only those for which `belongs` holds.
     """
@@ -160,7 +165,7 @@ def twins(scenes: Scenes) -> Scenes:
     first, second = focus(scenes)
     exchange = (first != second) & (u[:, 0] < EXCHANGE)
     names = (("shape", SHAPES), ("colour", COLOURS), ("texture", TEXTURES), ("size", SIZES), ("place", PLACES))
-    which = choice(u[:, 1], len(names))
+    which = np.where(exchange, np.array((0, 1, 1, 4))[choice(u[:, 1], 4)], choice(u[:, 1], len(names)))
     for i, (name, values) in enumerate(names):
         part = parts[name]
         swap = rows[exchange & (which == i)]

@@ -1,0 +1,134 @@
+"""`sensorium demo`: the whole road on the built-in world, from files on disk to a searchable space and a report."""
+
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sensorium.core.errors import SensoriumError, need
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sensorium.data import Health
+    from sensorium.sensorium import Sensorium
+else:
+    Console = Health = Sensorium = Any
+
+EXAMPLE = """sensorium demo
+sensorium demo --quick --out /tmp/demo"""
+FULL = {"steps": 1100, "gallery": 1000}
+QUICK = {"steps": 90, "gallery": 300}
+SPLITS = ("validation", "compositional")
+
+
+def demo(*, out: Path = Path("demo"), quick: bool = False, seed: int = 0) -> dict:
+    """Train on the built-in world and show what was learned. No network and no GPU are needed.
+
+    Writes scenes as ordinary files (`world/`), trains a shared space of pictures, captions and sounds (`run/`), measures
+    it on scenes that it never saw, makes them searchable (`world.collection`), and writes `report.html` and `metrics.json`.
+
+    Args:
+        out: The folder for all of it.
+        quick: Under a minute, with the lower numbers that go with it: fewer steps, a smaller gallery.
+        seed: Of the scenes that are trained on and of the parameters.
+    """
+    start = time.perf_counter()
+    for module, extra in (("matplotlib", "report"), ("jinja2", "report"), ("soundfile", "media"), ("soxr", "media")):
+        need(module, extra, "the demo")  # not found out after minutes of training
+
+    from sensorium.cli import device
+    from sensorium.cli.demo_report import write
+    from sensorium.cli.training import counting, train_with_bar
+    from sensorium.core.files import write_json
+    from sensorium.recipes import senses
+    from sensorium.run import command, evaluate, versions
+    from sensorium.search import Collection
+
+    device.prepare()
+    dials = QUICK if quick else FULL
+    health = {split: _split(out / "world" / split, split, dials["gallery"]) for split in SPLITS}
+    run = train_with_bar(senses(steps=dials["steps"], seed=seed), out / "run")
+    model = run.sensorium
+    metrics: dict[str, Any] = dict(evaluate(model, health["validation"].good))
+    metrics |= {f"compositional/{key}": value for key, value in evaluate(model, health["compositional"].good).items()}
+    metrics |= _hard_negatives(model, health["validation"], dials["gallery"])
+    with counting("indexing", len(health["validation"].good)) as advance:
+        collection = Collection.build(
+            model,
+            health["validation"].good,
+            out / "world.collection",
+            root=out / "world" / "validation",
+            model_path=out / "run",
+            progress=advance,
+        )
+    seconds = {"compile": run.history[0]["seconds/compile"], "train": run.history[-1]["seconds"]}
+    result = metrics | {f"seconds/{name}": value for name, value in seconds.items()}
+    result |= {"command": command(), "versions": versions(), "arguments": {**dials, "seed": seed, "quick": quick}}
+    result["seconds/total"] = round(time.perf_counter() - start, 2)
+    write(out / "report.html", run, result, health, collection)
+    result["seconds/total"] = round(time.perf_counter() - start, 2)
+    result["peak_rss_mb"] = _peak_rss_mb()
+    write_json(out / "metrics.json", result)
+    return {"report": str(out / "report.html"), "metrics": result, "out": str(out)}
+
+
+def show(result: dict, console: "Console") -> None:
+    from sensorium.cli.evaluate import table
+
+    metrics = result["metrics"]
+    numbers = {key: value for key, value in metrics.items() if isinstance(value, float | int)}
+    console.print(f"scenes that training never saw, {numbers['text->image/gallery']:.0f} captions and {_items(metrics)} scenes:")
+    table({key: value for key, value in numbers.items() if "->" in key.split("/")[0]}, console)
+    console.print("the same for combinations of shape and colour that training never showed:")
+    prefix = "compositional/"
+    table({key.removeprefix(prefix): value for key, value in numbers.items() if key.startswith(prefix)}, console)
+    console.print(
+        f"hard negatives (“a red circle above a blue square”, or the colours exchanged?): {numbers['hard_negatives/accuracy']:.1%} "
+        f"right (chance 50 %)\n{numbers['seconds/total']:.0f} s in all, {numbers['seconds/train']:.0f} s of training, "
+        f"{numbers['seconds/compile']:.1f} s of compilation; peak memory {numbers['peak_rss_mb']:.0f} MB",
+        highlight=False,
+    )
+    out = result["out"]
+    console.print(f"\nLook at {result['report']}, then ask it something:")
+    console.print(f'  sensorium search {out}/world.collection "a small red circle in the top left"', style="dim", highlight=False)
+
+
+def _items(metrics: dict[str, Any]) -> int:
+    return int(metrics["image->audio/gallery"])
+
+
+def _split(folder: Path, split: str, scenes: int) -> "Health":
+    """Writes scenes of a split as files, and reads the folder as a user's own is read."""
+    from sensorium.cli.training import counting
+    from sensorium.data import check
+    from sensorium.data.synthetic import write_world
+    from sensorium.world import caption, scene
+
+    drawn = scene.distinct(split, scenes)
+    captions = [caption.render(drawn, "list", variant) for variant in range(2)]
+    with counting(f"writing {split}", scenes) as advance:
+        write_world(folder, drawn, captions, advance)
+    health = check(folder)
+    if health.broken or len(health.good) != scenes:
+        raise SensoriumError(f"{folder}: {len(health.good)} of {scenes} scenes came back whole: {health.broken[:3]}")
+    return health
+
+
+def _hard_negatives(model: "Sensorium", health: "Health", scenes: int) -> dict[str, Any]:
+    """Accuracy of telling a true sentence about a picture from the one with two colours exchanged; pictures from their files."""
+    from sensorium.metrics import bootstrap, pairs_right
+    from sensorium.world import caption, scene
+
+    rows, true, false = caption.swaps(scene.distinct("validation", scenes))
+    pictures = model.encode(image=[health.good[row].raws["image"][0] for row in rows])["image"]
+    right = pairs_right(pictures, model.encode(text=true)["text"], model.encode(text=false)["text"])
+    low, high = bootstrap(right)
+    prefix = "hard_negatives/accuracy"
+    return {prefix: float(right.mean()), f"{prefix}/low": low, f"{prefix}/high": high, "hard_negatives/pairs": len(right)}
+
+
+def _peak_rss_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # bytes on macOS, KiB elsewhere

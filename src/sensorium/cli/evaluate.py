@@ -1,0 +1,99 @@
+"""`sensorium evaluate`: how well a model finds each modality by each other, on a folder."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    from rich.console import Console
+else:
+    Console = Any
+
+EXAMPLE = "sensorium evaluate runs/photos photos/"
+
+
+def evaluate(
+    model: tyro.conf.Positional[Path],
+    folder: tyro.conf.Positional[Path],
+    *,
+    split: Literal["auto", "validation", "train", "all"] = "auto",
+) -> dict:
+    """Measure retrieval in every direction: recall among the first 1, 5 and 10, its 95 % interval, and chance.
+
+    Every caption of an item is a query and a right answer of its own; equal captions of two items are right for both.
+
+    Args:
+        model: A trained model: the folder that `sensorium train` wrote.
+        folder: A folder of files, or a manifest.
+        split: Which items: by default those kept apart in training where the model was trained on this folder, else all.
+    """
+    from dataclasses import asdict
+
+    import sensorium
+    from sensorium.cli import device
+    from sensorium.cli.progress import progress
+    from sensorium.core.errors import SensoriumError
+    from sensorium.data import check
+    from sensorium.data import split as part
+
+    device.prepare()
+    loaded = sensorium.load(model)
+    chosen = _split(model, folder) if split == "auto" else split
+    with progress() as bar:
+        task = bar.add_task("reading every file", total=None, text="")
+        health = check(folder, loaded.fields, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    items = part(health.good, chosen)
+    metrics = sensorium.evaluate(loaded, items)
+    if not metrics:
+        raise SensoriumError(
+            f"{folder}: nothing to measure: none of the {len(items)} items of the split {chosen!r} has two of "
+            f"{', '.join(loaded.modalities)}. Try --split all, or see sensorium data check"
+        )
+    return {
+        "model": str(model),
+        "folder": str(folder),
+        "split": chosen,
+        "items": len(items),
+        "problems": [asdict(problem) for problem in (*health.listing.problems, *health.broken)],
+        "metrics": metrics,
+    }
+
+
+def show(result: dict, console: "Console") -> None:
+    console.print(f"{result['items']} items ({result['split']}) of {result['folder']}", highlight=False)
+    if result["problems"]:
+        console.print(f"[yellow]{len(result['problems'])} problems, left out[/] (see: sensorium data check)")
+    table(result["metrics"], console)
+
+
+def table(metrics: dict[str, float], console: "Console") -> None:
+    """A row a direction: recall with its interval and chance, in percent, and the median rank."""
+    from rich import box
+    from rich.table import Table
+
+    grid = Table("direction", "R@1", "95 %", "chance", "R@5", "R@10", "median rank", "of", box=box.SIMPLE_HEAD)
+    for direction in dict.fromkeys(key.split("/")[0] for key in metrics):
+        of = {key.partition("/")[2]: value for key, value in metrics.items() if key.split("/")[0] == direction}
+        if "recall@1" not in of:
+            continue
+        grid.add_row(
+            direction.replace("->", " → "),
+            f"{100 * of['recall@1']:.1f}",
+            f"{100 * of['recall@1/low']:.1f}–{100 * of['recall@1/high']:.1f}",
+            f"{100 * of['recall@1/chance']:.2g}",
+            f"{100 * of['recall@5']:.1f}",
+            f"{100 * of['recall@10']:.1f}",
+            f"{of['median_rank']:g}",
+            f"{of['gallery']:.0f}",
+        )
+    console.print(grid)
+
+
+def _split(model: Path, folder: Path) -> str:
+    """What was kept apart where the run was trained on this folder, else everything."""
+    from sensorium.core.files import read_json
+
+    about = model / "run.json"
+    trained = read_json(about)["arguments"].get("path") if about.is_file() else None
+    return "validation" if trained and Path(trained).resolve() == folder.resolve() else "all"

@@ -1,0 +1,88 @@
+"""`sensorium train`: a shared space from a folder of files, or from the built-in world."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+if TYPE_CHECKING:
+    from rich.console import Console
+else:
+    Console = Any
+
+EXAMPLE = """sensorium train photos/ --out runs/photos
+sensorium train photos/ --out runs/longer --steps 3000 --lr 1e-3"""
+
+
+def train(
+    folder: tyro.conf.Positional[Path],
+    *,
+    out: Path,
+    steps: int | None = None,
+    batch: int | None = None,
+    lr: float = 2e-3,
+    width: int = 256,
+    seed: int = 0,
+) -> dict:
+    """Learn what the pictures, captions and sounds of a folder have in common.
+
+    The modalities are those that the files have; the size of the run suits the number of items. A tenth of the items,
+    picked by a hash of their names, is kept apart and measured on at the end. Broken files are listed and left out.
+
+    Args:
+        folder: A folder of files, or a CSV or JSONL manifest (see: sensorium data check).
+        out: Where the run goes: the model, its log and its metrics.
+        steps: Updates of the parameters; by default what suits the number of items.
+        batch: Items a step; by default what suits the number of items.
+        lr: The highest learning rate.
+        width: The dimension of the shared space.
+        seed: Of the parameters and of the order of the items.
+    """
+    from dataclasses import asdict
+
+    from sensorium.cli import device
+    from sensorium.cli.progress import progress
+    from sensorium.cli.training import train_with_bar
+    from sensorium.data import check
+    from sensorium.recipes.folder import of_health
+
+    device.prepare()
+    with progress() as bar:
+        task = bar.add_task("reading every file", total=None, text="")
+        health = check(folder, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    experiment = of_health(health, folder, steps=steps, batch=batch, lr=lr, width=width, seed=seed)
+    run = train_with_bar(experiment, out)
+    return {
+        "run": str(out),
+        "fields": list(run.sensorium.modalities),
+        "items": {"train": len(experiment.source), "validation": len(experiment.validation)},
+        "problems": [asdict(problem) for problem in (*health.listing.problems, *health.broken)],
+        "arguments": experiment.arguments,
+        "loss": run.history[-1]["loss"],
+        "seconds": {"compile": run.history[0]["seconds/compile"], "train": run.history[-1]["seconds"]},
+        "metrics": run.metrics,
+    }
+
+
+def show(result: dict, console: "Console") -> None:
+    from rich.markup import escape
+
+    from sensorium.cli.evaluate import table
+
+    counts = result["items"]
+    arguments = result["arguments"]
+    console.print(
+        f"{', '.join(result['fields'])}: {counts['train']} items, {arguments['steps']} steps of {arguments['batch']}, "
+        f"{result['seconds']['train']:.0f} s (and {result['seconds']['compile']:.0f} s to compile); loss {result['loss']:.3f}"
+    )
+    problems = result["problems"]
+    if problems:
+        console.print(f"[yellow]{len(problems)} problems, left out:[/] (all: sensorium data check)")
+    for problem in problems[:5]:
+        console.print(f"  {escape(problem['path'])}: {escape(problem['cause'])}", highlight=False, soft_wrap=True)
+    if result["metrics"]:
+        console.print(f"\non the {counts['validation']} items that were kept apart:")
+        table(result["metrics"], console)
+    else:
+        console.print(f"no metrics: {counts['validation']} items were kept apart, too few to search among")
+    console.print(f"Next: sensorium index {escape(arguments['path'])} --model {escape(result['run'])} --out my.collection", style="dim")

@@ -1,0 +1,7 @@
+"""Recipes: a function is an experiment, its keyword arguments are the dials. The command line is read from its signature."""
+
+from sensorium.core.table import Table
+from sensorium.recipes.folder import folder as folder
+from sensorium.recipes.senses import senses as senses
+
+RECIPES = Table("recipe", {"senses": senses, "folder": folder})

@@ -1,0 +1,63 @@
+"""A user's own folder in one space: the modalities are those that its files have."""
+
+from pathlib import Path
+
+from sensorium.core.errors import SensoriumError
+from sensorium.data import Folder, Health, check, split
+from sensorium.recipes.towers import pairs, space
+from sensorium.train import Experiment, adamw
+
+SAMPLES = 60_000
+"""What a run looks at unless told otherwise: a few minutes on two cores; small folders are seen at most `EPOCHS` times."""
+EPOCHS = 60
+
+
+class TooLittle(SensoriumError):
+    """The folder has nothing that a shared space could be learned from."""
+
+
+def folder(
+    path: Path, *, steps: int | None = None, batch: int | None = None, lr: float = 2e-3, width: int = 256, seed: int = 0
+) -> Experiment:
+    """Learn what the pictures, captions and sounds of a folder have in common.
+
+    Args:
+        path: The folder, or a CSV or JSONL manifest of files.
+        steps: Updates of the parameters; by default what suits the number of items.
+        batch: Items a step; by default what suits the number of items.
+        lr: The highest learning rate.
+        width: The dimension of the shared space.
+        seed: Of the parameters and of the order of the items.
+    """
+    return of_health(check(path), path, steps=steps, batch=batch, lr=lr, width=width, seed=seed)
+
+
+def of_health(
+    health: Health, path: Path, *, steps: int | None, batch: int | None, lr: float, width: int, seed: int
+) -> Experiment:
+    """The same where the folder has been checked already."""
+    fields = health.fields
+    items = split(health.good, "train")
+    together = [item for item in items if len(item.raws) > 1]
+    if len(fields) < 2 or len(together) < 2:
+        kinds = ", ".join(field.kind for field in fields) or "nothing"
+        raise TooLittle(
+            f"{path}: holds {kinds}, and {len(together)} items to train on with two modalities or more; at least 2 are needed. "
+            "Give files that belong together the same stem (cat.jpg, cat.txt): see sensorium data check"
+        )
+    batch = batch or max(2, min(128, len(together) // 2))
+    steps = steps or max(50, min(SAMPLES, EPOCHS * len(together)) // batch)
+    arguments = {"path": str(path), "steps": steps, "batch": batch, "lr": lr, "width": width, "seed": seed}
+    return Experiment(
+        recipe="folder",
+        arguments=arguments,
+        fields=fields,
+        source=Folder(together, fields),
+        model=space(fields, width),
+        losses=pairs(fields),
+        optimizer=adamw(lr, steps, weight_decay=0.05),
+        steps=steps,
+        batch=batch,
+        seed=seed,
+        validation=split(health.good, "validation"),
+    )

@@ -1,0 +1,45 @@
+"""What a recipe returns: everything that a run needs, and the JSON that makes it again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import optax
+from flax import nnx
+
+from sensorium.core.objective import Loss
+from sensorium.core.protocols import Item, Modality, Source
+from sensorium.models import MODELS, Space
+
+
+@dataclass(frozen=True)
+class Card:
+    """A model as JSON: the name of its builder in `MODELS` and the arguments. Nothing is allocated until `build`."""
+
+    builder: str
+    arguments: Mapping[str, Any]
+
+    def build(self, seed: int) -> Space:
+        return MODELS[self.builder].build(**self.arguments, rngs=nnx.Rngs(seed))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run that has not started. `recipe` and `arguments` (JSON) name what made it, and are saved with the run.
+
+    `losses[name]` is (weight, loss). `shuffle=False` reads the rows of `source` in their order. `validation`: items to
+    evaluate on at the end; none where the caller evaluates by other means.
+    """
+
+    recipe: str
+    arguments: dict[str, Any]
+    fields: tuple[Modality, ...]
+    source: Source
+    model: Card
+    losses: dict[str, tuple[float, Loss]]
+    optimizer: optax.GradientTransformation
+    steps: int
+    batch: int
+    seed: int = 0
+    shuffle: bool = True
+    validation: tuple[Item, ...] = field(default=())
