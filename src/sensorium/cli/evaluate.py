@@ -55,7 +55,7 @@ def evaluate(
         "folder": str(folder),
         "split": chosen,
         "items": len(items),
-        "problems": [asdict(problem) for problem in (*health.listing.problems, *health.broken)],
+        "problems": [asdict(problem) for problem in health.broken],
         "metrics": metrics,
     }
 

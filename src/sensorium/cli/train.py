@@ -38,25 +38,30 @@ def train(
         width: The dimension of the shared space.
         seed: Of the parameters and of the order of the items.
     """
+    _refuse_nonsense(steps=steps, batch=batch, lr=lr, width=width)
+
     from dataclasses import asdict
 
-    from sensorium.cli import device
+    from sensorium.cli import device, place
     from sensorium.cli.progress import progress
     from sensorium.cli.training import train_with_bar
     from sensorium.data import check
     from sensorium.recipes.folder import of_health
 
+    place.folder(out)
     device.prepare()
     with progress() as bar:
         task = bar.add_task("reading every file", total=None, text="")
         health = check(folder, progress=lambda done, total: bar.update(task, completed=done, total=total))
-    experiment = of_health(health, folder, steps=steps, batch=batch, lr=lr, width=width, seed=seed)
+    # Whole, as the run remembers it: `evaluate` asks from any directory whether a folder is the one that was trained on.
+    experiment = of_health(health, folder.resolve(), steps=steps, batch=batch, lr=lr, width=width, seed=seed)
     run = train_with_bar(experiment, out)
     return {
         "run": str(out),
+        "folder": str(folder),
         "fields": list(run.sensorium.modalities),
         "items": {"train": len(experiment.source), "validation": len(experiment.validation)},
-        "problems": [asdict(problem) for problem in (*health.listing.problems, *health.broken)],
+        "problems": [asdict(problem) for problem in health.broken],
         "arguments": experiment.arguments,
         "loss": run.history[-1]["loss"],
         "seconds": {"compile": run.history[0]["seconds/compile"], "train": run.history[-1]["seconds"]},
@@ -85,4 +90,4 @@ def show(result: dict, console: "Console") -> None:
         table(result["metrics"], console)
     else:
         console.print(f"no metrics: {counts['validation']} items were kept apart, too few to search among")
-    console.print(f"Next: sensorium index {escape(arguments['path'])} --model {escape(result['run'])} --out my.collection", style="dim")
+    console.print(f"Next: sensorium index {quoted(result['folder'])} --model {quoted(result['run'])} --out my.collection", style="dim")

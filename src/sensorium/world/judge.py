@@ -1,0 +1,146 @@
+"""Reads scenes back from pictures and sounds, and sentences against scenes: by matching and parsing, never by learning.
+
+What is not one of the world's renders is answered too, with the scene that comes nearest: judge what might be anything
+with care.
+"""
+
+import re
+from functools import cache
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from sensorium.world import caption, picture, sound
+from sensorium.world.caption import RELATIONS, SIZE_WORDS, TEXTURE_WORDS, Thing, relations
+from sensorium.world.scene import COLOURS, MOST, PLACES, SHAPES, SIZES, TEXTURES, Scenes
+
+_CORE = 4  # pixels about the centre of a place that no neighbour reaches
+_FAINT = 24  # an object differs from the ground by more than this, of 255
+_SILENT = 0.012  # root-mean-square below which a slot holds no note
+
+
+def of_pictures(pictures: UInt8[np.ndarray, "B 64 64 3"]) -> Scenes:
+    """The scene that each picture shows: at each place, the sprite and shift that fit best."""
+    return _scenes([_picture(one.astype(np.float32)) for one in pictures])
+
+
+def of_sounds(sounds: Float[np.ndarray, "B N"]) -> Scenes:
+    """The scene that each mono sound plays: in each slot, the note and start that fit best."""
+    return _scenes([_sound(one) for one in sounds])
+
+
+def true(things: list[Thing], sentence: str) -> bool:
+    """Whether a sentence of the grammar holds of a scene's objects; a `ValueError` for one that is not of the grammar."""
+    if related := _RELATED.fullmatch(sentence):
+        first, relation, second, rest = related.groups()
+        a, b = (_matches(things, said) for said in (first, second))
+        if not any(relation in relations(p[4], q[4]) for p in a for q in b if p != q):
+            return False
+        sentence = rest or ""
+    clauses = [clause for clause in re.split(r" and ", sentence.removeprefix(" and ")) if clause]
+    return all(_placed(things, clause) for clause in clauses)
+
+
+_THING = (
+    r"an? (?:(?:%s) )?(?:(?:%s) )?(?:%s) (?:%s)"
+    % tuple("|".join(w for w in words if w) for words in (sum(SIZE_WORDS, ()), sum(TEXTURE_WORDS, ()), COLOURS, SHAPES))
+)
+_RELATED = re.compile(rf"({_THING}) ({'|'.join(RELATIONS)}) ({_THING})((?: and .*)?)")
+_PLACE = "|".join(sorted((*PLACES, "middle"), key=len, reverse=True))
+_CLAUSE = re.compile(rf"(?:in the (?P<before>{_PLACE}) )?(?P<thing>{_THING})(?: in the (?P<after>{_PLACE}))?")
+
+
+def _placed(things: list[Thing], clause: str) -> bool:
+    said = _CLAUSE.fullmatch(clause)
+    if said is None:
+        raise ValueError(f"{clause!r} is no clause of the grammar")
+    place = said["before"] or said["after"]
+    found = _matches(things, said["thing"])
+    return any(place is None or PLACES[t[4]] == place.replace("middle", "centre") for t in found)
+
+
+def _matches(things: list[Thing], said: str) -> list[Thing]:
+    """The objects of which all the words of `said` are true; a factor that is not said may be any."""
+    words = said.split()[1:]
+    return [t for t in things if all(word in _words(t) for word in words)]
+
+
+def _words(t: Thing) -> set[str]:
+    return {*SIZE_WORDS[t[0]], *TEXTURE_WORDS[t[1]], COLOURS[t[2]], SHAPES[t[3]]}
+
+
+def _picture(image: np.ndarray) -> list[Thing]:
+    ground = np.median(image.reshape(-1, 3), axis=0)
+    reach = picture.SPRITE // 2 + picture.JITTER
+    canvas = np.pad(image - ground, ((reach, reach), (reach, reach), (0, 0)))
+    around = {}
+    for place in range(len(PLACES)):
+        y, x = (picture.CENTRES[i] + reach for i in divmod(place, 3))
+        if abs(canvas[y - _CORE : y + _CORE, x - _CORE : x + _CORE]).max() > _FAINT:
+            around[place] = canvas[y - reach : y + reach, x - reach : x + reach]
+    # The largest first: what it covers is wiped out, so that it does not reach into the windows of its neighbours.
+    largest = sorted(around, key=lambda place: -(around[place] ** 2).sum())
+    return [(*_sprite(around[place], ground), place) for place in largest]
+
+
+def _sprite(around: np.ndarray, ground: np.ndarray) -> tuple[int, int, int, int]:
+    """(size, texture, colour, shape) of the sprite that fits best at any shift within `around`, which is less the ground g;
+    its pixels are wiped out there.
+
+    A sprite makes a window w + g·alpha = c·shade, where c is the colour that fits best, channel by channel, in the sense of
+    least squares; what is left is its error. All windows meet all sprites in two matrix products.
+    """
+    alpha, shade, (ss, sa, aa) = _templates()
+    views = np.lib.stride_tricks.sliding_window_view(around, (picture.SPRITE,) * 2, axis=(0, 1), writeable=True)
+    windows = views.reshape(-1, 3, picture.SPRITE**2)
+    g = ground[:, None]
+    against_shade = windows @ shade.T + g * sa
+    whole = (windows**2).sum(-1, keepdims=True) + 2 * g * (windows @ alpha.T) + g**2 * aa
+    error = (whole - against_shade**2 / ss).sum(1)
+    window, best = np.unravel_index(error.argmin(), error.shape)
+    colour = abs(picture.PALETTE * 255 - (against_shade[window] / ss)[:, best]).sum(-1).argmin()
+    shape, size, texture, *_ = np.unravel_index(best, picture.sprites()[0].shape[:5])
+    covered = alpha[best].reshape(picture.SPRITE, picture.SPRITE) > 0
+    views[divmod(int(window), len(views))][:, covered] = 0
+    return int(size), int(texture), int(colour), int(shape)
+
+
+@cache
+def _templates() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """alpha, shade as rows, and the sums of shade², shade·alpha and alpha² of each row."""
+    alpha, shade = (bank.reshape(-1, picture.SPRITE**2) for bank in picture.sprites())
+    return alpha, shade, np.stack([(shade**2).sum(1), (shade * alpha).sum(1), (alpha**2).sum(1)])
+
+
+def _sound(wave: np.ndarray) -> list[Thing]:
+    bank, norms = _bank()
+    found = []
+    for place in range(len(PLACES)):
+        starts = place * sound.SLOT + sound.STEP * np.arange(sound.STEPS)
+        windows = np.stack([wave[s : s + sound.NOTE] for s in starts])
+        own = wave[starts[-1] : starts[0] + sound.NOTE]  # the samples that no neighbour's note can reach
+        if np.sqrt((own**2).mean()) < _SILENT:
+            continue
+        products = windows @ bank.T
+        start, best = np.unravel_index((products / norms).argmax(), products.shape)
+        gain = products[start, best] / norms[best] ** 2
+        shape, colour, texture, _ = np.unravel_index(best, sound.notes().shape[:4])
+        size = int(gain > np.sqrt(np.prod(sound.LOUDNESS)))
+        found.append((size, int(texture), int(colour), int(shape), place))
+    return found
+
+
+@cache
+def _bank() -> tuple[np.ndarray, np.ndarray]:
+    bank = sound.notes().reshape(-1, sound.NOTE)
+    return bank, np.linalg.norm(bank, axis=1)
+
+
+def _scenes(found: list[list[Thing]]) -> Scenes:
+    """Objects by scene as `Scenes`, in the order of their places; more than a scene can hold is cut."""
+    table = np.full((len(found), MOST, 5), -1, np.int64)
+    for row, things in enumerate(found):
+        for i, one in enumerate(sorted(things, key=lambda t: t[4])[:MOST]):
+            table[row, i] = one
+    size, texture, colour, shape, place = np.moveaxis(table, -1, 0)
+    return Scenes(shape, colour, texture, size, place, key=np.zeros(len(found), np.uint64))
