@@ -1,5 +1,6 @@
 """`sensorium index`: embeds a folder of files, so that it can be searched."""
 
+import shlex
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -28,10 +29,13 @@ def index(folder: tyro.conf.Positional[Path], *, model: Path, out: Path) -> dict
     """
     import sensorium
     from sensorium import data
+    from sensorium.cli import device, place
     from sensorium.cli.progress import progress
     from sensorium.search import Collection
 
     start = time.perf_counter()
+    place.folder(out)
+    device.prepare()
     listing = data.scan(folder)
     loaded = sensorium.load(model)
     with progress() as bar:
@@ -61,4 +65,5 @@ def show(result: dict, console: "Console") -> None:
         console.print(f"  {escape(problem['path'])}: {escape(problem['cause'])}", highlight=False, soft_wrap=True)
     if len(problems) > _SHOWN:
         console.print(f"  and {len(problems) - _SHOWN} more (all with --json)")
-    console.print(f'Next: sensorium search {escape(result["collection"])} "…"', style="dim")
+    collection = escape(shlex.quote(result["collection"]))
+    console.print(f'Next: sensorium search {collection} "…"', style="dim", highlight=False, soft_wrap=True)

@@ -45,8 +45,10 @@ def search(
         open_page: Write the page (beside the collection, unless --page says where) and open it in the browser.
     """
     import sensorium
+    from sensorium.cli import device
     from sensorium.search import Collection
 
+    device.prepare()
     given = {kind: raw for kind, raw in {"text": text, "image": image, "audio": audio}.items() if raw}
     opened = Collection.open(collection)
     loaded = sensorium.load(_model_place(opened, model, bool(given)))

@@ -1,9 +1,12 @@
 """`sensorium train`: a shared space from a folder of files, or from the built-in world."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
+
+from sensorium.cli.main import WrongUsage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,4 +93,14 @@ def show(result: dict, console: "Console") -> None:
         table(result["metrics"], console)
     else:
         console.print(f"no metrics: {counts['validation']} items were kept apart, too few to search among")
-    console.print(f"Next: sensorium index {quoted(result['folder'])} --model {quoted(result['run'])} --out my.collection", style="dim")
+    line = shlex.join(["sensorium", "index", result["folder"], "--model", result["run"], "--out", "my.collection"])
+    console.print(f"Next: {escape(line)}", style="dim", highlight=False, soft_wrap=True)
+
+
+def _refuse_nonsense(*, steps: int | None, batch: int | None, lr: float, width: int) -> None:
+    """Dials that could be set but mean nothing: without an update, or without a second item to tell a first one from."""
+    for name, value, least in (("steps", steps, 1), ("batch", batch, 2), ("width", width, 1)):
+        if value is not None and value < least:
+            raise WrongUsage(f"--{name} {value}: at least {least} is needed. See: sensorium train --help")
+    if not 0 < lr < float("inf"):
+        raise WrongUsage(f"--lr {lr}: a positive number is needed. See: sensorium train --help")

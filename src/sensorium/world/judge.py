@@ -14,7 +14,7 @@ from sensorium.world import caption, picture, sound
 from sensorium.world.caption import RELATIONS, SIZE_WORDS, TEXTURE_WORDS, Thing, relations
 from sensorium.world.scene import COLOURS, MOST, PLACES, SHAPES, SIZES, TEXTURES, Scenes
 
-_CORE = 4  # pixels about the centre of a place that no neighbour reaches
+_CORE = 6  # pixels about the centre of a place that no neighbour reaches
 _FAINT = 24  # an object differs from the ground by more than this, of 255
 _SILENT = 0.012  # root-mean-square below which a slot holds no note
 
