@@ -3,15 +3,13 @@
 Writes results/start.json beside this file, and exits with 1 where a median misses its target. Run: python benchmarks/start.py
 """
 
-import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
+
+from common.record import write
 
 RUNS = 15
 TARGETS = {"import sensorium": 0.1, "sensorium --help": 0.3}
@@ -45,36 +43,11 @@ def main() -> int:
             for name, values in times.items()
         },
         "runs": RUNS,
-        "machine": machine(),
-        "commit": commit(),
-        "versions": {"python": platform.python_version(), "sensorium": version("sensorium")},
     }
-    path = Path(__file__).parent / "results" / "start.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write("start", result)
     for name, value in seconds.items():
         print(f"{name}: {value:.3f} s (target {TARGETS[name]} s)")
     return int(any(seconds[name] > TARGETS[name] for name in TARGETS))
-
-
-def machine() -> dict[str, object]:
-    """The processor's name and the number of its cores that this process may use."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return {"cpu": names[0] if names else platform.processor(), "cores": os.cpu_count(), "system": platform.system()}
-
-
-def commit() -> str | None:
-    """The commit that was measured, with + where the working tree differs from it; None outside a repository."""
-    here = Path(__file__).parent
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
-    if head.returncode:
-        return None
-    changed = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=True).stdout
-    return head.stdout.strip() + ("+" if changed else "")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import permutations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ class Sensorium:
 
     def __init__(self, model: Space, fields: Sequence[Modality], card: Card):
         self.model, self.fields, self.card = model, tuple(fields), card
-        self.traces = 0
+        self.traces, self._fingerprint = 0, ""
         graph, self._state = nnx.split(model)
         leaves, tree = jax.tree.flatten(self._state)
 
@@ -60,7 +59,7 @@ class Sensorium:
         raise UnknownName(f"this model has no field {name!r}.{nearest(name, self.modalities)}")
 
     def encode(self, **raws: Raw | list[Raw]) -> dict[str, Float[np.ndarray, "N D"]]:
-        """Unit vectors of raw things: `encode(image=["a.png", pil_image], text="a cat")` -> `{"image": f32[2 D], "text": f32[1 D]}`.
+        """Unit vectors of raw things: `encode(image=["a.png", pil], text="a cat")` -> `{"image": f32[2 D], "text": f32[1 D]}`.
 
         What a field takes is said by its modality's `prepare`: a string is a text or a path, a sound is a path or an
         (array, rate) pair. A list is several things. Equal things get equal vectors, whatever is encoded beside them.
@@ -71,13 +70,12 @@ class Sensorium:
         """Cosines of every row of `a` with every row of `b` (both of unit length, as `encode` gives them)."""
         return np.asarray(a) @ np.asarray(b).T
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """A hash of the weights and of all that is done before them: vectors of unlike fingerprints must not be compared."""
-        digest = hashlib.sha256(json.dumps(self._config(), sort_keys=True).encode())
-        for name, value in sorted(weights(self._state).items()):
-            digest.update(name.encode() + value.tobytes())
-        return digest.hexdigest()[:16]
+        if not self._fingerprint:
+            self._fingerprint = self._hash()
+        return self._fingerprint
 
     def parameters(self) -> list[jax.Array]:
         """Every array of the model."""
@@ -90,6 +88,12 @@ class Sensorium:
         with replacing(path / WEIGHTS) as temporary:
             save_file(weights(self._state), temporary, metadata={"format": "sensorium"})
         write_json(path / CONFIG, self._config())
+
+    def _hash(self) -> str:
+        digest = hashlib.sha256(json.dumps(self._config(), sort_keys=True).encode())
+        for name, value in sorted(weights(self._state).items()):
+            digest.update(name.encode() + value.tobytes())
+        return digest.hexdigest()[:16]
 
     def _config(self) -> dict[str, Any]:
         fields = [{"kind": field.kind, **asdict(field)} for field in self.fields]  # type: ignore[call-overload]
@@ -153,7 +157,7 @@ def _fill(state: nnx.State, path: Path) -> None:
 
 
 def _cuts(n: int) -> Iterator[tuple[int, int]]:
-    """(start, size of batch) of the pieces of `n` things: the largest size while it is filled, then the least that holds the rest."""
+    """(start, size of batch) of the pieces of `n` things: the largest size while it is filled, then the least for the rest."""
     start = 0
     while start < n:
         size = next((rows for rows in ROWS if rows >= n - start), ROWS[-1])

@@ -79,13 +79,14 @@ def show(result: dict, console: "Console") -> None:
 
     metrics = result["metrics"]
     numbers = {key: value for key, value in metrics.items() if isinstance(value, float | int)}
-    console.print(f"scenes that training never saw, {numbers['text->image/gallery']:.0f} captions and {_items(metrics)} scenes:")
+    gallery, captions = numbers["text->image/gallery"], numbers["image->text/gallery"]
+    console.print(f"{gallery:.0f} scenes that training never saw, with {captions:.0f} captions:", highlight=False)
     table({key: value for key, value in numbers.items() if "->" in key.split("/")[0]}, console)
     console.print("the same for combinations of shape and colour that training never showed:")
     prefix = "compositional/"
     table({key.removeprefix(prefix): value for key, value in numbers.items() if key.startswith(prefix)}, console)
     console.print(
-        f"hard negatives (“a red circle above a blue square”, or the colours exchanged?): {numbers['hard_negatives/accuracy']:.1%} "
+        f"hard negatives (“a red circle above a blue square”, or colours exchanged?): {numbers['hard_negatives/accuracy']:.1%} "
         f"right (chance 50 %)\n{numbers['seconds/total']:.0f} s in all, {numbers['seconds/train']:.0f} s of training, "
         f"{numbers['seconds/compile']:.1f} s of compilation; peak memory {numbers['peak_rss_mb']:.0f} MB",
         highlight=False,
@@ -93,10 +94,6 @@ def show(result: dict, console: "Console") -> None:
     out = result["out"]
     console.print(f"\nLook at {result['report']}, then ask it something:")
     console.print(f'  sensorium search {out}/world.collection "a small red circle in the top left"', style="dim", highlight=False)
-
-
-def _items(metrics: dict[str, Any]) -> int:
-    return int(metrics["image->audio/gallery"])
 
 
 def _split(folder: Path, split: str, scenes: int) -> "Health":

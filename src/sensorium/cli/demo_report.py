@@ -63,7 +63,7 @@ def write(path: Path, run: Run, metrics: dict[str, Any], health: dict[str, Healt
                 metrics["hard_negatives/accuracy/low"],
                 metrics["hard_negatives/accuracy/high"],
                 metrics["hard_negatives/pairs"],
-                note="“a red circle above a blue square” against “a blue circle above a red square”, for the picture of the first",
+                note="“a red circle above a blue square” against “a blue circle above a red square”, for the first one's picture",
             )
         ],
     )
@@ -95,7 +95,11 @@ def _headlines(metrics: dict[str, Any]) -> list[Headline]:
 
 
 def _split(name: str, note: str, metrics: dict[str, Any], prefix: str) -> SplitTable:
-    directions = [key.removeprefix(prefix).split("/")[0] for key in metrics if key.startswith(prefix) and "->" in key.removeprefix(prefix).split("/")[0]]
+    directions = [
+        key.removeprefix(prefix).split("/")[0]
+        for key in metrics
+        if key.startswith(prefix) and "->" in key.removeprefix(prefix).split("/")[0]
+    ]
     rows = []
     for direction in dict.fromkeys(directions):
         start = f"{prefix}{direction}"
@@ -126,7 +130,9 @@ def _similarity(model: Sensorium, items: Iterable[Item]) -> SimilarityMap:
     captions = [item.raws["text"][0] for item in items]
     labels = [caption if len(caption) < 46 else f"{caption[:44]} …" for caption in captions]
     pictures = [f"picture {item.id}" for item in items]
-    return SimilarityMap(model.similarity(z["text"], z["image"]), labels, pictures, "Captions against pictures; the diagonal belongs together.")
+    return SimilarityMap(
+        model.similarity(z["text"], z["image"]), labels, pictures, "Captions against pictures; the diagonal belongs together."
+    )
 
 
 def _queries(model: Sensorium, items: tuple[Item, ...], collection: Collection) -> list[QueryResult]:
@@ -139,7 +145,13 @@ def _queries(model: Sensorium, items: tuple[Item, ...], collection: Collection) 
         given = {"text": {"caption": raw}, "image": {"picture": raw}, "audio": {"sound": raw}}[kind]
         found = [_marked(shown(collection, hit), hit.id == item.id) for hit in hits]
         name = {"text": "by words", "image": "by a picture", "audio": "by a sound"}[kind]
-        out.append(QueryResult(Shown(label=name, **given), found, f"Searched among the {' and '.join(_others(model, kind))} of {len(collection)} scenes."))
+        out.append(
+            QueryResult(
+                Shown(label=name, **given),
+                found,
+                f"Searched among the {' and '.join(_others(model, kind))} of {len(collection)} scenes.",
+            )
+        )
     return out
 
 

@@ -72,7 +72,9 @@ def table(metrics: dict[str, float], console: "Console") -> None:
     from rich import box
     from rich.table import Table
 
-    grid = Table("direction", "R@1", "95 %", "chance", "R@5", "R@10", "median rank", "of", box=box.SIMPLE_HEAD)
+    grid = Table("", "R@1", "95 %", "chance", "R@5", "R@10", "median rank", "of", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in grid.columns:
+        column.no_wrap = True
     for direction in dict.fromkeys(key.split("/")[0] for key in metrics):
         of = {key.partition("/")[2]: value for key, value in metrics.items() if key.split("/")[0] == direction}
         if "recall@1" not in of:

@@ -10,7 +10,7 @@ def folder(out: Path) -> None:
     """Sees to it that `out` is, or can become, a folder that can be written to; `SensoriumError` where not. Makes nothing."""
     if out.exists() and not out.is_dir():
         raise SensoriumError(f"{out} is a file: --out names a folder, give another path")
-    above = next((parent for parent in (out, *out.absolute().parents) if parent.exists()))
+    above = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
     if not above.is_dir():
         raise SensoriumError(f"{out} cannot be made: {above} is a file")
     if not os.access(above, os.W_OK | os.X_OK):

@@ -46,10 +46,10 @@ class TextTransformer(nnx.Module):
         if x.shape[1] != self.length:
             raise ValueError(f"a text of {x.shape[1]} tokens, where this encoder was built for {self.length}")
         mask = jnp.ones(x.shape, bool) if mask is None else mask
-        tokens = self.neighbours(self._embed(x) + self.position[...], mask)
+        tokens = self.neighbours(self._embed(x) + self.position[...][None], mask)
         for block in self.blocks:
             tokens = block(tokens, mask)
-        tokens = rms_norm(tokens) * mask[:, :, None]
+        tokens = jnp.where(mask[:, :, None], rms_norm(tokens), 0.0)
         return Encoding(tokens, mask, tokens.reshape(len(tokens), -1))
 
     def _embed(self, x: Int[jax.Array, "B L"]) -> Float[jax.Array, "B L D"]:

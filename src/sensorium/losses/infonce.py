@@ -46,5 +46,5 @@ def cross_entropy(
     """Each row's mean over its counting positives of −log softmax over the counting columns; finite in every row."""
     alike = alike & counts[None, :]
     everything = jax.nn.logsumexp(jnp.where(counts[None, :], logits, -1e9), axis=1)
-    mean = jnp.sum(jnp.where(alike, logits, 0.0), axis=1) / jnp.maximum(jnp.sum(alike, axis=1), 1)
+    mean = jnp.sum(jnp.where(alike, logits, 0.0), axis=1) / jnp.maximum(jnp.sum(alike, axis=1, dtype=logits.dtype), 1)
     return everything - mean

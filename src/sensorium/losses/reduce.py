@@ -15,5 +15,5 @@ def total(
     means = {}
     for name, (_, loss) in losses.items():
         values, counts = loss(outputs, batch)
-        means[name] = jnp.sum(jnp.where(counts, values, 0.0)) / jnp.maximum(jnp.sum(counts), 1)
+        means[name] = jnp.sum(jnp.where(counts, values, 0.0)) / jnp.maximum(jnp.sum(counts, dtype=values.dtype), 1)
     return sum((weight * means[name] for name, (weight, _) in losses.items()), jnp.zeros(())), means

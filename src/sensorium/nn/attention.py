@@ -48,7 +48,7 @@ class Neighbours(nnx.Module):
 
     def __call__(self, x: Float[jax.Array, "B L D"], mask: Bool[jax.Array, "B L"]) -> Float[jax.Array, "B L D"]:
         reach = self.window // 2
-        around = jnp.pad(rms_norm(x) * mask[:, :, None], ((0, 0), (reach, reach), (0, 0)))
+        around = jnp.pad(jnp.where(mask[:, :, None], rms_norm(x), 0.0), ((0, 0), (reach, reach), (0, 0)))
         around = jnp.concatenate([around[:, i : i + x.shape[1]] for i in range(self.window)], axis=-1)
         return x + self.down(geglu(self.up(around)))
 

@@ -18,7 +18,7 @@ def log_mel(
     frames = wave.shape[-1] // hop
     padded = jnp.pad(wave, ((0, 0), (window // 2, window)))
     index = np.arange(frames)[:, None] * hop + np.arange(window)
-    spectrum = jnp.fft.rfft(padded[:, index] * jnp.asarray(_hann(window)))
+    spectrum = jnp.fft.rfft(padded[:, index] * _hann(window)[None, None])
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
     mel = power @ jnp.asarray(mel_filters(rate, window, bins))
     return (jnp.log10(jnp.maximum(mel, 1e-7)) + 2.0) / 2.5

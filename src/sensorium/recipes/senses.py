@@ -10,7 +10,14 @@ from sensorium.world import caption
 
 
 def senses(
-    *, steps: int = 1100, batch: int = 128, lr: float = 3e-3, width: int = 256, missing: float = 0.2, twins: float = 1.0, seed: int = 0
+    *,
+    steps: int = 1100,
+    batch: int = 128,
+    lr: float = 3e-3,
+    width: int = 256,
+    missing: float = 0.2,
+    twins: float = 1.0,
+    seed: int = 0,
 ) -> Experiment:
     """Learn the built-in world: what its pictures, captions and sounds have in common.
 

@@ -24,7 +24,9 @@ class Diverged(SensoriumError):
     """The loss is not a number any more. The run stops before it writes a model."""
 
 
-def fit(experiment: Experiment, log: Path | None = None, tell: Callable[[Record], None] | None = None) -> tuple[Space, list[Record]]:
+def fit(
+    experiment: Experiment, log: Path | None = None, tell: Callable[[Record], None] | None = None
+) -> tuple[Space, list[Record]]:
     """Trains the experiment's model; gives it and the history, whose records also go to `log` (JSON lines) and to `tell`.
 
     The first record holds `seconds/compile`; every further one `step`, `loss`, `loss/<name>`, `scale`,
@@ -60,6 +62,8 @@ def _summary(outputs: list[dict[str, jax.Array]], step: int, batch: int, start: 
     rows = jax.device_get(outputs)
     means = {key: float(sum(float(row[key]) for row in rows) / len(rows)) for key in rows[0]}
     if not math.isfinite(means["loss"]):
-        raise Diverged(f"the loss is {means['loss']} at step {step}: lower the learning rate (lr), or look for broken values in the data")
+        raise Diverged(
+            f"the loss is {means['loss']} at step {step}: lower the learning rate (lr), or look for broken values in the data"
+        )
     seconds = time.perf_counter() - start
     return {"step": step, **means, "seconds": round(seconds, 3), "samples_per_second": round(step * batch / seconds, 1)}

@@ -72,7 +72,7 @@ class Step:
         (_, out), gradients = jax.value_and_grad(self._loss, has_aux=True)(leaves, batch)
         with jax.numpy_dtype_promotion("standard"):
             updates, state = self._optimizer.update(gradients, state, leaves)
-        model = self._merge(optax.apply_updates(leaves, updates))
+        model = self._merge(jax.tree.leaves(optax.apply_updates(leaves, updates)))
         model.settle()
         return jax.tree.leaves(nnx.state(model)), state, out
 

@@ -127,4 +127,3 @@ def _focused(things: list[Thing], first: int, second: int) -> list[Thing]:
 def _placed(t: Thing, u: list[float], before: bool) -> str:
     place = PLACES[t[4]] if u[4] < 0.7 else PLACES[t[4]].replace("centre", "middle")
     return f"in the {place} {thing(t, u)}" if before else f"{thing(t, u)} in the {place}"
-

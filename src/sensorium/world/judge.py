@@ -10,9 +10,9 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from sensorium.world import caption, picture, sound
+from sensorium.world import picture, sound
 from sensorium.world.caption import RELATIONS, SIZE_WORDS, TEXTURE_WORDS, Thing, relations
-from sensorium.world.scene import COLOURS, MOST, PLACES, SHAPES, SIZES, TEXTURES, Scenes
+from sensorium.world.scene import COLOURS, MOST, PLACES, SHAPES, Scenes
 
 _CORE = 6  # pixels about the centre of a place that no neighbour reaches
 _FAINT = 24  # an object differs from the ground by more than this, of 255
@@ -41,10 +41,8 @@ def true(things: list[Thing], sentence: str) -> bool:
     return all(_placed(things, clause) for clause in clauses)
 
 
-_THING = (
-    r"an? (?:(?:%s) )?(?:(?:%s) )?(?:%s) (?:%s)"
-    % tuple("|".join(w for w in words if w) for words in (sum(SIZE_WORDS, ()), sum(TEXTURE_WORDS, ()), COLOURS, SHAPES))
-)
+_SIZE, _TEXTURE = ("|".join(w for words in group for w in words if w) for group in (SIZE_WORDS, TEXTURE_WORDS))
+_THING = rf"an? (?:(?:{_SIZE}) )?(?:(?:{_TEXTURE}) )?(?:{'|'.join(COLOURS)}) (?:{'|'.join(SHAPES)})"
 _RELATED = re.compile(rf"({_THING}) ({'|'.join(RELATIONS)}) ({_THING})((?: and .*)?)")
 _PLACE = "|".join(sorted((*PLACES, "middle"), key=len, reverse=True))
 _CLAUSE = re.compile(rf"(?:in the (?P<before>{_PLACE}) )?(?P<thing>{_THING})(?: in the (?P<after>{_PLACE}))?")

@@ -1,0 +1,123 @@
+"""What every encoder of the room has to hold, whatever it reads: each is asked through `tiny`."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from sensorium.core.encoding import Encoder
+from sensorium.encoders import ENCODERS
+from sensorium.modalities import MODALITIES
+
+pytestmark = pytest.mark.parametrize("name", sorted(ENCODERS))
+
+
+@cache
+def made(name: str) -> tuple:
+    """The tiny encoder, its input, and itself compiled."""
+    encoder, x = ENCODERS[name].tiny(nnx.Rngs(0))
+    graph, state = nnx.split(encoder)
+    compiled = jax.jit(lambda state, x, mask: nnx.merge(graph, state)(x, mask))
+    return encoder, x, lambda x, mask=None: compiled(state, x, mask)
+
+
+def close(a, b) -> bool:
+    return all(np.allclose(p, q, atol=1e-5) for p, q in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def rows(encoding, which):
+    return jax.tree.map(lambda part: part[np.array(which)], encoding)
+
+
+def with_ids(x: jax.Array) -> bool:
+    """Whether it reads token ids, which alone come with a mask."""
+    return x.dtype == jnp.int32
+
+
+def test_the_encoding_is_as_wide_as_it_says_and_depends_on_its_input(name):
+    encoder, x, encode = made(name)
+    assert isinstance(encoder, Encoder)
+    tokens, mask, pooled = encode(x)
+    assert tokens.shape[:2] == mask.shape and len(pooled) == len(x)
+    assert pooled.shape[1] == encoder.pooled_width
+    assert mask.all() and all(jnp.isfinite(part).all() for part in (tokens, pooled))
+    apart = np.linalg.norm(np.asarray(pooled)[:, None] - np.asarray(pooled)[None], axis=-1)
+    assert (apart + np.eye(len(x)) > 0.1).all(), "unlike inputs, unlike encodings"
+
+
+def test_a_row_depends_on_its_own_input_only(name):
+    _, x, encode = made(name)
+    whole = encode(x)
+    order = np.array([2, 0, 1])
+    assert close(encode(x[order]), rows(whole, order))
+    others = x.at[1].set(x[0]).at[2].set(x[2][::-1])
+    assert close(rows(encode(others), [0]), rows(whole, [0]))
+    assert close(encode(x[1:2]), rows(whole, [1]))
+
+
+def test_compiled_it_gives_the_same(name):
+    encoder, x, encode = made(name)
+    assert close(encode(x), encoder(x))
+
+
+def test_every_parameter_has_a_finite_gradient_and_an_effect(name):
+    encoder, x, _ = made(name)
+    graph, state = nnx.split(encoder, nnx.Param)
+
+    def loss(state):
+        pooled = nnx.merge(graph, state)(x).pooled
+        return jnp.sum(pooled * jnp.arange(pooled.size, dtype=jnp.float32).reshape(pooled.shape)) / pooled.size
+
+    for path, gradient in nnx.to_flat_state(jax.jit(jax.grad(loss))(state)):
+        assert jnp.isfinite(gradient[...]).all(), path
+        assert jnp.abs(gradient[...]).max() > 0, path
+
+
+def test_an_input_of_another_shape_is_an_error_that_tells_both(name):
+    encoder, x, _ = made(name)
+    with pytest.raises(ValueError, match=rf"{x.shape[1] - 1}\b.*built for .*{x.shape[1]}\b"):
+        encoder(x[:, 1:])
+
+
+def test_a_built_encoder_fits_the_arguments_that_its_modality_gives(name):
+    fields = [kind() for kind in MODALITIES.values() if kind.tower == name]
+    assert fields, "no modality has this tower"
+    for field in fields:
+        x = {key: jax.ShapeDtypeStruct((2, *value.shape), value.dtype) for key, value in field.blank().items()}
+
+        def encode(x, field=field):
+            encoder = ENCODERS[name](**ENCODERS[name].arguments(field), rngs=nnx.Rngs(0))
+            encoding = encoder(x[field.name], x.get(f"{field.name}/mask"))
+            assert encoding.pooled.shape == (2, encoder.pooled_width)
+            return encoding
+
+        assert jax.eval_shape(encode, x).tokens.shape[0] == 2
+
+
+def test_masked_tokens_change_nothing_and_are_zero(name):
+    _, x, encode = made(name)
+    if not with_ids(x):
+        pytest.skip("it reads no tokens")
+    mask = jnp.arange(x.shape[1])[None] < jnp.array([[6], [3], [1]])
+    before = encode(x, mask)
+    after = encode(jnp.where(mask, x, (x + 5) % 11), mask)
+    assert close(before, after)
+    assert (before.mask == mask).all()
+    assert not before.tokens[~mask].any() and not before.pooled.reshape(*mask.shape, -1)[~mask].any()
+    assert not close(before.tokens[1, :3], encode(x).tokens[1, :3]), "what is masked is heard where it is not"
+
+
+def test_a_row_that_is_masked_throughout_is_finite_with_its_gradient(name):
+    encoder, x, encode = made(name)
+    if not with_ids(x):
+        pytest.skip("it reads no tokens")
+    mask = jnp.ones(x.shape, bool).at[1].set(False)
+    pooled = encode(x, mask).pooled
+    assert jnp.isfinite(pooled).all() and not pooled[1].any()
+    assert close(encode(x, mask).pooled[::2], encode(x).pooled[::2]), "the other rows are as they were"
+    graph, state = nnx.split(encoder, nnx.Param)
+    gradients = jax.jit(jax.grad(lambda state: jnp.sum(jnp.square(nnx.merge(graph, state)(x, mask).pooled))))(state)
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))

@@ -1,0 +1,82 @@
+"""Attention against a NumPy softmax, one query at a time; blocks and convolutions over tokens against loops."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from sensorium.nn.attention import Attention, Block, Neighbours, geglu
+
+MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 1, 0]], bool)
+
+
+@pytest.fixture
+def x() -> jax.Array:
+    return jax.random.normal(jax.random.key(0), (2, 5, 12))
+
+
+def run(module: nnx.Module, *arguments):
+    graph, state = nnx.split(module)
+    return np.asarray(jax.jit(lambda state, *rest: nnx.merge(graph, state)(*rest))(state, *arguments))
+
+
+def reference(module: Attention, x: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Vaswani et al. 2017, eq. 1, for each row, head and query, in float64."""
+    qkv, out = (np.asarray(layer.kernel[...], np.float64) for layer in (module.qkv, module.out))
+    depth = x.shape[-1] // module.heads
+    mixed = np.zeros(x.shape)
+    for row in range(len(x)):
+        q, k, v = np.split(np.asarray(x[row], np.float64) @ qkv, 3, axis=-1)
+        for head in range(module.heads):
+            part = slice(head * depth, (head + 1) * depth)
+            for i in range(x.shape[1]):
+                weights = np.exp(k[:, part] @ q[i, part] / np.sqrt(depth)) * mask[row]
+                mixed[row, i, part] = weights / weights.sum() @ v[:, part]
+    return mixed @ out
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_attention_is_a_softmax_over_the_keys_that_the_mask_leaves(x, heads):
+    module = Attention(12, heads, rngs=nnx.Rngs(1))
+    np.testing.assert_allclose(run(module, x, jnp.asarray(MASK)), reference(module, np.asarray(x), MASK), atol=2e-5)
+
+
+def test_a_width_that_heads_do_not_divide_is_an_error():
+    with pytest.raises(ValueError, match="width 12 cannot be split into 5 heads"):
+        Attention(12, 5, rngs=nnx.Rngs(0))
+
+
+def test_a_block_adds_to_its_residual_stream(x):
+    module = Block(12, 2, rngs=nnx.Rngs(1))
+    rms = lambda t: t / np.sqrt((t * t).mean(-1, keepdims=True))  # noqa: E731
+    first = np.asarray(x, np.float64)
+    first = first + reference(module.attention, rms(first), MASK)
+    inner = np.asarray(geglu(module.up(jnp.asarray(rms(first), jnp.float32))))
+    np.testing.assert_allclose(run(module, x, jnp.asarray(MASK)), first + np.asarray(module.down(jnp.asarray(inner))), atol=1e-4)
+
+
+def test_neighbours_hear_a_window_and_nothing_masked(x):
+    module = Neighbours(12, 3, rngs=nnx.Rngs(1))
+    whole = run(module, x, jnp.ones(MASK.shape, bool))
+    changed = run(module, x.at[:, 4].set(7.0), jnp.ones(MASK.shape, bool))
+    np.testing.assert_array_equal(changed[:, :3], whole[:, :3])
+    assert not np.allclose(changed[:, 3], whole[:, 3]), "token 3 hears token 4"
+    masked = run(module, x.at[1, 4].set(7.0), jnp.asarray(MASK))
+    np.testing.assert_array_equal(masked[:, :4], run(module, x, jnp.asarray(MASK))[:, :4])
+    assert not np.allclose(masked[1, 3], whole[1, 3]), "token 3 hears that token 4 is not there"
+
+
+def test_neighbours_are_the_loop_that_they_stand_for(x):
+    module = Neighbours(12, 3, rngs=nnx.Rngs(1))
+    normed = np.asarray(x) / np.sqrt((np.asarray(x) ** 2).mean(-1, keepdims=True)) * MASK[..., None]
+    expected = np.asarray(x).copy()
+    for row, at in np.ndindex(2, 5):
+        near = [normed[row, j] if 0 <= j < 5 else np.zeros(12) for j in (at - 1, at, at + 1)]
+        expected[row, at] += np.asarray(module.down(geglu(module.up(jnp.asarray(np.concatenate(near), jnp.float32)))))
+    np.testing.assert_allclose(run(module, x, jnp.asarray(MASK)), expected, atol=2e-5)
+
+
+def test_geglu_gates_the_second_half_with_the_first():
+    got = geglu(jnp.array([[-20.0, 0.0, 20.0, 3.0, 5.0, 7.0]]))
+    np.testing.assert_allclose(got, [[0, 0, 140]], atol=1e-5)

@@ -1,0 +1,73 @@
+"""Captions: true, complete where they claim to be, with words of the grammar only; swaps are false."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sensorium.world import caption, judge, scene
+
+SCENES = scene.draw("train", np.arange(400))
+OBJECTS = caption.objects(SCENES)
+
+
+@given(st.sampled_from(caption.STYLES), st.integers(0, 1000))
+def test_a_caption_is_true_of_its_scene_and_of_the_grammar(style, variant):
+    said = caption.render(SCENES, style, variant)
+    assert all(judge.true(things, one) for things, one in zip(OBJECTS, said, strict=True))
+    assert {word for one in said for word in one.split()} <= set(caption.WORDS)
+    assert max(len(one.split()) for one in said) <= caption.MOST_WORDS
+
+
+def test_a_list_says_everything():
+    """What is false of all other scenes of a gallery names one scene: a ceiling of 1 for retrieval by lists."""
+    gallery = scene.distinct("validation", 150)
+    objects = caption.objects(gallery)
+    for said, own in zip(caption.render(gallery, "list"), objects, strict=True):
+        truths = [things for things in objects if judge.true(things, said) and len(things) == len(own)]
+        plain = [t for t in truths if all((a[1] == 0) == (b[1] == 0) for a, b in zip(t, own, strict=True))]
+        assert plain == [own]
+
+
+def test_captions_do_not_depend_on_their_neighbours_and_variants_differ():
+    together = caption.render(SCENES, "list", 1)
+    assert together[7:8] == caption.render(SCENES[7:8], "list", 1)
+    assert np.mean([a != b for a, b in zip(together, caption.render(SCENES, "list", 2), strict=True)]) > 0.7
+
+
+def test_styles_are_drawn_with_their_weights():
+    drawn = caption.styles(scene.draw("train", np.arange(5000)), (0.5, 0.2, 0.3))
+    assert [round(drawn.count(style) / 5000, 1) for style in caption.STYLES] == [0.5, 0.2, 0.3]
+    assert set(caption.styles(SCENES, (0, 0, 1))) == {"short"}
+
+
+def test_relations_by_hand():
+    assert caption.relations(0, 8) == ["above", "left of"] and caption.relations(8, 0) == ["below", "right of"]
+    assert caption.relations(1, 7) == ["above"] and caption.relations(5, 3) == ["right of"]
+
+
+def test_a_swap_is_false_its_original_true_and_they_hold_the_same_words():
+    rows, true, false = caption.swaps(SCENES)
+    assert len(rows) > 200
+    for row, good, bad in zip(rows, true, false, strict=True):
+        assert judge.true(OBJECTS[row], good) and not judge.true(OBJECTS[row], bad)
+        words = [sorted(word for word in one.split() if word not in ("a", "an")) for one in (good, bad)]
+        assert words[0] == words[1] and good != bad
+
+
+def test_the_judge_of_sentences_by_hand():
+    things = [(0, 1, 0, 0, 1), (1, 0, 5, 1, 7)]  # small striped red circle at the top, large plain blue square at the bottom
+    assert judge.true(things, "a red circle above a blue square")
+    assert judge.true(things, "a big blue square below a little striped red circle")
+    assert judge.true(things, "in the top a small striped red circle and in the bottom a large blue square")
+    assert not judge.true(things, "a blue square above a red circle")
+    assert not judge.true(things, "a red circle left of a blue square")
+    assert not judge.true(things, "a dotted red circle above a blue square")
+    assert not judge.true(things, "a small red circle in the bottom")
+    with pytest.raises(ValueError, match="no clause of the grammar"):
+        judge.true(things, "a red elephant in the top")
+
+
+def test_an_is_said_before_a_vowel():
+    things = [(0, 0, 1, 3, 1), (0, 0, 1, 3, 7)]
+    assert caption.sentence(things, "short", [0.0] * 5) == "an orange star above an orange star"
