@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from nn.compiled import run
 
 from sensorium.nn.attention import Attention, Block, Neighbours, geglu
 
@@ -16,23 +17,37 @@ def x() -> jax.Array:
     return jax.random.normal(jax.random.key(0), (2, 5, 12))
 
 
-def run(module: nnx.Module, *arguments):
-    graph, state = nnx.split(module)
-    return np.asarray(jax.jit(lambda state, *rest: nnx.merge(graph, state)(*rest))(state, *arguments))
+def weights(layer: nnx.Linear) -> tuple[np.ndarray, np.ndarray | float]:
+    """Kernel and bias in float64."""
+    return np.asarray(layer.kernel[...], np.float64), 0.0 if layer.bias is None else np.asarray(layer.bias[...], np.float64)
+
+
+def dense(layer: nnx.Linear, x: np.ndarray) -> np.ndarray:
+    kernel, bias = weights(layer)
+    return x @ kernel + bias
+
+
+def rms(x: np.ndarray) -> np.ndarray:
+    return x / np.sqrt((x * x).mean(-1, keepdims=True))
+
+
+def gated(x: np.ndarray) -> np.ndarray:
+    """GELU (its tanh form) of the first half, times the second."""
+    gate, value = np.split(x, 2, axis=-1)
+    return 0.5 * gate * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate**3))) * value
 
 
 def reference(module: Attention, x: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Vaswani et al. 2017, eq. 1, for each row, head and query, in float64."""
-    qkv, out = (np.asarray(layer.kernel[...], np.float64) for layer in (module.qkv, module.out))
+    """Vaswani et al. 2017, eq. 1, for each row, head and query, in float64. A head's q, k and v stand together in the kernel."""
+    qkv, out = (weights(layer)[0] for layer in (module.qkv, module.out))
     depth = x.shape[-1] // module.heads
     mixed = np.zeros(x.shape)
     for row in range(len(x)):
-        q, k, v = np.split(np.asarray(x[row], np.float64) @ qkv, 3, axis=-1)
-        for head in range(module.heads):
-            part = slice(head * depth, (head + 1) * depth)
-            for i in range(x.shape[1]):
-                weights = np.exp(k[:, part] @ q[i, part] / np.sqrt(depth)) * mask[row]
-                mixed[row, i, part] = weights / weights.sum() @ v[:, part]
+        heads = np.split(np.asarray(x[row], np.float64) @ qkv, module.heads, axis=-1)
+        for head, i in np.ndindex(module.heads, x.shape[1]):
+            q, k, v = np.split(heads[head], 3, axis=-1)
+            shares = np.exp(k @ q[i] / np.sqrt(depth)) * mask[row]
+            mixed[row, i, head * depth : (head + 1) * depth] = shares / shares.sum() @ v
     return mixed @ out
 
 
@@ -49,11 +64,10 @@ def test_a_width_that_heads_do_not_divide_is_an_error():
 
 def test_a_block_adds_to_its_residual_stream(x):
     module = Block(12, 2, rngs=nnx.Rngs(1))
-    rms = lambda t: t / np.sqrt((t * t).mean(-1, keepdims=True))  # noqa: E731
     first = np.asarray(x, np.float64)
     first = first + reference(module.attention, rms(first), MASK)
-    inner = np.asarray(geglu(module.up(jnp.asarray(rms(first), jnp.float32))))
-    np.testing.assert_allclose(run(module, x, jnp.asarray(MASK)), first + np.asarray(module.down(jnp.asarray(inner))), atol=1e-4)
+    expected = first + dense(module.down, gated(dense(module.up, rms(first))))
+    np.testing.assert_allclose(run(module, x, jnp.asarray(MASK)), expected, atol=1e-4)
 
 
 def test_neighbours_hear_a_window_and_nothing_masked(x):
@@ -69,11 +83,11 @@ def test_neighbours_hear_a_window_and_nothing_masked(x):
 
 def test_neighbours_are_the_loop_that_they_stand_for(x):
     module = Neighbours(12, 3, rngs=nnx.Rngs(1))
-    normed = np.asarray(x) / np.sqrt((np.asarray(x) ** 2).mean(-1, keepdims=True)) * MASK[..., None]
-    expected = np.asarray(x).copy()
+    normed = rms(np.asarray(x, np.float64)) * MASK[..., None]
+    expected = np.array(x, np.float64)
     for row, at in np.ndindex(2, 5):
         near = [normed[row, j] if 0 <= j < 5 else np.zeros(12) for j in (at - 1, at, at + 1)]
-        expected[row, at] += np.asarray(module.down(geglu(module.up(jnp.asarray(np.concatenate(near), jnp.float32)))))
+        expected[row, at] += dense(module.down, gated(dense(module.up, np.concatenate(near))))
     np.testing.assert_allclose(run(module, x, jnp.asarray(MASK)), expected, atol=2e-5)
 
 

@@ -38,7 +38,7 @@ def demo(*, out: Path = Path("demo"), quick: bool = False, seed: int = 0) -> dic
     for module, extra in (("matplotlib", "report"), ("jinja2", "report"), ("soundfile", "media"), ("soxr", "media")):
         need(module, extra, "the demo")  # not found out after minutes of training
 
-    from sensorium.cli import device
+    from sensorium.cli import device, place
     from sensorium.cli.demo_report import write
     from sensorium.cli.training import counting, train_with_bar
     from sensorium.core.files import write_json
@@ -46,6 +46,7 @@ def demo(*, out: Path = Path("demo"), quick: bool = False, seed: int = 0) -> dic
     from sensorium.run import command, evaluate, versions
     from sensorium.search import Collection
 
+    place.folder(out)
     device.prepare()
     dials = QUICK if quick else FULL
     health = {split: _split(out / "world" / split, split, dials["gallery"]) for split in SPLITS}

@@ -165,22 +165,23 @@ def _marked(one: Shown, correct: bool) -> Shown:
 
 
 def _confusions(model: Sensorium, items: tuple[Item, ...]) -> list[Confusion]:
-    """The captions whose picture is furthest behind the one that was ranked first."""
+    """The captions whose picture is ranked lowest, and the picture that was ranked first."""
     z = _vectors(model, items)
     scores = model.similarity(z["text"], z["image"])
-    best = scores.argmax(1)
-    behind = scores.max(1) - scores.diagonal()
+    ranks = 1 + (scores > scores.diagonal()[:, None]).sum(1)
     out = []
-    for row in np.argsort(-behind, kind="stable")[:CONFUSIONS]:
-        if best[row] == row:
+    for row in np.argsort(-ranks, kind="stable")[:CONFUSIONS]:
+        best = scores[row].argmax()
+        if best == row:
             break
-        query, got = items[row], items[best[row]]
-        rank = 1 + int((scores[row] > scores[row, row]).sum())
+        query, got = items[row], items[best]
         out.append(
             Confusion(
                 Shown(query.raws["text"][0], label="text query"),
-                Shown(picture=query.raws["image"][0], score=float(scores[row, row]), label=f"{query.id}, at rank {rank}"),
-                Shown(got.raws["text"][0], picture=got.raws["image"][0], score=float(scores[row, best[row]]), label=got.id),
+                Shown(picture=query.raws["image"][0], score=float(scores[row, row]), label=f"{query.id}, at rank {ranks[row]}"),
+                Shown(
+                    got.raws["text"][0], picture=got.raws["image"][0], score=float(scores[row, best]), label=f"{got.id}, first"
+                ),
             )
         )
     return out

@@ -46,9 +46,10 @@ def evaluate(
     items = part(health.good, chosen)
     metrics = sensorium.evaluate(loaded, items)
     if not metrics:
+        advice = "see sensorium data check" if chosen == "all" else "try --split all"
         raise SensoriumError(
             f"{folder}: nothing to measure: none of the {len(items)} items of the split {chosen!r} has two of "
-            f"{', '.join(loaded.modalities)}. Try --split all, or see sensorium data check"
+            f"{', '.join(loaded.modalities)}; {advice}"
         )
     return {
         "model": str(model),
@@ -62,6 +63,8 @@ def evaluate(
 
 def show(result: dict, console: "Console") -> None:
     console.print(f"{result['items']} items ({result['split']}) of {result['folder']}", highlight=False)
+    if result["split"] == "all":
+        console.print("all items: if the model was trained on some of these, the numbers flatter it", style="dim")
     if result["problems"]:
         console.print(f"[yellow]{len(result['problems'])} problems, left out[/] (see: sensorium data check)")
     table(result["metrics"], console)

@@ -1,5 +1,7 @@
 """`sensorium search`: finds the items of a collection by text, picture, sound, or all of them at once."""
 
+import re
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,6 +50,8 @@ def search(
     from sensorium.cli import device
     from sensorium.search import Collection
 
+    if page and page.is_dir():
+        raise SensoriumError(f"{page} is a folder: --page names the file to write, such as {page / 'found.html'}")
     device.prepare()
     given = {kind: raw for kind, raw in {"text": text, "image": image, "audio": audio}.items() if raw}
     opened = Collection.open(collection)
@@ -58,7 +62,13 @@ def search(
         _write_page(opened, given, hits, target, open_page)
     answers = [_answer(rank, hit) for rank, hit in enumerate(hits, 1)]
     query = {kind: str(raw) for kind, raw in given.items()}
-    return {"collection": str(collection), "query": query, "hits": answers, "page": str(target) if target else None}
+    return {
+        "collection": str(collection),
+        "query": query,
+        "unknown_words": _unknown(loaded, text),
+        "hits": answers,
+        "page": str(target) if target else None,
+    }
 
 
 def show(result: dict, console: "Console") -> None:
@@ -71,6 +81,9 @@ def show(result: dict, console: "Console") -> None:
         cells = hit["field"], hit["id"], _near(hit["path"]), hit["caption"]
         table.add_row(str(hit["rank"]), f"{hit['score']:.3f}", *(escape(cell) for cell in cells))
     console.print(table)
+    if result["unknown_words"]:
+        words = escape(", ".join(result["unknown_words"]))
+        console.print(f"[yellow]not in the captions that the model learned from, so it can only guess:[/] {words}", highlight=False)
     if result["page"]:
         console.print(f"page: {escape(result['page'])}")
 
@@ -83,6 +96,17 @@ def _model_place(collection: "Collection", model: Path | None, asked: bool) -> P
     if place is None:
         raise SensoriumError("the collection does not know where its model is: say it with --model")
     return place
+
+
+def _unknown(model: "Model", text: str) -> list[str]:
+    """The words of the query that the model knows by their letters only: it answers, but there is nothing behind the answer."""
+    from sensorium.modalities import Text
+
+    field = next((field for field in model.fields if isinstance(field, Text)), None)
+    if field is None or not field.words:
+        return []
+    words = re.findall(r"\w\w+", unicodedata.normalize("NFC", text).lower())
+    return [word for word in dict.fromkeys(words) if word not in field.words]
 
 
 def _by_field(model: "Model", given: dict[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,8 @@ def fields(batch: dict, names: Iterable[str]) -> dict:
 
 def stack(rows: list[dict[str, np.ndarray]]) -> Batch:
     """Stacks single items (equal keys and shapes) into a batch."""
+    if odd := [row.keys() for row in rows if row.keys() != rows[0].keys()]:
+        raise ValueError(f"rows differ in what they hold: {sorted(rows[0])} and {sorted(odd[0])}")
     return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
 
 

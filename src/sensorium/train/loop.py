@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,24 +37,26 @@ def fit(
     step = Step(experiment.model.build(experiment.seed), experiment.losses, experiment.optimizer)
     first = next(stream)
     history: list[Record] = []
+    with log.open("w", encoding="utf-8") if log else nullcontext() as lines:
 
-    def record(entry: Record) -> None:
-        history.append(entry)
-        if tell:
-            tell(entry)
+        def record(entry: Record) -> None:
+            history.append(entry)
+            if lines:  # line by line, so that a run that dies leaves its log
+                lines.write(json.dumps(entry) + "\n")
+                lines.flush()
+            if tell:
+                tell(entry)
 
-    record({"step": 0, "seconds/compile": round(step.compile(first), 3)})
-    every = max(1, experiment.steps // RECORDS)
-    start, pending, batch = time.perf_counter(), [], first
-    for number in range(1, experiment.steps + 1):
-        pending.append(step(batch))
-        if number % every == 0 or number == experiment.steps:
-            record(_summary(pending, number, experiment.batch, start))
-            pending = []
-        if number < experiment.steps:
-            batch = next(stream)
-    if log:
-        log.write_text("".join(json.dumps(entry) + "\n" for entry in history), encoding="utf-8")
+        record({"step": 0, "seconds/compile": round(step.compile(first), 3)})
+        every = max(1, experiment.steps // RECORDS)
+        start, pending, batch = time.perf_counter(), [], first
+        for number in range(1, experiment.steps + 1):
+            pending.append(step(batch))
+            if number % every == 0 or number == experiment.steps:
+                record(_summary(pending, number, experiment.batch, start))
+                pending = []
+            if number < experiment.steps:
+                batch = next(stream)
     return step.model(), history
 
 

@@ -1,0 +1,37 @@
+"""Sound through a spectrogram: frames that do not fill a patch, loudness and place in time."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from sensorium.encoders import AudioConvNet
+
+
+def pooled(encoder: AudioConvNet, x) -> np.ndarray:
+    graph, state = nnx.split(encoder)
+    return np.asarray(jax.jit(lambda state, x: nnx.merge(graph, state)(x).pooled)(state, jnp.asarray(x, jnp.float32)))
+
+
+@pytest.mark.parametrize("samples", [1600, 1700, 2399])
+def test_any_number_of_samples_makes_whole_patches(samples):
+    encoder = AudioConvNet(samples, 8000, widths=(4, 6), rngs=nnx.Rngs(0))
+    assert encoder.frames % 5 == 0 and encoder.frames - 5 < samples // 200 <= encoder.frames
+    assert pooled(encoder, np.zeros((1, samples))).shape == (1, encoder.pooled_width)
+
+
+def test_frames_past_the_end_are_silence():
+    """1600 samples of silence are 8 frames, filled up to 10; 2000 samples are 10 frames of the same silence."""
+    short, long = (AudioConvNet(n, 8000, widths=(4, 6), rngs=nnx.Rngs(0)) for n in (1600, 2000))
+    np.testing.assert_allclose(pooled(short, np.zeros((1, 1600))), pooled(long, np.zeros((1, 2000))), atol=1e-5)
+
+
+def test_the_time_of_a_sound_is_heard():
+    encoder = AudioConvNet(8000, 8000, widths=(4, 6), rngs=nnx.Rngs(0))
+    beep = np.sin(2 * np.pi * 440 * np.arange(800) / 8000)
+    early, late = np.zeros(8000), np.zeros(8000)
+    early[400:1200], late[6400:7200] = beep, beep
+    a, b, again = pooled(encoder, np.stack([early, late, early]))
+    np.testing.assert_allclose(a, again, atol=1e-6)
+    assert np.abs(a - b).max() > 0.1
