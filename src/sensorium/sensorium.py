@@ -125,9 +125,12 @@ def load(path: Path | str) -> Sensorium:
     config = read_json(path / CONFIG)
     if config.get("library_name") != "sensorium":
         raise BadFile(f"{path / CONFIG}: not a model of Sensorium (library_name is {config.get('library_name')!r})")
-    fields = [MODALITIES[field["kind"]](**{k: v for k, v in field.items() if k != "kind"}) for field in config["fields"]]
-    card = Card(config["builder"], config["arguments"])
-    graph, state = nnx.split(nnx.eval_shape(lambda: card.build(0)))
+    try:
+        fields = [MODALITIES[field["kind"]](**{k: v for k, v in field.items() if k != "kind"}) for field in config["fields"]]
+        card = Card(config["builder"], config["arguments"])
+        graph, state = nnx.split(nnx.eval_shape(lambda: card.build(0)))
+    except (KeyError, TypeError, ValueError) as error:  # a name that is lost or unknown, an argument that no builder takes
+        raise BadFile(f"{path / CONFIG}: describes no model that this version can build: {error}") from error
     _fill(state, path / WEIGHTS)
     return Sensorium(nnx.merge(graph, state), fields, card)
 

@@ -17,7 +17,9 @@ def pooled(encoder: ConvNet, x: jax.Array) -> np.ndarray:
 
 def test_bytes_are_read_as_minus_one_to_one():
     encoder, x = ConvNet.tiny(nnx.Rngs(0))
-    np.testing.assert_allclose(pooled(encoder, x), pooled(encoder, jnp.asarray(np.asarray(x) / 127.5 - 1, jnp.float32)), atol=1e-5)
+    np.testing.assert_allclose(
+        pooled(encoder, x), pooled(encoder, jnp.asarray(np.asarray(x) / 127.5 - 1, jnp.float32)), atol=1e-5
+    )
 
 
 def test_an_odd_grid_is_halved_upwards():

@@ -162,4 +162,6 @@ def test_large_scales_stay_finite():
     x = arrays(units() | {"scale": np.float32(100.0)})
     value, gradients = jax.value_and_grad(mean)(x, arrays(batch("all of it")))
     assert jnp.isfinite(value) and all(jnp.isfinite(gradient).all() for gradient in jax.tree.leaves(gradients))
-    np.testing.assert_allclose(rows_of(x, arrays(batch("missing"))).values, reference(x, batch("missing"))[0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        rows_of(x, arrays(batch("missing"))).values, reference(x, batch("missing"))[0], rtol=1e-4, atol=1e-4
+    )

@@ -65,7 +65,7 @@ def search(
     return {
         "collection": str(collection),
         "query": query,
-        "unknown_words": _unknown(loaded, text),
+        "unknown_words": unknown_words(loaded, text),
         "hits": answers,
         "page": str(target) if target else None,
     }
@@ -83,7 +83,7 @@ def show(result: dict, console: "Console") -> None:
     console.print(table)
     if result["unknown_words"]:
         words = escape(", ".join(result["unknown_words"]))
-        console.print(f"[yellow]not in the captions that the model learned from, so it can only guess:[/] {words}", highlight=False)
+        console.print(f"[yellow]not in the captions that the model learned from, so it only guesses:[/] {words}", highlight=False)
     if result["page"]:
         console.print(f"page: {escape(result['page'])}")
 
@@ -98,7 +98,7 @@ def _model_place(collection: "Collection", model: Path | None, asked: bool) -> P
     return place
 
 
-def _unknown(model: "Model", text: str) -> list[str]:
+def unknown_words(model: "Model", text: str) -> list[str]:
     """The words of the query that the model knows by their letters only: it answers, but there is nothing behind the answer."""
     from sensorium.modalities import Text
 

@@ -1,0 +1,111 @@
+"""The built-in world as batches and as files: rows that do not mind their company, twins, what is missing, and the way back."""
+
+from string import ascii_lowercase
+
+import numpy as np
+import pytest
+
+from sensorium import data
+from sensorium.core.errors import UnknownName
+from sensorium.core.protocols import Source
+from sensorium.data.synthetic import World, write_world
+from sensorium.modalities import Audio, Image, Text
+from sensorium.world import caption, picture, scene, sound
+
+WORDS = tuple(word for word in caption.WORDS if len(word) > 1)
+FIELDS = (Image(size=64), Text(words=WORDS, alphabet=ascii_lowercase, length=caption.MOST_WORDS + 2), Audio())
+FACTORS = ("shape", "colour", "texture", "size", "place")
+
+
+@pytest.mark.parametrize("split", ["train", "compositional"])
+def test_a_row_is_the_same_alone_and_in_any_company(split):
+    world = World(FIELDS, split, seed=5, missing=0.4, twins=0.7, styles=(0.4, 0.3, 0.3))
+    rows = np.array([7, 0, 3, 12, 13, 999_999, 3])
+    together = world.read(rows)
+    assert isinstance(world, Source)
+    for at, row in enumerate(rows):
+        alone = world.read([int(row)])
+        assert alone.keys() == together.keys()
+        for key in alone:
+            np.testing.assert_array_equal(alone[key][0], together[key][at], err_msg=key)
+
+
+def test_a_row_is_what_the_world_shows_and_says():
+    world = World(FIELDS, "validation", seed=2)
+    rows = np.arange(6)
+    batch, scenes = world.read(rows), scene.draw("validation", rows, 2)
+    np.testing.assert_array_equal(batch["image"], picture.render(scenes))
+    np.testing.assert_allclose(batch["audio"], sound.mono(scenes), atol=1e-6)
+    said = [FIELDS[1].show(tokens) for tokens in batch["text"]]
+    assert said == caption.render(scenes, "list")
+    assert all(batch[f"{field.name}/here"].all() for field in FIELDS)
+    assert len(np.unique(batch["group"])) == len(np.unique(scenes.id))
+    assert (world.read(rows)["text"] == world.read(rows, draw=9)["text"]).all()
+
+
+def test_seeds_and_splits_are_other_worlds():
+    kinds = (("train", 0), ("train", 1), ("validation", 0))
+    read = [World(FIELDS[:2], split, seed=seed).read(range(8))["group"].tolist() for split, seed in kinds]
+    assert read[0] != read[1] and not set(read[0]) & set(read[2])
+
+
+@pytest.mark.parametrize(("split", "share"), [("train", 0.5), ("validation", 0.05), ("compositional", 0.2)])
+def test_twins_nearly_are_the_row_before_and_stay_in_their_split(split, share):
+    """Seven of eight twins of a validation scene are scenes to train on: there it keeps few."""
+    rows = np.arange(600)
+    own = scene.draw(split, rows, 0)
+    scenes = World(FIELDS, split, twins=1.0)._with_twins(own, rows)
+    assert scene.belongs(scenes, split).all()
+    even, odd = scenes[::2], scenes[1::2]
+    np.testing.assert_array_equal(even.id, own.id[::2], err_msg="even rows are as they were drawn")
+    twin = odd.id != own.id[1::2]
+    replaced = int(twin.sum())
+    assert replaced > share * len(twin), "many of the odd rows are twins"
+    assert (odd.id != even.id)[twin].all(), "which differ from the row before them"
+    kept = {name: np.sort(getattr(odd, name), 1) == np.sort(getattr(even, name), 1) for name in FACTORS}
+    changed = sum((~same).any(1).astype(int) for same in kept.values())
+    assert (changed[twin] <= 1).all(), "in one drawn factor, or in nothing but which object has what"
+    assert (World(FIELDS, split)._with_twins(own, rows).id == own.id).all(), "none unless asked for"
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.25, 1.0])
+def test_as_many_rows_as_asked_lack_one_field(missing):
+    n = 1500
+    own = scene.draw("train", np.arange(n), 0)
+    lost = World(FIELDS, missing=missing)._lost(own)
+    share = (lost >= 0).mean()
+    assert abs(share - missing) <= 4 * np.sqrt(missing * (1 - missing) / n)
+    if missing:
+        each = np.bincount(lost[lost >= 0], minlength=3) / (lost >= 0).sum()
+        assert (np.abs(each - 1 / 3) < 0.1).all(), "each field is as often the one"
+    batch = World(FIELDS, missing=missing).read(range(12))
+    for i, field in enumerate(FIELDS):
+        np.testing.assert_array_equal(batch[f"{field.name}/here"], lost[:12] != i)
+
+
+def test_a_field_that_the_world_cannot_show_is_an_error():
+    class Smell:
+        name = kind = "smell"
+
+    with pytest.raises(UnknownName, match="the world has no 'smell' to show"):
+        World((*FIELDS, Smell()))  # pyright: ignore[reportArgumentType]
+
+
+def test_written_out_it_is_read_back_as_it_was(tmp_path):
+    scenes = scene.distinct("train", 12, seed=1)
+    lists, again = caption.render(scenes, "list"), caption.render(scenes, "list", variant=1)
+    told = []
+    write_world(tmp_path, scenes, [lists, again], told.append)
+    assert sum(told) == 12
+    health = data.check(tmp_path, FIELDS)
+    assert not health.broken and len(health.good) == 12
+    folder = data.open(tmp_path, FIELDS)
+    assert not folder.problems and [item.raws.keys() for item in folder.items] == [{"image", "text", "audio"}] * 12
+    batch = folder.read(range(12))
+    np.testing.assert_array_equal(batch["image"], picture.render(scenes), err_msg="bit for bit")
+    np.testing.assert_allclose(batch["audio"], sound.render(scenes).mean(2), atol=1.01 / 32768)
+    for i, item in enumerate(folder.items):
+        assert item.raws["text"] == tuple(dict.fromkeys((lists[i], again[i])))
+    listed = data.open(tmp_path / "manifest.jsonl", FIELDS)
+    np.testing.assert_array_equal(listed.read(range(12))["image"], batch["image"])
+    assert [item.raws["text"] for item in listed.items] == [item.raws["text"] for item in folder.items]

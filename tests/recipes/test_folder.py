@@ -1,0 +1,75 @@
+"""The recipe for a user's own folder: what it makes of the files, and what it cannot learn from."""
+
+import numpy as np
+import pytest
+from data.trees import three_folders
+
+from sensorium.core.errors import SensoriumError
+from sensorium.data import split
+from sensorium.recipes import folder
+from sensorium.recipes.folder import TooLittle
+
+
+def test_it_trains_on_whole_items_and_keeps_the_rest_for_validation(tmp_path):
+    root = three_folders(tmp_path, 30)
+    (root / "images" / "item3.png").unlink()
+    for kind, suffix in (("images", "png"), ("audio", "wav")):
+        (root / kind / f"item4.{suffix}").unlink()
+    experiment = folder(root)
+    names = {item.id for item in experiment.source.items}  # pyright: ignore[reportAttributeAccessIssue]
+    validation = {item.id for item in experiment.validation}
+    assert names and validation and not names & validation
+    assert all(len(item.raws) > 1 for item in experiment.source.items)  # pyright: ignore[reportAttributeAccessIssue]
+    assert len(names | validation) in (29, 30), "item 4 has one modality only: there is nothing to compare it with"
+    assert validation == {item.id for item in split(experiment.validation, "validation")}
+    assert set(experiment.losses) == {"image-text", "image-audio", "text-audio"}
+    assert [field.kind for field in experiment.fields] == ["image", "text", "audio"]
+
+
+def test_steps_and_batch_follow_the_number_of_items_unless_given(tmp_path):
+    root = three_folders(tmp_path, 12)
+    experiment = folder(root)
+    n = len(experiment.source)
+    assert experiment.batch == n // 2 and experiment.steps == max(50, 60 * n // experiment.batch)
+    assert folder(root, steps=3, batch=5).arguments | {"path": ""} == {
+        "path": "",
+        "steps": 3,
+        "batch": 5,
+        "lr": 2e-3,
+        "width": 256,
+        "seed": 0,
+    }
+
+
+def test_a_broken_file_is_left_out(tmp_path):
+    root = three_folders(tmp_path, 12)
+    (root / "images" / "item5.png").write_bytes(b"no picture")
+    experiment = folder(root)
+    batch = experiment.source.read(range(len(experiment.source)))
+    assert [item.id for item, here in zip(experiment.source.items, batch["image/here"], strict=True) if not here] in (  # pyright: ignore
+        ["item5"],
+        [],
+    )
+    assert np.count_nonzero(~batch["text/here"]) == 0
+
+
+@pytest.mark.parametrize("lost", [("images", "audio"), ("captions", "audio")])
+def test_one_modality_is_too_little(tmp_path, lost):
+    root = three_folders(tmp_path, 6)
+    for kind in lost:
+        for file in (root / kind).iterdir():
+            file.unlink()
+        (root / kind).rmdir()
+    with pytest.raises(TooLittle, match=f"{root}: holds (image|text), and 0 items .* same stem .*sensorium data check") as caught:
+        folder(root)
+    assert isinstance(caught.value, SensoriumError)
+
+
+def test_files_that_do_not_belong_together_are_too_little(tmp_path):
+    root = three_folders(tmp_path, 6)
+    for i, file in enumerate(sorted((root / "images").iterdir())):
+        file.rename(file.with_name(f"other{i}.png"))
+    for i, file in enumerate(sorted((root / "audio").iterdir())):
+        file.rename(file.with_name(f"third{i}.wav"))
+    with pytest.raises(TooLittle, match="holds image, text, audio, and 0 items"):
+        folder(root)

@@ -1,0 +1,81 @@
+"""The loop: the same twice, better at its end, and stopped where the numbers end."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from train.tiny import experiment
+
+from sensorium.core.batch import Batch
+from sensorium.core.errors import SensoriumError
+from sensorium.train import fit
+from sensorium.train.loop import Diverged
+
+RECORD = {"step", "loss", "loss/image-text", "scale", "samples_per_second", "seconds"}
+
+
+def leaves(model) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(model))]
+
+
+def losses(history) -> list[float]:
+    return [record["loss"] for record in history[1:]]
+
+
+def test_equal_seeds_give_equal_bits_and_others_do_not():
+    (a, first), (b, second), (c, _) = fit(experiment(6)), fit(experiment(6)), fit(experiment(6, seed=1))
+    assert losses(first) == losses(second)
+    for x, y, z in zip(leaves(a), leaves(b), leaves(c), strict=True):
+        np.testing.assert_array_equal(x, y)
+        assert (x != z).any()
+
+
+def test_the_loss_falls():
+    model, history = fit(experiment(60))
+    assert np.mean(losses(history)[-5:]) < 0.4 * np.mean(losses(history)[:5])
+    assert all(np.isfinite(leaf).all() for leaf in leaves(model))
+
+
+def test_the_history_says_it_all_and_is_told_and_written(tmp_path):
+    told = []
+    _, history = fit(experiment(5), tmp_path / "log.jsonl", told.append)
+    assert told == history == [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert set(history[0]) == {"step", "seconds/compile"} and history[0]["step"] == 0 and history[0]["seconds/compile"] > 0
+    assert [record["step"] for record in history[1:]] == [1, 2, 3, 4, 5]
+    assert all(set(record) == RECORD for record in history[1:])
+
+
+def test_of_many_steps_each_record_is_the_mean_since_the_last(monkeypatch):
+    _, each = fit(experiment(7))
+    monkeypatch.setattr("sensorium.train.loop.RECORDS", 2)
+    _, some = fit(experiment(7))
+    assert [record["step"] for record in some[1:]] == [3, 6, 7]
+    expected = [np.mean(losses(each)[:3]), np.mean(losses(each)[3:6]), losses(each)[6]]
+    np.testing.assert_allclose(losses(some), expected, rtol=1e-6)
+
+
+class Broken:
+    """A source whose pictures are floats, NaN from batch number 2 on."""
+
+    def __init__(self, source):
+        self.source = source
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def read(self, rows, draw: int = 0) -> Batch:
+        batch = self.source.read(rows, draw)
+        picture = batch["image"].astype(np.float32) / 127.5 - 1
+        return batch | {"image": np.full_like(picture, np.nan) if draw >= 2 else picture}
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(tmp_path):
+    broken = dataclasses.replace(experiment(6), source=Broken(experiment().source))
+    with pytest.raises(Diverged, match="the loss is nan at step 3: lower the learning rate") as caught:
+        fit(broken, tmp_path / "log.jsonl")
+    assert isinstance(caught.value, SensoriumError)
+    _, history = fit(dataclasses.replace(broken, steps=2))
+    assert len(history) == 3

@@ -1,0 +1,99 @@
+"""One step: traced once a shape, equal to an update written plainly, and the owner of its parameters."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from train.tiny import card, experiment
+
+from sensorium.losses import total
+from sensorium.train import Step, adamw
+
+
+def leaves(model: nnx.Module) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(model))]
+
+
+def batches(rows: int, n: int) -> list[dict[str, np.ndarray]]:
+    source = experiment().source
+    return [source.read(np.random.default_rng(i).permutation(16)[:rows], draw=i) for i in range(n)]
+
+
+def plain(model, losses, optimizer, batches) -> tuple[list[np.ndarray], list[float]]:
+    """The same updates on the module's own state, as the documentation of optax has them."""
+    graph, state = nnx.split(model)
+    with jax.numpy_dtype_promotion("standard"):
+        memory, values = optimizer.init(state), []
+        for batch in batches:
+            batch = jax.tree.map(jnp.asarray, batch)
+
+            @jax.jit
+            def update(state, memory, batch=batch):
+                def loss(state):
+                    return total(losses, nnx.merge(graph, state)(batch), batch)[0]
+
+                value, gradients = jax.value_and_grad(loss)(state)
+                updates, memory = optimizer.update(gradients, memory, state)
+                return optax.apply_updates(state, updates), memory, value
+
+            state, memory, value = update(state, memory)
+            model = nnx.merge(graph, state)
+            model.settle()
+            graph, state = nnx.split(model)
+            values.append(float(value))
+    return leaves(model), values
+
+
+@pytest.mark.parametrize("optimizer", [optax.sgd(0.1, momentum=0.9), adamw(1e-2, 20, weight_decay=0.1)], ids=["sgd", "adamw"])
+def test_it_is_the_plain_update(optimizer):
+    losses, given = experiment().losses, batches(8, 3)
+    step = Step(card().build(0), losses, optimizer)
+    values = [float(step(batch)["loss"]) for batch in given]
+    expected, expected_values = plain(card().build(0), losses, optimizer, given)
+    np.testing.assert_allclose(values, expected_values, rtol=1e-5)
+    before = leaves(card().build(0))
+    for got, right, old in zip(leaves(step.model()), expected, before, strict=True):
+        np.testing.assert_allclose(got, right, atol=2e-5)
+        assert np.abs(right - old).max() > 1e-3 * np.abs(old).max(), "the update is far larger than the tolerance"
+
+
+def test_it_is_traced_once_for_each_shape_of_batch():
+    step = Step(card().build(0), experiment().losses, adamw(1e-2, 20))
+    eight, four = batches(8, 3), batches(4, 2)
+    assert step.compile(eight[0]) > 0 and step.traces == 1
+    assert step.compile(eight[1]) == 0
+    for batch in (*eight, *four, *eight, *four):
+        step(batch)
+    assert step.traces == 2
+
+
+def test_the_model_is_a_copy_of_now():
+    start = card().build(0)
+    before = leaves(start)
+    step = Step(start, experiment().losses, adamw(1e-1, 20, warmup=1))
+    one, *rest = batches(8, 4)
+    step(one)
+    step(one)
+    taken = step.model()
+    kept = leaves(taken)
+    for batch in rest:
+        step(batch)
+    for a, b, c in zip(leaves(taken), kept, leaves(step.model()), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert (b != c).any(), "further steps do change the parameters"
+    for a, b in zip(leaves(start), before, strict=True):
+        np.testing.assert_array_equal(a, b, err_msg="the caller's model stays as it was given")
+
+
+def test_it_tells_the_loss_of_each_pair_and_holds_the_scale():
+    step = Step(card().build(0), experiment().losses, optax.sgd(0.0))
+    out = step(batches(8, 1)[0])
+    assert set(out) == {"loss", "scale", "loss/image-text"}
+    assert out["loss"] == out["loss/image-text"] and float(out["scale"]) == pytest.approx(1 / 0.07, rel=1e-5)
+    model = card().build(0)
+    model.log_scale[...] = jnp.float32(6.0)
+    step = Step(model, experiment().losses, optax.sgd(0.0))
+    step(batches(8, 1)[0])
+    assert float(jnp.exp(step.model().log_scale[...])) == pytest.approx(100, rel=1e-5)
