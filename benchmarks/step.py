@@ -17,7 +17,7 @@ from common.record import write
 from flax import nnx
 
 from sensorium.recipes import senses
-from sensorium.train import Step
+from sensorium.training import Step
 
 RUNS, TARGET = 200, 1.0
 

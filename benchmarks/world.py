@@ -14,7 +14,7 @@ import numpy as np
 from common.record import write
 
 from sensorium.recipes import senses
-from sensorium.train import Step
+from sensorium.training import Step
 from sensorium.world import caption, picture, scene, sound
 
 BATCH, RUNS, TARGET = 128, 15, 2000

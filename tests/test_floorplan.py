@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 HOUSE = ROOT / "src" / "sensorium"
 ORDER = (
     *("core", "nn", "modalities", "world", "data", "encoders", "fusions", "diffusion", "decoders", "models", "losses"),
-    *("metrics", "train", "pretrained", "recipes", "sensorium", "run", "search", "show", "web", "cli"),
+    *("metrics", "training", "pretrained", "recipes", "sensorium", "run", "search", "show", "web", "cli"),
 )
 FILES = sorted(HOUSE.rglob("*.py"))
 ROOMS = sorted(path.parent.name for path in HOUSE.glob("*/__init__.py"))

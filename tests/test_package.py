@@ -22,6 +22,13 @@ def test_the_public_words_are_listed_and_resolve():
     assert sensorium.recipes.senses.__name__ == "senses" and sensorium.data.check.__name__ == "check"
 
 
+def test_the_function_train_is_a_function_whatever_was_imported():
+    import sensorium.recipes
+    from sensorium.training.loop import fit
+
+    assert sensorium.train.__module__ == "sensorium.run" and fit.__module__ == "sensorium.training.loop"
+
+
 def test_another_word_is_an_error():
     try:
         sensorium.trian  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]

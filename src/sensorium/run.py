@@ -15,8 +15,8 @@ from sensorium.core.protocols import Item
 from sensorium.metrics import retrieval
 from sensorium.modalities.text import identity
 from sensorium.sensorium import Sensorium
-from sensorium.train import Experiment, fit
-from sensorium.train.loop import Record
+from sensorium.training import Experiment, fit
+from sensorium.training.loop import Record
 
 LIBRARIES = ("sensorium", "jax", "flax", "optax", "numpy")
 

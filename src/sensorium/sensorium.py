@@ -20,7 +20,7 @@ from sensorium.core.files import read_json, replacing, write_json
 from sensorium.core.protocols import Modality, Raw
 from sensorium.modalities import MODALITIES
 from sensorium.models import Space
-from sensorium.train import Card
+from sensorium.training import Card
 
 ROWS = (1, 8, 64)
 """The sizes of batch that are compiled: any number of things is cut into these, and the last one filled up."""
@@ -33,8 +33,8 @@ class Sensorium:
     def __init__(self, model: Space, fields: Sequence[Modality], card: Card):
         self.model, self.fields, self.card = model, tuple(fields), card
         self.traces, self._fingerprint = 0, ""
-        graph, self._state = nnx.split(model)
-        leaves, tree = jax.tree.flatten(self._state)
+        graph, state = nnx.split(model)
+        leaves, tree = jax.tree.flatten(state)
 
         def units(leaves: list[jax.Array], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
             self.traces += 1
@@ -86,12 +86,12 @@ class Sensorium:
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         with replacing(path / WEIGHTS) as temporary:
-            save_file(weights(self._state), temporary, metadata={"format": "sensorium"})
+            save_file(weights(self.model), temporary, metadata={"format": "sensorium"})
         write_json(path / CONFIG, self._config())
 
     def _hash(self) -> str:
         digest = hashlib.sha256(json.dumps(self._config(), sort_keys=True).encode())
-        for name, value in sorted(weights(self._state).items()):
+        for name, value in sorted(weights(self.model).items()):
             digest.update(name.encode() + value.tobytes())
         return digest.hexdigest()[:16]
 
@@ -123,25 +123,25 @@ def load(path: Path | str) -> Sensorium:
         found = "it is no directory" if not path.is_dir() else f"it has no {CONFIG}"
         raise BadFile(f"{path}: no model here: {found}. Give the directory that `sensorium train … --out` wrote")
     config = read_json(path / CONFIG)
-    if config.get("library_name") != "sensorium":
-        raise BadFile(f"{path / CONFIG}: not a model of Sensorium (library_name is {config.get('library_name')!r})")
+    if not isinstance(config, dict) or config.get("library_name") != "sensorium":
+        raise BadFile(f"{path / CONFIG}: not a model of Sensorium (its library_name is not 'sensorium')")
     try:
         fields = [MODALITIES[field["kind"]](**{k: v for k, v in field.items() if k != "kind"}) for field in config["fields"]]
         card = Card(config["builder"], config["arguments"])
-        graph, state = nnx.split(nnx.eval_shape(lambda: card.build(0)))
+        shapes = nnx.eval_shape(lambda: card.build(0))
     except (KeyError, TypeError, ValueError) as error:  # a name that is lost or unknown, an argument that no builder takes
         raise BadFile(f"{path / CONFIG}: describes no model that this version can build: {error}") from error
-    _fill(state, path / WEIGHTS)
-    return Sensorium(nnx.merge(graph, state), fields, card)
+    return Sensorium(_filled(shapes, path / WEIGHTS), fields, card)
 
 
-def weights(state: nnx.State) -> dict[str, np.ndarray]:
-    """The arrays of a model's state by dotted name, as they are in a file."""
-    return {".".join(map(str, path)): np.asarray(variable[...]) for path, variable in nnx.to_flat_state(state)}
+def weights(model: Space) -> dict[str, np.ndarray]:
+    """The arrays of a model by dotted name, as they are in a file."""
+    return {".".join(map(str, path)): np.asarray(variable[...]) for path, variable in nnx.to_flat_state(nnx.state(model))}
 
 
-def _fill(state: nnx.State, path: Path) -> None:
-    """Puts the arrays of a file into a state of shapes; all that does not fit is listed, and then nothing is loaded."""
+def _filled(shapes: Space, path: Path) -> Space:
+    """A model of shapes with the arrays of a file; all that does not fit is listed, and then nothing is loaded."""
+    graph, state = nnx.split(shapes)
     try:
         found = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -157,6 +157,7 @@ def _fill(state: nnx.State, path: Path) -> None:
         raise BadFile(f"{path}: does not fit {CONFIG} beside it: " + "; ".join(sorted(wrong)))
     for name, variable in wanted.items():
         variable.set_value(jax.numpy.asarray(found[name]))
+    return nnx.merge(graph, state)
 
 
 def _cuts(n: int) -> Iterator[tuple[int, int]]:

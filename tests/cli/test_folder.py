@@ -184,7 +184,7 @@ def test_mistakes_are_one_line_with_exit_code_1(road, tmp_path, capsys):
         (["index", road.root, "--model", road.root, "--out", out], "no model here"),
         (["index", "nowhere", "--model", road.run, "--out", out], "nowhere: no such file or folder"),
         (["index", road.root, "--model", road.run, "--out", occupied], "is a file"),
-            (["index", road.root, "--model", road.run, "--out", road.run], "is no collection"),
+        (["index", road.root, "--model", road.run, "--out", road.run], "is no collection"),
         (["evaluate", road.run, one], "nothing to measure"),
         (["evaluate", "nowhere", road.root], "no model here"),
         (["search", road.run, "red"], "no collection is here"),

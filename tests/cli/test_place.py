@@ -23,3 +23,15 @@ def test_no_permission_is_told_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)  # a test that runs as root may write anywhere
     with pytest.raises(SensoriumError, match=f"no permission to write in {tmp_path}"):
         place.folder(tmp_path / "runs" / "a")
+
+
+def test_what_is_there_is_not_lost(tmp_path):
+    place.unused(tmp_path / "new", "run.json", overwrite=False)
+    write(tmp_path / "cat.jpg", "x")
+    for overwrite in (False, True):
+        with pytest.raises(SensoriumError, match=r"holds other files \(no run.json\): give another --out"):
+            place.unused(tmp_path, "run.json", overwrite)
+    write(tmp_path / "run.json", "{}")
+    with pytest.raises(SensoriumError, match="holds an earlier run: .* --overwrite"):
+        place.unused(tmp_path, "run.json", overwrite=False)
+    place.unused(tmp_path, "run.json", overwrite=True)

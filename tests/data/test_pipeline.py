@@ -48,7 +48,7 @@ def test_fewer_steps_are_the_first_of_more():
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_every_epoch_visits_each_item_once(shuffle):
     stream = rows(batches(Numbers(20), 4, 15, shuffle=shuffle))
-    epochs = [sum(stream[i : i + 5], []) for i in (0, 5, 10)]
+    epochs = [[row for batch in stream[i : i + 5] for row in batch] for i in (0, 5, 10)]
     assert all(sorted(epoch) == list(range(20)) for epoch in epochs)
     assert (len({tuple(epoch) for epoch in epochs}) == 3) == shuffle, "each epoch has its own order"
 

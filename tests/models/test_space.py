@@ -85,7 +85,7 @@ def test_json_makes_what_the_constructor_makes(batch):
 
 
 def test_an_unknown_encoder_or_model_names_the_nearest():
-    with pytest.raises(UnknownName, match="no encoder is called 'convnext'. Did you mean 'convnet'"):
+    with pytest.raises(UnknownName, match=r"no encoder is called 'convnext'\. Did you mean 'convnet'"):
         Space.build({"image": {"encoder": "convnext", "size": 16}}, rngs=nnx.Rngs(0))
-    with pytest.raises(UnknownName, match="no model is called 'spaces'. Did you mean 'space'"):
+    with pytest.raises(UnknownName, match=r"no model is called 'spaces'\. Did you mean 'space'"):
         MODELS["spaces"]

@@ -13,7 +13,7 @@ from flax import nnx
 from sensorium.data.synthetic import write_world
 from sensorium.losses import total
 from sensorium.recipes import RECIPES
-from sensorium.train import Experiment, fit
+from sensorium.training import Experiment, fit
 from sensorium.world import caption, scene
 
 

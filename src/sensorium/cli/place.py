@@ -15,3 +15,13 @@ def folder(out: Path) -> None:
         raise SensoriumError(f"{out} cannot be made: {above} is a file")
     if not os.access(above, os.W_OK | os.X_OK):
         raise SensoriumError(f"{out} cannot be written: no permission to write in {above}")
+
+
+def unused(out: Path, mark: str, overwrite: bool) -> None:
+    """Sees to it that a folder is new or empty; one that holds `mark`, an earlier result of ours, may be overwritten."""
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    if not (out / mark).is_file():
+        raise SensoriumError(f"{out} holds other files (no {mark}): give another --out, so that nothing is lost")
+    if not overwrite:
+        raise SensoriumError(f"{out} holds an earlier run: give another --out, or --overwrite to replace it")

@@ -26,6 +26,7 @@ def train(
     lr: float = 2e-3,
     width: int = 256,
     seed: int = 0,
+    overwrite: bool = False,
 ) -> dict:
     """Learn what the pictures, captions and sounds of a folder have in common.
 
@@ -40,6 +41,7 @@ def train(
         lr: The highest learning rate.
         width: The dimension of the shared space.
         seed: Of the parameters and of the order of the items.
+        overwrite: Replace an earlier run that stands at `out`.
     """
     _refuse_nonsense(steps=steps, batch=batch, lr=lr, width=width)
 
@@ -52,6 +54,7 @@ def train(
     from sensorium.recipes.folder import of_health
 
     place.folder(out)
+    place.unused(out, "run.json", overwrite)
     device.prepare()
     with progress() as bar:
         task = bar.add_task("reading every file", total=None, text="")

@@ -8,7 +8,7 @@ from sensorium.cli.progress import progress
 
 if TYPE_CHECKING:
     from sensorium.run import Run
-    from sensorium.train import Experiment
+    from sensorium.training import Experiment
 else:
     Run = Experiment = Any
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from sensorium.core.errors import SensoriumError
 from sensorium.data import Folder, Health, check, split
 from sensorium.recipes.towers import pairs, space
-from sensorium.train import Experiment, adamw
+from sensorium.training import Experiment, adamw
 
 SAMPLES = 60_000
 """What a run looks at unless told otherwise: a few minutes on two cores; small folders are seen at most `EPOCHS` times."""
@@ -17,7 +17,7 @@ class TooLittle(SensoriumError):
 
 
 def folder(
-    path: Path, *, steps: int | None = None, batch: int | None = None, lr: float = 2e-3, width: int = 256, seed: int = 0
+    path: Path | str, *, steps: int | None = None, batch: int | None = None, lr: float = 2e-3, width: int = 256, seed: int = 0
 ) -> Experiment:
     """Learn what the pictures, captions and sounds of a folder have in common.
 
@@ -33,7 +33,7 @@ def folder(
 
 
 def of_health(
-    health: Health, path: Path, *, steps: int | None, batch: int | None, lr: float, width: int, seed: int
+    health: Health, path: Path | str, *, steps: int | None, batch: int | None, lr: float, width: int, seed: int
 ) -> Experiment:
     """The same where the folder has been checked already."""
     fields = health.fields
@@ -45,8 +45,8 @@ def of_health(
             f"{path}: holds {kinds}, and {len(together)} items to train on with two modalities or more; at least 2 are needed. "
             "Give files that belong together the same stem (cat.jpg, cat.txt): see sensorium data check"
         )
-    batch = batch or max(2, min(128, len(together) // 2))
-    steps = steps or max(50, min(SAMPLES, EPOCHS * len(together)) // batch)
+    batch = max(2, min(128, len(together) // 2)) if batch is None else batch
+    steps = max(50, min(SAMPLES, EPOCHS * len(together)) // max(batch, 1)) if steps is None else steps
     arguments = {"path": str(path), "steps": steps, "batch": batch, "lr": lr, "width": width, "seed": seed}
     return Experiment(
         recipe="folder",

@@ -5,7 +5,7 @@ from string import ascii_lowercase
 from sensorium.data.synthetic import World
 from sensorium.modalities import Audio, Image, Text
 from sensorium.recipes.towers import pairs, space
-from sensorium.train import Experiment, adamw
+from sensorium.training import Experiment, adamw
 from sensorium.world import caption
 
 

@@ -8,7 +8,7 @@ from sensorium.core.objective import Loss
 from sensorium.core.protocols import Modality
 from sensorium.encoders import ENCODERS
 from sensorium.losses import InfoNCE
-from sensorium.train import Card
+from sensorium.training import Card
 
 
 def space(fields: Sequence[Modality], width: int, dials: Mapping[str, Mapping[str, Any]] | None = None) -> Card:

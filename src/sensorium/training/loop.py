@@ -13,8 +13,8 @@ import jax
 from sensorium.core.errors import SensoriumError
 from sensorium.data.pipeline import batches
 from sensorium.models import Space
-from sensorium.train.experiment import Experiment
-from sensorium.train.step import Step
+from sensorium.training.experiment import Experiment
+from sensorium.training.step import Step
 
 Record = dict[str, Any]
 RECORDS = 200

@@ -10,7 +10,7 @@ from sensorium.core.protocols import Item
 from sensorium.data import Folder
 from sensorium.modalities import Image, Text
 from sensorium.recipes.towers import pairs, space
-from sensorium.train import Card, Experiment, adamw
+from sensorium.training import Card, Experiment, adamw
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
 FIELDS = (Image(size=8), Text(words=("and", *COLOURS), alphabet=ascii_lowercase, length=6))

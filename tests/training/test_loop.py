@@ -11,8 +11,8 @@ from train.tiny import experiment
 
 from sensorium.core.batch import Batch
 from sensorium.core.errors import SensoriumError
-from sensorium.train import fit
-from sensorium.train.loop import Diverged
+from sensorium.training import fit, loop
+from sensorium.training.loop import Diverged
 
 RECORD = {"step", "loss", "loss/image-text", "scale", "samples_per_second", "seconds"}
 
@@ -50,7 +50,7 @@ def test_the_history_says_it_all_and_is_told_and_written(tmp_path):
 
 def test_of_many_steps_each_record_is_the_mean_since_the_last(monkeypatch):
     _, each = fit(experiment(7))
-    monkeypatch.setattr("sensorium.train.loop.RECORDS", 2)
+    monkeypatch.setattr(loop, "RECORDS", 2)
     _, some = fit(experiment(7))
     assert [record["step"] for record in some[1:]] == [3, 6, 7]
     expected = [np.mean(losses(each)[:3]), np.mean(losses(each)[3:6]), losses(each)[6]]

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from sensorium.train import adamw
+from sensorium.training import adamw
 
 PARAMETERS = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2), "scale": jnp.ones(())}
 

@@ -9,7 +9,7 @@ from flax import nnx
 from train.tiny import card, experiment
 
 from sensorium.core.errors import UnknownName
-from sensorium.train import Card
+from sensorium.training import Card
 
 
 def test_a_card_builds_the_same_model_for_the_same_seed_from_json():

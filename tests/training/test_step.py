@@ -9,7 +9,7 @@ from flax import nnx
 from train.tiny import card, experiment
 
 from sensorium.losses import total
-from sensorium.train import Step, adamw
+from sensorium.training import Step, adamw
 
 
 def leaves(model: nnx.Module) -> list[np.ndarray]:
@@ -24,26 +24,22 @@ def batches(rows: int, n: int) -> list[dict[str, np.ndarray]]:
 def plain(model, losses, optimizer, batches) -> tuple[list[np.ndarray], list[float]]:
     """The same updates on the module's own state, as the documentation of optax has them."""
     graph, state = nnx.split(model)
+
+    @jax.jit
+    def update(state, memory, batch):
+        def loss(state):
+            return total(losses, nnx.merge(graph, state)(batch), batch)[0]
+
+        value, gradients = jax.value_and_grad(loss)(state)
+        updates, memory = optimizer.update(gradients, memory, state)
+        return optax.apply_updates(state, updates), memory, value
+
     with jax.numpy_dtype_promotion("standard"):
         memory, values = optimizer.init(state), []
         for batch in batches:
-            batch = jax.tree.map(jnp.asarray, batch)
-
-            @jax.jit
-            def update(state, memory, batch=batch):
-                def loss(state):
-                    return total(losses, nnx.merge(graph, state)(batch), batch)[0]
-
-                value, gradients = jax.value_and_grad(loss)(state)
-                updates, memory = optimizer.update(gradients, memory, state)
-                return optax.apply_updates(state, updates), memory, value
-
-            state, memory, value = update(state, memory)
-            model = nnx.merge(graph, state)
-            model.settle()
-            graph, state = nnx.split(model)
+            state, memory, value = update(state, memory, jax.tree.map(jnp.asarray, batch))
             values.append(float(value))
-    return leaves(model), values
+    return leaves(nnx.merge(graph, state)), values
 
 
 @pytest.mark.parametrize("optimizer", [optax.sgd(0.1, momentum=0.9), adamw(1e-2, 20, weight_decay=0.1)], ids=["sgd", "adamw"])

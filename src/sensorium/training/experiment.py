@@ -7,9 +7,14 @@ from typing import Any
 import optax
 from flax import nnx
 
+from sensorium.core.errors import SensoriumError
 from sensorium.core.objective import Loss
 from sensorium.core.protocols import Item, Modality, Source
 from sensorium.models import MODELS, Space
+
+
+class BadDial(SensoriumError, ValueError):
+    """An argument of a recipe that makes no experiment."""
 
 
 @dataclass(frozen=True)
@@ -43,3 +48,8 @@ class Experiment:
     seed: int = 0
     shuffle: bool = True
     validation: tuple[Item, ...] = field(default=())
+
+    def __post_init__(self):
+        for name, least in (("steps", 1), ("batch", 2)):
+            if getattr(self, name) < least:
+                raise BadDial(f"{name}={getattr(self, name)}: expected at least {least}")
