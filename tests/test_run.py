@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from train.tiny import FIELDS, experiment, items
+from training.tiny import FIELDS, experiment, items
 
 import sensorium
 from sensorium import Sensorium, evaluate, train

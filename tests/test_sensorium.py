@@ -135,8 +135,8 @@ def changed(model: Sensorium) -> Iterator[Sensorium]:
     """Models that give other vectors, each for another reason."""
     yield Sensorium(CARD.build(1), FIELDS, CARD)
     other = CARD.build(0)
-    bias = other.encoders["image"].trunk.refine.project.bias
-    bias[...] = bias[...].at[0].add(1e-6)
+    kernel = other.projections["image"].kernel
+    kernel[...] = kernel[...].at[0, 0].add(1e-6)
     yield Sensorium(other, FIELDS, CARD)
     for i, change in enumerate(({"name": "picture"}, {"words": ("blue", "red")}, {"rate": 1000, "seconds": 1.0})):
         fields = list(FIELDS)
@@ -181,7 +181,7 @@ def test_what_is_no_model_is_told(model, tmp_path):
     (tmp_path / "config.json").write_text("{")
     assert "config.json: not JSON" in told(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "clip"}')
-    assert "not a model of Sensorium (library_name is None)" in told(tmp_path)
+    assert "not a model of Sensorium (its library_name is not 'sensorium')" in told(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,12 @@ def test_no_permission_is_told_before_the_work(tmp_path, monkeypatch):
 
 
 def test_what_is_there_is_not_lost(tmp_path):
-    place.unused(tmp_path / "new", "run.json", overwrite=False)
+    place.unused(tmp_path / "new", "log.jsonl", overwrite=False)
     write(tmp_path / "cat.jpg", "x")
     for overwrite in (False, True):
-        with pytest.raises(SensoriumError, match=r"holds other files \(no run.json\): give another --out"):
-            place.unused(tmp_path, "run.json", overwrite)
-    write(tmp_path / "run.json", "{}")
-    with pytest.raises(SensoriumError, match="holds an earlier run: .* --overwrite"):
-        place.unused(tmp_path, "run.json", overwrite=False)
-    place.unused(tmp_path, "run.json", overwrite=True)
+        with pytest.raises(SensoriumError, match=r"holds other files \(no log.jsonl\): give another --out"):
+            place.unused(tmp_path, "log.jsonl", overwrite)
+    write(tmp_path / "log.jsonl", "{}")
+    with pytest.raises(SensoriumError, match=r"holds an earlier run: .* --overwrite"):
+        place.unused(tmp_path, "log.jsonl", overwrite=False)
+    place.unused(tmp_path, "log.jsonl", overwrite=True)

@@ -64,7 +64,8 @@ def test_stack_is_the_inverse_of_taking_rows():
 
 
 def test_stack_refuses_rows_of_other_keys_or_shapes():
-    with pytest.raises(KeyError):
-        stack([{"a": np.zeros(2), "b": np.zeros(2)}, {"a": np.zeros(2)}])
+    for odd in ({"a": np.zeros(2)}, {"a": np.zeros(2), "b": np.zeros(2), "c": np.zeros(2)}):
+        with pytest.raises(ValueError, match=r"rows differ in what they hold: \['a', 'b'\] and"):
+            stack([{"a": np.zeros(2), "b": np.zeros(2)}, odd])
     with pytest.raises(ValueError):
         stack([{"a": np.zeros(2)}, {"a": np.zeros(3)}])

@@ -1,6 +1,8 @@
 """InfoNCE against loops in float64, its gradient against differences, and the absence of rows."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,17 +39,17 @@ def batch(case: str) -> dict[str, np.ndarray]:
 def units(seed: int = 0) -> dict[str, np.ndarray]:
     x = np.random.default_rng(seed).normal(size=(2, ROWS, WIDTH))
     x /= np.linalg.norm(x, axis=-1, keepdims=True)
-    return {"image/unit": x[0].astype(np.float32), "text/unit": x[1].astype(np.float32), "scale": np.float32(4.0)}
+    return {"image/unit": x[0].astype(np.float32), "text/unit": x[1].astype(np.float32), "scale": np.array(4.0, np.float32)}
 
 
-def reference(outputs: dict[str, np.ndarray], batch: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def reference(outputs: Mapping[str, Any], batch: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """The definition, one row and one candidate at a time, in float64."""
     a, b, scale = (np.asarray(outputs[key], np.float64) for key in ("image/unit", "text/unit", "scale"))
     counts = np.ones(len(a), bool)
     for field in ("image", "text"):
         counts &= batch.get(f"{field}/here", counts)
 
-    def alike(i: int, j: int) -> bool:
+    def alike(i, j) -> bool:
         same = any(key in batch and batch[key][i] == batch[key][j] for key in ("group", "image/id", "text/id"))
         return i == j or same
 

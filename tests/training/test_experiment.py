@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from train.tiny import card, experiment
+from training.tiny import card, experiment
 
 from sensorium.core.errors import UnknownName
 from sensorium.training import Card

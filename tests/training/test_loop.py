@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from train.tiny import experiment
+from training.tiny import experiment
 
 from sensorium.core.batch import Batch
 from sensorium.core.errors import SensoriumError

@@ -15,7 +15,7 @@ def updates(optimizer: optax.GradientTransformation, steps: int, gradient: float
     gradients = {key: jnp.full_like(value, gradient) for key, value in PARAMETERS.items()}
     for _ in range(steps):
         change, state = optimizer.update(gradients, state, PARAMETERS)
-        out.append({key: float(np.asarray(value).reshape(-1)[0]) for key, value in change.items()})
+        out.append({key: float(np.asarray(value).reshape(-1)[0]) for key, value in dict(change).items()})  # pyright: ignore[reportArgumentType, reportCallIssue]
     return out
 
 

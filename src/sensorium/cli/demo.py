@@ -1,6 +1,7 @@
 """`sensorium demo`: the whole road on the built-in world, from files on disk to a searchable space and a report."""
 
 import resource
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -47,6 +48,7 @@ def demo(*, out: Path = Path("demo"), quick: bool = False, seed: int = 0) -> dic
     from sensorium.search import Collection
 
     place.folder(out)
+    place.unused(out, "world", overwrite=True)
     device.prepare()
     dials = QUICK if quick else FULL
     health = {split: _split(out / "world" / split, split, dials["gallery"]) for split in SPLITS}
@@ -104,6 +106,8 @@ def _split(folder: Path, split: str, scenes: int) -> "Health":
     from sensorium.data.synthetic import write_world
     from sensorium.world import caption, scene
 
+    if folder.exists():  # of an earlier demo, perhaps of more scenes
+        shutil.rmtree(folder)
     drawn = scene.distinct(split, scenes)
     captions = [caption.render(drawn, "list", variant) for variant in range(2)]
     with counting(f"writing {split}", scenes) as advance:

@@ -18,10 +18,10 @@ def folder(out: Path) -> None:
 
 
 def unused(out: Path, mark: str, overwrite: bool) -> None:
-    """Sees to it that a folder is new or empty; one that holds `mark`, an earlier result of ours, may be overwritten."""
+    """Sees to it that a folder is new or empty; one that holds `mark`, which an earlier call of ours left, may be overwritten."""
     if not out.is_dir() or not any(out.iterdir()):
         return
-    if not (out / mark).is_file():
+    if not (out / mark).exists():
         raise SensoriumError(f"{out} holds other files (no {mark}): give another --out, so that nothing is lost")
     if not overwrite:
         raise SensoriumError(f"{out} holds an earlier run: give another --out, or --overwrite to replace it")

@@ -54,7 +54,7 @@ def train(
     from sensorium.recipes.folder import of_health
 
     place.folder(out)
-    place.unused(out, "run.json", overwrite)
+    place.unused(out, "log.jsonl", overwrite)
     device.prepare()
     with progress() as bar:
         task = bar.add_task("reading every file", total=None, text="")
