@@ -114,7 +114,6 @@ def test_every_link_leads_somewhere_and_the_page_is_short():
         assert "://" in link or (ROOT / link).exists(), link
 
 
-@pytest.mark.skipif(not DEMO.exists(), reason="benchmarks/demo.py has not been run yet")
 def test_the_numbers_are_the_measured_ones():
     measured = json.loads(DEMO.read_text(encoding="utf-8"))
     (found,) = DELIMITED.findall(README.read_text(encoding="utf-8"))
