@@ -1,6 +1,6 @@
-"""The strict frame of every test: shapes and types checked, no silent promotion, warnings are errors, no network.
+"""The strict frame of every test: shapes and types checked, no silent promotion, warnings are errors, nothing is fetched.
 
-All of it is set before anything imports jax or sensorium. `warnings as errors` is in pyproject.toml with its exceptions.
+All of it is set before anything imports jax or sensorium. `warnings as errors` is in pyproject.toml.
 """
 
 import os

@@ -21,7 +21,7 @@ DELIMITED = re.compile(r"(?<=<!-- demo:start -->\n).*?(?=<!-- demo:end -->)", re
 STEPS = 6
 ROWS = {
     "picture by words, R@1": "text->image/recall@1",
-    "words by picture, R@1": "image->text/recall@1",
+    "words by picture, R@1, among all captions (two a scene)": "image->text/recall@1",
     "sound by picture, R@1": "image->audio/recall@1",
     "picture by sound, R@1": "audio->image/recall@1",
     "picture by words, R@1, combinations of shape and colour never seen": "compositional/text->image/recall@1",

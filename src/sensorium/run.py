@@ -1,8 +1,9 @@
 """A run: an experiment trained, measured and kept in a directory."""
 
+import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import permutations
@@ -23,12 +24,14 @@ LIBRARIES = ("sensorium", "jax", "flax", "optax", "numpy")
 
 @dataclass(frozen=True)
 class Run:
-    """What `train` gives: the trained model, how training went, what was measured, and where all of it is."""
+    """What `train` gives: the trained model, how training went, what was measured, where all of it is, and what the recipe
+    left out of what it was given."""
 
     sensorium: Sensorium
     history: list[Record]
     metrics: dict[str, float] = field(default_factory=dict)
     path: Path | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def train(experiment: Experiment, out: Path | str | None = None, tell: Callable[[Record], None] | None = None) -> Run:
@@ -43,13 +46,15 @@ def train(experiment: Experiment, out: Path | str | None = None, tell: Callable[
     start = time.perf_counter()
     model, history = fit(experiment, out / "log.jsonl" if out else None, tell)
     made = Sensorium(model, experiment.fields, experiment.model)
+    if out:  # before it is measured: a validation file that is gone by now must not cost the model
+        made.save_pretrained(out)
+        about = {"recipe": experiment.recipe, "arguments": experiment.arguments, "left_out": experiment.left_out}
+        about |= {"command": command(), "seconds": round(time.perf_counter() - start, 2), "versions": versions()}
+        write_json(out / "run.json", about)
     metrics = evaluate(made, experiment.validation) if _pairs(experiment.validation) else {}
     if out:
-        made.save_pretrained(out)
-        about = {"recipe": experiment.recipe, "arguments": experiment.arguments, "command": command()}
-        write_json(out / "run.json", {**about, "seconds": round(time.perf_counter() - start, 2), "versions": versions()})
         write_json(out / "metrics.json", metrics)
-    return Run(made, history, metrics, out)
+    return Run(made, history, metrics, out, experiment.left_out)
 
 
 def evaluate(model: Sensorium, items: Sequence[Item], ks: Sequence[int] = (1, 5, 10)) -> dict[str, float]:
@@ -66,31 +71,35 @@ def evaluate(model: Sensorium, items: Sequence[Item], ks: Sequence[int] = (1, 5,
             vectors[field_.name] = model.encode(**{field_.name: raws})[field_.name]
             owners[field_.name] = np.array([i for i, _ in owned], np.int64)
             if field_.kind == "text":
-                texts[field_.name] = [identity(raw) for raw in raws]
+                texts[field_.name] = np.array([identity(raw) for raw in raws], np.int64)
     out: dict[str, float] = {}
     for a, b in permutations(vectors, 2):
         if len(np.intersect1d(owners[a], owners[b])):
-            also = [*_equal_captions(texts.get(a, ()), owners[a], owners[b])]
-            also += [(row, other) for other, row in _equal_captions(texts.get(b, ()), owners[b], owners[a])]
-            found = retrieval(vectors[a], vectors[b], owners[a], owners[b], ks, np.array(also, np.int64).reshape(-1, 2))
+            also = [_equal_captions(texts[a], owners[a], owners[b])] if a in texts else []
+            also += [_equal_captions(texts[b], owners[b], owners[a])[:, ::-1]] if b in texts else []
+            pairs = np.concatenate(also) if also else None
+            found = retrieval(vectors[a], vectors[b], owners[a], owners[b], ks, pairs)
             out |= {f"{a}->{b}/{name}": value for name, value in found.items()}
     return out
 
 
-def _equal_captions(texts: Sequence[int], own: np.ndarray, others: np.ndarray) -> Iterator[tuple[int, int]]:
-    """(row, other): the rows of the other field whose item is not that of a text row, but has an equal caption."""
-    items: dict[int, set[int]] = {}
-    for text, item in zip(texts, own, strict=False):
-        items.setdefault(text, set()).add(int(item))
-    for row, text in enumerate(texts):
-        for item in items[text] - {int(own[row])}:
-            yield from ((row, int(other)) for other in np.flatnonzero(others == item))
+def _equal_captions(texts: np.ndarray, own: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """i64[P 2], (row, other): the rows of the other field whose item is not that of a text row, but has an equal caption."""
+    pairs = [np.zeros((0, 2), np.int64)]
+    order = np.argsort(texts, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(texts[order])) + 1):
+        items = np.unique(own[rows])
+        if len(items) > 1:
+            found = np.flatnonzero(np.isin(others, items))
+            row, other = np.repeat(rows, len(found)), np.tile(found, len(rows))
+            pairs.append(np.stack([row, other], 1)[own[row] != others[other]])
+    return np.concatenate(pairs)
 
 
 def command() -> str:
     """The command line of this process, as a person would type it."""
     name = Path(sys.argv[0]).name or "python"
-    return " ".join(["sensorium" if name in ("__main__.py", "sensorium") else name, *sys.argv[1:]])
+    return shlex.join(["sensorium" if name in ("__main__.py", "sensorium") else name, *sys.argv[1:]])
 
 
 def versions() -> dict[str, str]:

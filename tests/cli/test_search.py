@@ -19,6 +19,7 @@ def place(tmp_path, monkeypatch):
             path.write_text("\n".join(item.raws["text"]))
     (tmp_path / "photos/images/broken.png").write_bytes(b"no picture")
     monkeypatch.setattr(sensorium, "load", lambda path: Tricolour(fingerprint=f"tricolour {path.name}"), raising=False)
+    (tmp_path / "runs/a").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert main(["index", "photos", "--model", "runs/a", "--out", "photos.collection"]) == 0
     return tmp_path
@@ -74,6 +75,8 @@ def test_the_page_shows_the_query_and_what_was_found(place, capsys, monkeypatch)
     assert len(page.all("img")) == 1 + pictures and not opened
     result = answer(capsys, "search", "photos.collection", "red", "--open")
     assert result["page"] == "photos.collection.html" and opened == [(place / "photos.collection.html").as_uri()]
+    monkeypatch.chdir(place / "photos.collection")
+    assert answer(capsys, "search", ".", "red", "--model", "../runs/a", "--open")["page"] == str(place / "photos.collection.html")
 
 
 @pytest.mark.parametrize(

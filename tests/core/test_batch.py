@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensorium.core.batch import fields, here, pad, size, stack
+from sensorium.core.batch import here, pad, size, stack
 
 
 def batch(rows: int = 3) -> dict[str, np.ndarray]:
@@ -31,12 +31,6 @@ def test_here_is_every_row_of_a_field_without_a_mask_and_the_common_rows_of_seve
     assert here(x, "text").tolist() == [True, False, True, False]
     assert here(x, "image", "text", "audio").tolist() == [True, False, False, False]
     assert here(x).tolist() == [True] * 4
-
-
-def test_fields_takes_the_parts_too_and_nothing_that_merely_begins_alike():
-    assert set(fields(batch(), ["text"])) == {"text", "text/mask", "text/here"}
-    assert set(fields(batch(), ["image", "group"])) == {"image", "group"}
-    assert fields(batch(), []) == {}
 
 
 @given(st.integers(1, 5), st.integers(0, 5))

@@ -84,11 +84,11 @@ def test_as_many_rows_as_asked_lack_one_field(missing):
 
 
 def test_a_field_that_the_world_cannot_show_is_an_error():
-    class Smell:
-        name = kind = "smell"
+    class Smell(Image):
+        kind = "smell"
 
     with pytest.raises(UnknownName, match="the world has no 'smell' to show"):
-        World((*FIELDS, Smell()))  # pyright: ignore[reportArgumentType]
+        World((*FIELDS, Smell("smell")))
 
 
 def test_written_out_it_is_read_back_as_it_was(tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sensorium.core.protocols import Modality
 from sensorium.modalities import MODALITIES, BadRaw, Text
 from sensorium.modalities.text import identity
-from sensorium.modalities.tokenizer import ASCII
+from sensorium.modalities.tokenizer import ASCII, plain
 
 CAPTIONS = ["a red circle above a blue square", "A Red star.", "ein großes Straßenbild 🎈", "a dog"]
 FIELD = Text.from_captions(CAPTIONS)
@@ -71,17 +71,23 @@ def test_equal_captions_have_one_id_and_others_another():
     assert identity("a red circle") == 2008574724  # the same on every machine and in every version
 
 
-def test_128_captions_of_20_words_take_less_than_3_ms():
+def test_a_batch_of_captions_is_read_faster_than_by_the_library_alone():
     rng = np.random.default_rng(0)
     words = [f"word{i}" for i in range(500)]
     captions = [" ".join(rng.choice(words, 20)) for _ in range(128)]
     field = Text.from_captions(captions)
-    seconds = []
-    for _ in range(20):
-        start = time.perf_counter()
-        field.prepare_batch(captions)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.003 * 2  # twice: the test run checks types, and shares its cores
+    library = plain(field.alphabet, field.words)
+
+    def fastest(work) -> float:
+        seconds = []
+        for _ in range(10):
+            start = time.perf_counter()
+            work()
+            seconds.append(time.perf_counter() - start)
+        return min(seconds)
+
+    ours = fastest(lambda: field.prepare_batch(captions))
+    assert ours < fastest(lambda: [library.encode(caption, add_special_tokens=False).ids for caption in captions])
 
 
 def test_it_is_a_modality_that_json_can_hold():

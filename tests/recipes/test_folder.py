@@ -1,6 +1,5 @@
 """The recipe for a user's own folder: what it makes of the files, and what it cannot learn from."""
 
-import numpy as np
 import pytest
 from data.trees import three_folders
 
@@ -43,14 +42,26 @@ def test_steps_and_batch_follow_the_number_of_items_unless_given(tmp_path):
 
 def test_a_broken_file_is_left_out(tmp_path):
     root = three_folders(tmp_path, 12)
-    (root / "images" / "item5.png").write_bytes(b"no picture")
+    broken = folder(root).source.items[0].id  # pyright: ignore[reportAttributeAccessIssue]
+    (root / "images" / f"{broken}.png").write_bytes(b"no picture")
     experiment = folder(root)
     batch = experiment.source.read(range(len(experiment.source)))
-    assert [item.id for item, here in zip(experiment.source.items, batch["image/here"], strict=True) if not here] in (  # pyright: ignore
-        ["item5"],
-        [],
-    )
-    assert np.count_nonzero(~batch["text/here"]) == 0
+    items = experiment.source.items  # pyright: ignore[reportAttributeAccessIssue]
+    assert [item.id for item, here in zip(items, batch["image/here"], strict=True) if not here] == [broken]
+    assert batch["text/here"].all() and batch["audio/here"].all()
+    (said,) = experiment.left_out
+    assert f"{broken}.png" in said and "picture" in said
+
+
+def test_items_of_one_modality_are_left_out_and_told(tmp_path):
+    root = three_folders(tmp_path, 12)
+    whole = folder(root)
+    for kind in ("captions", "audio"):
+        for item in whole.source.items[:3]:  # pyright: ignore[reportAttributeAccessIssue]
+            next((root / kind).glob(f"{item.id}.*")).unlink()
+    experiment = folder(root)
+    assert len(experiment.source) == len(whole.source) - 3
+    assert experiment.left_out == ("3 items have one modality only: there is nothing to learn from them",)
 
 
 @pytest.mark.parametrize("lost", [("images", "audio"), ("captions", "audio")])

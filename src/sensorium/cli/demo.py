@@ -1,6 +1,7 @@
 """`sensorium demo`: the whole road on the built-in world, from files on disk to a searchable space and a report."""
 
 import resource
+import shlex
 import shutil
 import sys
 import time
@@ -95,8 +96,11 @@ def show(result: dict, console: "Console") -> None:
         highlight=False,
     )
     out = result["out"]
-    console.print(f"\nLook at {result['report']}, then ask it something:")
-    console.print(f'  sensorium search {out}/world.collection "a small red circle in the top left"', style="dim", highlight=False)
+    from rich.markup import escape
+
+    console.print(f"\nLook at {escape(result['report'])}, then ask it something:", highlight=False, soft_wrap=True)
+    line = shlex.join(["sensorium", "search", f"{out}/world.collection", "a small red circle in the top left"])
+    console.print(f"  {escape(line)}", style="dim", highlight=False, soft_wrap=True)
 
 
 def _split(folder: Path, split: str, scenes: int) -> "Health":
@@ -106,7 +110,7 @@ def _split(folder: Path, split: str, scenes: int) -> "Health":
     from sensorium.data.synthetic import write_world
     from sensorium.world import caption, scene
 
-    if folder.exists():  # of an earlier demo, perhaps of more scenes
+    if (folder / "manifest.jsonl").exists():  # of an earlier demo, perhaps of more scenes
         shutil.rmtree(folder)
     drawn = scene.distinct(split, scenes)
     captions = [caption.render(drawn, "list", variant) for variant in range(2)]

@@ -9,6 +9,7 @@ import numpy as np
 
 from sensorium.core.protocols import Item
 from sensorium.data import Health
+from sensorium.metrics import ranks
 from sensorium.run import Run
 from sensorium.search import Collection
 from sensorium.sensorium import Sensorium
@@ -166,11 +167,11 @@ def _marked(one: Shown, correct: bool) -> Shown:
 
 def _confusions(model: Sensorium, items: tuple[Item, ...]) -> list[Confusion]:
     """The captions whose picture is ranked lowest, and the picture that was ranked first."""
-    z = _vectors(model, items)
+    z = model.encode(text=[item.raws["text"][0] for item in items], image=[item.raws["image"][0] for item in items])
     scores = model.similarity(z["text"], z["image"])
-    ranks = 1 + (scores > scores.diagonal()[:, None]).sum(1)
+    places = ranks(scores, np.eye(len(items), dtype=bool))
     out = []
-    for row in np.argsort(-ranks, kind="stable")[:CONFUSIONS]:
+    for row in np.argsort(-places, kind="stable")[:CONFUSIONS]:
         best = scores[row].argmax()
         if best == row:
             break
@@ -178,7 +179,7 @@ def _confusions(model: Sensorium, items: tuple[Item, ...]) -> list[Confusion]:
         out.append(
             Confusion(
                 Shown(query.raws["text"][0], label="text query"),
-                Shown(picture=query.raws["image"][0], score=float(scores[row, row]), label=f"{query.id}, at rank {ranks[row]}"),
+                Shown(picture=query.raws["image"][0], score=float(scores[row, row]), label=f"{query.id}, at rank {places[row]}"),
                 Shown(
                     got.raws["text"][0], picture=got.raws["image"][0], score=float(scores[row, best]), label=f"{got.id}, first"
                 ),

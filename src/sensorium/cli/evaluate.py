@@ -62,7 +62,9 @@ def evaluate(
 
 
 def show(result: dict, console: "Console") -> None:
-    console.print(f"{result['items']} items ({result['split']}) of {result['folder']}", highlight=False)
+    from rich.markup import escape
+
+    console.print(f"{result['items']} items ({result['split']}) of {escape(result['folder'])}", highlight=False)
     if result["split"] == "all":
         console.print("all items: if the model was trained on some of these, the numbers flatter it", style="dim")
     if result["problems"]:
@@ -100,5 +102,11 @@ def _split(model: Path, folder: Path) -> str:
     from sensorium.core.files import read_json
 
     about = model / "run.json"
-    trained = read_json(about)["arguments"].get("path") if about.is_file() else None
-    return "validation" if trained and Path(trained).resolve() == folder.resolve() else "all"
+    said = read_json(about) if about.is_file() else {}
+    trained = (said.get("arguments") or {}).get("path") if isinstance(said, dict) else None
+    return "validation" if trained and _root(Path(trained)) == _root(folder) else "all"
+
+
+def _root(place: Path) -> Path:
+    """The folder that a folder, or a manifest in it, stands for."""
+    return (place.parent if place.is_file() else place).resolve()

@@ -57,7 +57,7 @@ def search(
     opened = Collection.open(collection)
     loaded = sensorium.load(_model_place(opened, model, bool(given)))
     hits = opened.query(loaded, k=k, within=within or None, **_by_field(loaded, given))
-    target = page or (collection.with_name(f"{collection.name}.html") if open_page else None)
+    target = page or (_beside(collection) if open_page else None)
     if target:
         _write_page(opened, given, hits, target, open_page)
     answers = [_answer(rank, hit) for rank, hit in enumerate(hits, 1)]
@@ -83,7 +83,7 @@ def show(result: dict, console: "Console") -> None:
     console.print(table)
     if result["unknown_words"]:
         words = escape(", ".join(result["unknown_words"]))
-        console.print(f"[yellow]not in the captions that the model learned from, so it only guesses:[/] {words}", highlight=False)
+        console.print(f"[yellow]not among the words that the model knows, so it only guesses:[/] {words}", highlight=False)
     if result["page"]:
         console.print(f"page: {escape(result['page'])}")
 
@@ -95,6 +95,8 @@ def _model_place(collection: "Collection", model: Path | None, asked: bool) -> P
     place = model or collection.model_path
     if place is None:
         raise SensoriumError("the collection does not know where its model is: say it with --model")
+    if model is None and not place.exists():
+        raise SensoriumError(f"the model of this collection was at {place}, where there is nothing now: say where with --model")
     return place
 
 
@@ -116,6 +118,11 @@ def _by_field(model: "Model", given: dict[str, Any]) -> dict[str, Any]:
         if kind not in fields:
             raise UnknownName(f"the model has no {kind} field.{nearest(kind, fields)}")
     return {fields[kind]: raw for kind, raw in given.items()}
+
+
+def _beside(collection: Path) -> Path:
+    named = collection if collection.name else collection.resolve()  # "." has no name
+    return named.with_name(f"{named.name}.html")
 
 
 def _answer(rank: int, hit: "Hit") -> dict[str, Any]:

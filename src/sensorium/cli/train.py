@@ -1,4 +1,4 @@
-"""`sensorium train`: a shared space from a folder of files, or from the built-in world."""
+"""`sensorium train`: a shared space from a folder of files."""
 
 import shlex
 from pathlib import Path
@@ -55,12 +55,13 @@ def train(
 
     place.folder(out)
     place.unused(out, "log.jsonl", overwrite)
+    for old in ("run.json", "metrics.json", "config.json", "model.safetensors"):  # none of it may pass for the new run's
+        (out / old).unlink(missing_ok=True)
     device.prepare()
     with progress() as bar:
         task = bar.add_task("reading every file", total=None, text="")
         health = check(folder, progress=lambda done, total: bar.update(task, completed=done, total=total))
-    # Whole, as the run remembers it: `evaluate` asks from any directory whether a folder is the one that was trained on.
-    experiment = of_health(health, folder.resolve(), steps=steps, batch=batch, lr=lr, width=width, seed=seed)
+    experiment = of_health(health, folder, steps=steps, batch=batch, lr=lr, width=width, seed=seed)
     run = train_with_bar(experiment, out)
     return {
         "run": str(out),
@@ -68,6 +69,7 @@ def train(
         "fields": list(run.sensorium.modalities),
         "items": {"train": len(experiment.source), "validation": len(experiment.validation)},
         "problems": [asdict(problem) for problem in health.broken],
+        "left_out": list(run.left_out),
         "arguments": experiment.arguments,
         "loss": run.history[-1]["loss"],
         "seconds": {"compile": run.history[0]["seconds/compile"], "train": run.history[-1]["seconds"]},
@@ -86,11 +88,10 @@ def show(result: dict, console: "Console") -> None:
         f"{', '.join(result['fields'])}: {counts['train']} items, {arguments['steps']} steps of {arguments['batch']}, "
         f"{result['seconds']['train']:.0f} s (and {result['seconds']['compile']:.0f} s to compile); loss {result['loss']:.3f}"
     )
-    problems = result["problems"]
-    if problems:
-        console.print(f"[yellow]{len(problems)} problems, left out:[/] (all: sensorium data check)")
-    for problem in problems[:5]:
-        console.print(f"  {escape(problem['path'])}: {escape(problem['cause'])}", highlight=False, soft_wrap=True)
+    if result["left_out"]:
+        console.print("[yellow]left out:[/] (more: sensorium data check)")
+    for said in result["left_out"][-5:]:
+        console.print(f"  {escape(said)}", highlight=False, soft_wrap=True)
     if result["metrics"]:
         console.print(f"\non the {counts['validation']} items that were kept apart:")
         table(result["metrics"], console)

@@ -1,6 +1,5 @@
 """Training with a progress bar: what `train` and `demo` share."""
 
-from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +39,3 @@ def counting(description: str, total: int | None = None):
             bar.advance(task, done)
 
         yield advance
-
-
-Advance = Callable[[int], None]

@@ -5,11 +5,10 @@ their own: `<field>/here` (bool, the row has this field), `<field>/id` (i32, equ
 captions are) and the entry `"group"` (i32, equal where the rows belong to one item).
 """
 
-from collections.abc import Iterable
 from functools import reduce
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Shaped
 
 Array = Shaped[np.ndarray, "..."]  # NumPy on the host; the same dict of jax arrays inside a compiled function
 Batch = dict[str, Array]
@@ -30,12 +29,6 @@ def here(batch: dict, *names: str):
     return reduce(lambda a, b: a & b, masks, everywhere)
 
 
-def fields(batch: dict, names: Iterable[str]) -> dict:
-    """The entries of a batch that belong to the fields `names`, their parts included."""
-    wanted = set(names)
-    return {key: value for key, value in batch.items() if key.split("/")[0] in wanted}
-
-
 def stack(rows: list[dict[str, np.ndarray]]) -> Batch:
     """Stacks single items (equal keys and shapes) into a batch."""
     if odd := [row.keys() for row in rows if row.keys() != rows[0].keys()]:
@@ -47,6 +40,3 @@ def pad(batch: Batch, rows: int) -> Batch:
     """Appends copies of the first row until there are `rows`; callers drop them from what comes out."""
     missing = rows - size(batch)
     return {k: np.concatenate([v, np.repeat(v[:1], missing, axis=0)]) for k, v in batch.items()} if missing else batch
-
-
-Mask = Bool[np.ndarray, " B"]

@@ -100,13 +100,18 @@ def _jsonl(path: Path, problems: list[Problem]) -> Rows:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(line, parse_constant=_no_number)
             if not isinstance(value, dict):
                 raise ValueError(f"expected an object, got {type(value).__name__}")
             rows.append((number, value))
         except (ValueError, RecursionError) as error:
             problems.append(Problem(str(path), "manifest", f"line {number}: {error}"))
     return rows
+
+
+def _no_number(name: str) -> None:
+    """NaN and Infinity, which Python reads and JSON does not have, could not be kept with the item."""
+    raise ValueError(f"{name} is no JSON number: use null")
 
 
 def _understand(path: Path, rows: Rows) -> dict[str, list[str]]:

@@ -64,8 +64,7 @@ def retrieval(
     `queries`, `gallery`, and `excluded`: queries whose group is not in the gallery, which have no right answer and are left
     out. All of them excluded, or NaN in the vectors, is `Unmeasurable`.
     """
-    also = np.zeros((0, 2), np.int64) if also is None else np.unique(also, axis=0)
-    also = also[query_groups[also[:, 0]] != gallery_groups[also[:, 1]]]
+    also = _further(also, query_groups, gallery_groups)
     right = _right_answers(query_groups, gallery_groups) + np.bincount(also[:, 0], minlength=len(queries))
     asked = np.flatnonzero(right)
     if not len(asked):
@@ -75,7 +74,7 @@ def retrieval(
     for start in range(0, len(asked), rows):
         block = asked[start : start + rows]
         positives = query_groups[block, None] == gallery_groups
-        mine = also[np.isin(also[:, 0], block)]
+        mine = also[slice(*np.searchsorted(also[:, 0], (block[0], block[-1] + 1)))]
         positives[np.searchsorted(block, mine[:, 0]), mine[:, 1]] = True
         found.append(_block(queries[block], gallery, positives))
     found = np.concatenate(found)
@@ -85,6 +84,14 @@ def retrieval(
         result |= {f"recall@{k}": recall(found, k), f"recall@{k}/low": low, f"recall@{k}/high": high}
         result[f"recall@{k}/chance"] = _chance(right[asked], len(gallery), k)
     return result | {"queries": len(asked), "gallery": len(gallery), "excluded": len(queries) - len(asked)}
+
+
+def _further(also: np.ndarray | None, query_groups: np.ndarray, gallery_groups: np.ndarray) -> np.ndarray:
+    """The pairs that groups do not make already, each once, by query and gallery entry."""
+    if also is None:
+        return np.zeros((0, 2), np.int64)
+    queries, entries = np.divmod(np.unique(also[:, 0] * len(gallery_groups) + also[:, 1]), len(gallery_groups))
+    return np.stack([queries, entries], 1)[query_groups[queries] != gallery_groups[entries]]
 
 
 def _block(queries: np.ndarray, gallery: np.ndarray, positives: np.ndarray) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""Small building blocks, each a module or a function of arrays: attention, norms, patches, pooling, spectrograms."""
+"""Small building blocks, each a module or a function of arrays: attention, convolutions, norms, spectrograms."""

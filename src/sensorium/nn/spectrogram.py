@@ -13,7 +13,7 @@ def log_mel(
 ) -> Float[jax.Array, "B T F"]:
     """log10 of the power in `bins` mel bands, for each of the N // hop frames (Hann window, zero padding at both ends).
 
-    Floored at 1e-7, so that silence is −7 and never −inf; shifted and scaled so that usual sounds lie about 0 ± 1.
+    Floored at 1e-7, so that silence is finite; then (x + 2) / 2.5, which takes silence to −2 and usual sounds to about 0 ± 1.
     """
     frames = wave.shape[-1] // hop
     padded = jnp.pad(wave, ((0, 0), (window // 2, window)))

@@ -1,4 +1,4 @@
-"""Recipes: a function is an experiment, its keyword arguments are the dials. The command line is read from its signature."""
+"""Recipes: a function is an experiment, its keyword arguments are the dials."""
 
 from sensorium.core.table import Table
 from sensorium.recipes.folder import folder as folder

@@ -39,6 +39,9 @@ def of_health(
     fields = health.fields
     items = split(health.good, "train")
     together = [item for item in items if len(item.raws) > 1]
+    left_out = [str(problem) for problem in health.broken]
+    if alone := len(items) - len(together):
+        left_out.append(f"{alone} items have one modality only: there is nothing to learn from them")
     if len(fields) < 2 or len(together) < 2:
         kinds = ", ".join(field.kind for field in fields) or "nothing"
         raise TooLittle(
@@ -47,7 +50,8 @@ def of_health(
         )
     batch = max(2, min(128, len(together) // 2)) if batch is None else batch
     steps = max(50, min(SAMPLES, EPOCHS * len(together)) // max(batch, 1)) if steps is None else steps
-    arguments = {"path": str(path), "steps": steps, "batch": batch, "lr": lr, "width": width, "seed": seed}
+    # The path whole, as `evaluate` asks from any directory whether a folder is the one that was trained on.
+    arguments = {"path": str(Path(path).resolve()), "steps": steps, "batch": batch, "lr": lr, "width": width, "seed": seed}
     return Experiment(
         recipe="folder",
         arguments=arguments,
@@ -60,4 +64,5 @@ def of_health(
         batch=batch,
         seed=seed,
         validation=split(health.good, "validation"),
+        left_out=tuple(left_out),
     )

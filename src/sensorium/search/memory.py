@@ -225,7 +225,7 @@ def _save(path: Path, array: np.ndarray) -> None:
 
 def _line(row: Row) -> bytes:
     try:
-        return json.dumps(asdict(row), ensure_ascii=False, allow_nan=False).encode()
+        return json.dumps(asdict(row), allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise SensoriumError(f"item {row.id!r}: its metadata cannot be kept as JSON: {error}") from error
 

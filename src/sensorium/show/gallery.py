@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sensorium.core.errors import BadFile, need
 from sensorium.core.files import write_text
-from sensorium.modalities import picture_file
+from sensorium.modalities import picture_file, sound_file
 from sensorium.search.collection import Collection, Hit
 from sensorium.show.inline import picture_uri, sound_uri, waveform
 
@@ -52,9 +52,12 @@ def shown(collection: Collection, hit: Hit) -> Shown:
             picture = picture_file.read(path, 320)
         except BadFile as error:
             gone.append(str(error))
-    if sound is not None and not sound.is_file():
-        gone.append(f"{sound}: no such file")
-        sound = None
+    if sound is not None:
+        try:
+            sound_file.measure(sound)
+        except BadFile as error:
+            gone.append(str(error))
+            sound = None
     caption = " · ".join([hit.caption or hit.id, *gone])
     return Shown(caption, picture, sound, hit.score, label=f"{hit.id}, by its {hit.field}")
 

@@ -32,8 +32,9 @@ class Card:
 class Experiment:
     """A run that has not started. `recipe` and `arguments` (JSON) name what made it, and are saved with the run.
 
-    `losses[name]` is (weight, loss). `shuffle=False` reads the rows of `source` in their order. `validation`: items to
-    evaluate on at the end; none where the caller evaluates by other means.
+    `left_out`: a sentence for each thing that the recipe was given and does not train on (a broken file, lone items), which
+    is kept with the run. `losses[name]` is (weight, loss). `shuffle=False` reads the rows of `source` in their order.
+    `validation`: items to evaluate on at the end; none where the caller evaluates by other means.
     """
 
     recipe: str
@@ -48,6 +49,7 @@ class Experiment:
     seed: int = 0
     shuffle: bool = True
     validation: tuple[Item, ...] = field(default=())
+    left_out: tuple[str, ...] = field(default=())
 
     def __post_init__(self):
         for name, least in (("steps", 1), ("batch", 2)):

@@ -31,7 +31,8 @@ def fit(
     """Trains the experiment's model; gives it and the history, whose records also go to `log` (JSON lines) and to `tell`.
 
     The first record holds `seconds/compile`; every further one `step`, `loss`, `loss/<name>`, `scale`,
-    `samples_per_second` and `seconds`, since the first step, without compilation. A loss that is not finite is `Diverged`.
+    `seconds` since the first step and the mean `samples_per_second` since then, without compilation. A loss that is not
+    finite is `Diverged`.
     """
     stream = batches(experiment.source, experiment.batch, experiment.steps, experiment.seed, experiment.shuffle)
     step = Step(experiment.model.build(experiment.seed), experiment.losses, experiment.optimizer)
