@@ -19,3 +19,15 @@ from sensorium.cli.main import main
 def test_dials_that_make_no_sense_are_wrong_usage(words, text, capsys, tmp_path):
     assert main(["train", "anything", "--out", str(tmp_path / "out"), *words]) == 2
     assert text in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_an_earlier_run_is_kept_unless_it_is_to_be_replaced_and_can_be(capsys, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    for name in ("log.jsonl", "model.safetensors"):
+        (out / name).write_text("earlier")
+    assert main(["train", str(tmp_path / "typo"), "--out", str(out)]) == 1
+    assert "holds an earlier run" in capsys.readouterr().err
+    assert main(["train", str(tmp_path / "typo"), "--out", str(out), "--overwrite"]) == 1
+    assert "no such file or folder" in capsys.readouterr().err
+    assert (out / "model.safetensors").read_text() == "earlier"

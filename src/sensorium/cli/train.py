@@ -55,13 +55,13 @@ def train(
 
     place.folder(out)
     place.unused(out, "log.jsonl", overwrite)
-    for old in ("run.json", "metrics.json", "config.json", "model.safetensors"):  # none of it may pass for the new run's
-        (out / old).unlink(missing_ok=True)
     device.prepare()
     with progress() as bar:
         task = bar.add_task("reading every file", total=None, text="")
         health = check(folder, progress=lambda done, total: bar.update(task, completed=done, total=total))
     experiment = of_health(health, folder, steps=steps, batch=batch, lr=lr, width=width, seed=seed)
+    for old in ("run.json", "metrics.json", "config.json", "model.safetensors"):  # none of it may pass for the new run's
+        (out / old).unlink(missing_ok=True)
     run = train_with_bar(experiment, out)
     return {
         "run": str(out),
