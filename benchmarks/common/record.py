@@ -31,10 +31,11 @@ def machine() -> dict[str, object]:
 
 
 def commit() -> str | None:
-    """The commit that was measured, with + where the working tree differs from it; None outside a repository."""
+    """The commit that was measured, with + where the working tree differs from it in more than results; None outside a repository."""
     here = HERE
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
     if head.returncode:
         return None
-    changed = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=True).stdout
+    status = ["git", "status", "--porcelain", "--", ":(top)", ":(top,exclude)benchmarks/results"]
+    changed = subprocess.run(status, cwd=here, capture_output=True, text=True, check=True).stdout
     return head.stdout.strip() + ("+" if changed else "")
