@@ -31,7 +31,7 @@ def machine() -> dict[str, object]:
 
 
 def commit() -> str | None:
-    """The commit that was measured, with + where the working tree differs from it in more than results; None outside a repository."""
+    """The commit that was measured, with + where more than results differs from it; None outside a repository."""
     here = HERE
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
     if head.returncode:
