@@ -53,7 +53,8 @@ def demo(*, out: Path = Path("demo"), quick: bool = False, seed: int = 0) -> dic
     device.prepare()
     dials = QUICK if quick else FULL
     health = {split: _split(out / "world" / split, split, dials["gallery"]) for split in SPLITS}
-    run = train_with_bar(senses(steps=dials["steps"], seed=seed), out / "run")
+    experiment = senses(steps=dials["steps"], seed=seed)
+    run = train_with_bar(experiment, out / "run")
     model = run.sensorium
     metrics: dict[str, Any] = dict(evaluate(model, health["validation"].good))
     metrics |= {f"compositional/{key}": value for key, value in evaluate(model, health["compositional"].good).items()}
@@ -69,7 +70,7 @@ def demo(*, out: Path = Path("demo"), quick: bool = False, seed: int = 0) -> dic
         )
     seconds = {"compile": run.history[0]["seconds/compile"], "train": run.history[-1]["seconds"]}
     result = metrics | {f"seconds/{name}": value for name, value in seconds.items()}
-    result |= {"command": command(), "versions": versions(), "arguments": {**dials, "seed": seed, "quick": quick}}
+    result |= {"command": command(), "versions": versions(), "arguments": {**experiment.arguments, **dials, "quick": quick}}
     result["seconds/total"] = round(time.perf_counter() - start, 2)
     write(out / "report.html", run, result, health, collection)
     result["seconds/total"] = round(time.perf_counter() - start, 2)

@@ -75,7 +75,7 @@ def _facts(run: Run, metrics: dict[str, Any]) -> dict[str, str]:
     arguments = metrics["arguments"]
     parameters = sum(leaf.size for leaf in run.sensorium.parameters())
     return {
-        "trained": f"{arguments['steps']} steps of 128 scenes, a fifth of which lack one of the three modalities",
+        "trained": f"{arguments['steps']} steps of {arguments['batch']} scenes; {arguments['missing']:.0%} lack a modality",
         "time": f"{metrics['seconds/train']:.0f} s, and {metrics['seconds/compile']:.1f} s to compile",
         "parameters": f"{parameters / 1e6:.2f} million, {run.sensorium.model.width}-dimensional space",
         "seed": str(arguments["seed"]),
