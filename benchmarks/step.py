@@ -17,7 +17,7 @@ from common.record import write
 from flax import nnx
 
 from sensorium.recipes import senses
-from sensorium.training import Step
+from sensorium.training import Step, contrast
 
 RUNS, TARGET = 200, 1.0
 
@@ -25,7 +25,7 @@ RUNS, TARGET = 200, 1.0
 class Idle(Step):
     """A step that gives everything back as it came."""
 
-    def _update(self, leaves, state, batch):
+    def _update(self, leaves, state, batch, count):
         return leaves, state, {"loss": jnp.zeros(())}
 
 
@@ -33,7 +33,7 @@ def main() -> int:
     experiment = senses(steps=10)
     batch = experiment.source.read(np.arange(experiment.batch))
     on_device = jax.device_put(batch)
-    idle = Idle(experiment.model.build(0), experiment.losses, experiment.optimizer)
+    idle = Idle(experiment.model.build(0), contrast(experiment.losses), experiment.optimizer)
     model = experiment.model.build(0)
     optimizer = nnx.Optimizer(model, experiment.optimizer, wrt=nnx.Param)
 

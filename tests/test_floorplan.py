@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HOUSE = ROOT / "src" / "sensorium"
 ORDER = (
-    *("core", "nn", "modalities", "world", "data", "encoders", "fusions", "diffusion", "decoders", "models", "losses"),
-    *("metrics", "training", "pretrained", "recipes", "sensorium", "run", "search", "show", "web", "cli"),
+    *("core", "nn", "modalities", "world", "latent", "data", "encoders", "fusions", "diffusion", "decoders", "models", "losses"),
+    *("metrics", "training", "pretrained", "recipes", "sensorium", "run", "search", "multi_modal", "show", "web", "cli"),
 )
 FILES = sorted(HOUSE.rglob("*.py"))
 ROOMS = sorted(path.parent.name for path in HOUSE.glob("*/__init__.py"))

@@ -9,7 +9,8 @@ from flax import nnx
 from training.tiny import card, experiment
 
 from sensorium.losses import total
-from sensorium.training import Step, adamw
+from sensorium.models import Space
+from sensorium.training import Step, adamw, contrast
 
 
 def leaves(model: nnx.Module) -> list[np.ndarray]:
@@ -45,7 +46,7 @@ def plain(model, losses, optimizer, batches) -> tuple[list[np.ndarray], list[flo
 @pytest.mark.parametrize("optimizer", [optax.sgd(0.1, momentum=0.9), adamw(1e-2, 20, weight_decay=0.1)], ids=["sgd", "adamw"])
 def test_it_is_the_plain_update(optimizer):
     losses, given = experiment().losses, batches(8, 3)
-    step = Step(card().build(0), losses, optimizer)
+    step = Step(card().build(0), contrast(losses), optimizer)
     values = [float(step(batch)["loss"]) for batch in given]
     expected, expected_values = plain(card().build(0), losses, optimizer, given)
     np.testing.assert_allclose(values, expected_values, rtol=1e-5)
@@ -56,7 +57,7 @@ def test_it_is_the_plain_update(optimizer):
 
 
 def test_it_is_traced_once_for_each_shape_of_batch():
-    step = Step(card().build(0), experiment().losses, adamw(1e-2, 20))
+    step = Step(card().build(0), contrast(experiment().losses), adamw(1e-2, 20))
     eight, four = batches(8, 3), batches(4, 2)
     assert step.compile(eight[0]) > 0 and step.traces == 1
     assert step.compile(eight[1]) == 0
@@ -70,7 +71,7 @@ def test_the_model_is_a_copy_of_now():
     start, same = card().build(0), card().build(0)
     one, *rest = batches(8, 4)
     optimizer = adamw(1e-1, 20, warmup=1)
-    step, short = Step(start, experiment().losses, optimizer), Step(same, experiment().losses, optimizer)
+    step, short = Step(start, contrast(experiment().losses), optimizer), Step(same, contrast(experiment().losses), optimizer)
     for which in (step, short):
         which(one)
         which(one)
@@ -85,12 +86,12 @@ def test_the_model_is_a_copy_of_now():
 
 
 def test_it_tells_the_loss_of_each_pair_and_holds_the_scale():
-    step = Step(card().build(0), experiment().losses, optax.sgd(0.0))
+    step = Step(card().build(0), contrast(experiment().losses), optax.sgd(0.0))
     out = step(batches(8, 1)[0])
     assert set(out) == {"loss", "scale", "loss/image-text"}
     assert out["loss"] == out["loss/image-text"] and float(out["scale"]) == pytest.approx(1 / 0.07, rel=1e-5)
     model = card().build(0)
     model.log_scale[...] = jnp.float32(6.0)
-    step = Step(model, experiment().losses, optax.sgd(0.0))
+    step = Step(model, contrast(experiment().losses), optax.sgd(0.0), settle=Space.settle)
     step(batches(8, 1)[0])
     assert float(jnp.exp(step.model().log_scale[...])) == pytest.approx(100, rel=1e-5)

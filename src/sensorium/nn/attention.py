@@ -1,4 +1,6 @@
-"""What tokens make of each other: multi-head attention, the pre-norm transformer block, a gated convolution."""
+"""What tokens make of each other: multi-head attention, within a sequence and across, pre-norm blocks, a gated convolution."""
+
+import math
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +24,44 @@ class Attention(nnx.Module):
         q, k, v = jnp.split(self.qkv(x).reshape(*x.shape[:2], self.heads, -1), 3, axis=-1)
         mixed = jax.nn.dot_product_attention(q, k, v, mask=mask[:, None, None, :])
         return self.out(mixed.reshape(x.shape))
+
+
+class CrossAttention(nnx.Module):
+    """Multi-head attention of one sequence to another, which may be of another width. A query that may look at nothing gets 0."""
+
+    def __init__(self, width: int, heads: int, context_width: int | None = None, *, rngs: nnx.Rngs):
+        if width % heads:
+            raise ValueError(f"width {width} cannot be split into {heads} heads")
+        self.heads = heads
+        self.query = nnx.Linear(width, width, use_bias=False, rngs=rngs)
+        self.key_value = nnx.Linear(context_width or width, 2 * width, use_bias=False, rngs=rngs)
+        self.out = nnx.Linear(width, width, use_bias=False, rngs=rngs)
+
+    def __call__(
+        self, x: Float[jax.Array, "B L D"], context: Float[jax.Array, "B K E"], mask: Bool[jax.Array, "B K"]
+    ) -> Float[jax.Array, "B L D"]:
+        return self.with_weights(x, context, mask)[0]
+
+    def with_weights(
+        self, x: Float[jax.Array, "B L D"], context: Float[jax.Array, "B K E"], mask: Bool[jax.Array, "B K"]
+    ) -> tuple[Float[jax.Array, "B L D"], Float[jax.Array, "B heads L K"]]:
+        """The output, and how much each head of each query looks at each key: rows of sum 1, or 0 where all is masked."""
+        q = self.query(x).reshape(*x.shape[:2], self.heads, -1)
+        k, v = jnp.split(self.key_value(context).reshape(*context.shape[:2], self.heads, -1), 2, axis=-1)
+        mixed, weights = attend(q, k, v, mask[:, None, None, :])
+        return self.out(mixed.reshape(x.shape)), weights
+
+
+def attend(
+    q: Float[jax.Array, "B L heads d"],
+    k: Float[jax.Array, "B K heads d"],
+    v: Float[jax.Array, "B K heads d"],
+    mask: Bool[jax.Array, "#B #heads #L K"],
+) -> tuple[Float[jax.Array, "B L heads d"], Float[jax.Array, "B heads L K"]]:
+    """softmax(q·k / √d)·v and its weights (Vaswani et al. 2017, eq. 1), both 0 for a query whose keys are all masked."""
+    scores = jnp.einsum("blhd,bkhd->bhlk", q, k) / math.sqrt(q.shape[-1])
+    weights = jax.nn.softmax(jnp.where(mask, scores, -1e9), axis=-1) * mask
+    return jnp.einsum("bhlk,bkhd->blhd", weights, v), weights
 
 
 class Block(nnx.Module):

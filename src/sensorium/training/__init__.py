@@ -3,5 +3,7 @@
 from sensorium.training.experiment import Card as Card
 from sensorium.training.experiment import Experiment as Experiment
 from sensorium.training.loop import fit as fit
+from sensorium.training.loop import minimise as minimise
 from sensorium.training.optimizer import adamw as adamw
 from sensorium.training.step import Step as Step
+from sensorium.training.step import contrast as contrast

@@ -3,18 +3,21 @@
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import jax
+import optax
+from flax import nnx
 
+from sensorium.core.batch import Batch, size
 from sensorium.core.errors import SensoriumError
 from sensorium.data.pipeline import batches
 from sensorium.models import Space
 from sensorium.training.experiment import Experiment
-from sensorium.training.step import Step
+from sensorium.training.step import Objective, Step, contrast
 
 Record = dict[str, Any]
 RECORDS = 200
@@ -35,30 +38,55 @@ def fit(
     finite is `Diverged`.
     """
     stream = batches(experiment.source, experiment.batch, experiment.steps, experiment.seed, experiment.shuffle)
-    step = Step(experiment.model.build(experiment.seed), experiment.losses, experiment.optimizer)
-    first = next(stream)
+    model = experiment.model.build(experiment.seed)
+    step = Step(model, contrast(experiment.losses), experiment.optimizer, settle=Space.settle, seed=experiment.seed)
     history: list[Record] = []
     with log.open("w", encoding="utf-8") if log else nullcontext() as lines:
-
-        def record(entry: Record) -> None:
+        for entry in _follow(step, stream, experiment.steps):
             history.append(entry)
             if lines:  # line by line, so that a run that dies leaves its log
                 lines.write(json.dumps(entry) + "\n")
                 lines.flush()
             if tell:
                 tell(entry)
-
-        record({"step": 0, "seconds/compile": round(step.compile(first), 3)})
-        every = max(1, experiment.steps // RECORDS)
-        start, pending, batch = time.perf_counter(), [], first
-        for number in range(1, experiment.steps + 1):
-            pending.append(step(batch))
-            if number % every == 0 or number == experiment.steps:
-                record(_summary(pending, number, experiment.batch, start))
-                pending = []
-            if number < experiment.steps:
-                batch = next(stream)
     return step.model(), history
+
+
+def minimise(
+    model: nnx.Module,
+    objective: Objective,
+    stream: Iterable[Batch],
+    optimizer: optax.GradientTransformation,
+    steps: int,
+    *,
+    seed: int = 0,
+    tell: Callable[[Record], None] | None = None,
+) -> list[Record]:
+    """Trains any module in place on `steps` batches of `stream`; gives the history, as `fit` does."""
+    step = Step(model, objective, optimizer, seed=seed)
+    history = []
+    for entry in _follow(step, iter(stream), steps):
+        history.append(entry)
+        if tell:
+            tell(entry)
+    nnx.update(model, nnx.state(step.model()))
+    return history
+
+
+def _follow(step: Step, stream: Iterator[Batch], steps: int) -> Iterator[Record]:
+    """Takes the steps, and tells of them: the compilation first, then the means of every few steps."""
+    batch = next(stream)
+    rows = size(batch)
+    yield {"step": 0, "seconds/compile": round(step.compile(batch), 3)}
+    every = max(1, steps // RECORDS)
+    start, pending = time.perf_counter(), []
+    for number in range(1, steps + 1):
+        pending.append(step(batch))
+        if number % every == 0 or number == steps:
+            yield _summary(pending, number, rows, start)
+            pending = []
+        if number < steps:
+            batch = next(stream)
 
 
 def _summary(outputs: list[dict[str, jax.Array]], step: int, batch: int, start: float) -> Record:

@@ -1,0 +1,1 @@
+"""The guide's names: arrays in, arrays out, made of the rooms: datasets, fusion, generators, encoders, losses, retrieval."""
