@@ -14,7 +14,7 @@ import numpy as np
 from common.record import write
 
 from sensorium.recipes import senses
-from sensorium.training import Step
+from sensorium.training import Step, contrast
 from sensorium.world import caption, picture, scene, sound
 
 BATCH, RUNS, TARGET = 128, 15, 2000
@@ -22,7 +22,7 @@ BATCH, RUNS, TARGET = 128, 15, 2000
 
 def main() -> int:
     experiment = senses(steps=RUNS + 1)
-    step = Step(experiment.model.build(0), experiment.losses, experiment.optimizer)
+    step = Step(experiment.model.build(0), contrast(experiment.losses), experiment.optimizer)
     batch = experiment.source.read(np.arange(BATCH))
     measured = {
         "rendered": _rate(_render),

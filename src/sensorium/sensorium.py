@@ -11,16 +11,15 @@ import jax
 import numpy as np
 from flax import nnx
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from sensorium.core.batch import Batch, pad, stack
 from sensorium.core.errors import BadFile, UnknownName, nearest
-from sensorium.core.files import read_json, replacing, write_json
+from sensorium.core.files import read_json, write_json
 from sensorium.core.protocols import Modality, Raw
 from sensorium.modalities import MODALITIES
 from sensorium.models import Space
 from sensorium.training import Card
+from sensorium.training.weights import arrays, load_weights, save_weights
 
 ROWS = (1, 8, 64)
 """The sizes of batch that are compiled: any number of things is cut into these, and the last one filled up."""
@@ -85,13 +84,12 @@ class Sensorium:
         """Writes `config.json` and `model.safetensors` into the directory `path`; `sensorium.load` reads them."""
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
-        with replacing(path / WEIGHTS) as temporary:
-            save_file(weights(self.model), temporary, metadata={"format": "sensorium"})
+        save_weights(self.model, path / WEIGHTS, {"format": "sensorium"})
         write_json(path / CONFIG, self._config())
 
     def _hash(self) -> str:
         digest = hashlib.sha256(json.dumps(self._config(), sort_keys=True).encode())
-        for name, value in sorted(weights(self.model).items()):
+        for name, value in sorted(arrays(self.model).items()):
             digest.update(name.encode() + value.tobytes())
         return digest.hexdigest()[:16]
 
@@ -131,33 +129,7 @@ def load(path: Path | str) -> Sensorium:
         shapes = nnx.eval_shape(lambda: card.build(0))
     except (KeyError, TypeError, ValueError) as error:  # a name that is lost or unknown, an argument that no builder takes
         raise BadFile(f"{path / CONFIG}: describes no model that this version can build: {error}") from error
-    return Sensorium(_filled(shapes, path / WEIGHTS), fields, card)
-
-
-def weights(model: Space) -> dict[str, np.ndarray]:
-    """The arrays of a model by dotted name, as they are in a file."""
-    return {".".join(map(str, path)): np.asarray(variable[...]) for path, variable in nnx.to_flat_state(nnx.state(model))}
-
-
-def _filled(shapes: Space, path: Path) -> Space:
-    """A model of shapes with the arrays of a file; all that does not fit is listed, and then nothing is loaded."""
-    graph, state = nnx.split(shapes)
-    try:
-        found = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise BadFile(f"{path}: cannot be read: {error}") from error
-    wanted = {".".join(map(str, name)): variable for name, variable in nnx.to_flat_state(state)}
-    wrong = [f"missing {name}" for name in wanted.keys() - found.keys()]
-    wrong += [f"unknown {name}" for name in found.keys() - wanted.keys()]
-    for name in wanted.keys() & found.keys():
-        got, expected = found[name], wanted[name].get_value()
-        if (got.shape, got.dtype) != (expected.shape, expected.dtype):
-            wrong.append(f"{name}: {got.dtype}{list(got.shape)}, expected {expected.dtype}{list(expected.shape)}")
-    if wrong:
-        raise BadFile(f"{path}: does not fit {CONFIG} beside it: " + "; ".join(sorted(wrong)))
-    for name, variable in wanted.items():
-        variable.set_value(jax.numpy.asarray(found[name]))
-    return nnx.merge(graph, state)
+    return Sensorium(load_weights(shapes, path / WEIGHTS), fields, card)
 
 
 def _cuts(n: int) -> Iterator[tuple[int, int]]:

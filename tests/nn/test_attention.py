@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 from nn.compiled import run
 
-from sensorium.nn.attention import Attention, Block, Neighbours, geglu
+from sensorium.nn.attention import Attention, Block, CrossAttention, Neighbours, geglu
 
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 1, 0]], bool)
 
@@ -55,6 +55,30 @@ def reference(module: Attention, x: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def test_attention_is_a_softmax_over_the_keys_that_the_mask_leaves(x, heads):
     module = Attention(12, heads, rngs=nnx.Rngs(1))
     np.testing.assert_allclose(run(module, x, jnp.asarray(MASK)), reference(module, np.asarray(x), MASK), atol=2e-5)
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_cross_attention_looks_at_another_sequence_and_gives_its_weights(x, heads):
+    """Against the same loops, over a context of another width; a row that may look at nothing gets 0, gradients too."""
+    module = CrossAttention(12, heads, 8, rngs=nnx.Rngs(1))
+    context = jax.random.normal(jax.random.key(1), (2, 4, 8))
+    mask = np.array([[1, 1, 0, 1], [0, 0, 0, 0]], bool)
+    compiled = nnx.jit(lambda m, *a: m.with_weights(*a))
+    got, shares = compiled(module, x, context, jnp.asarray(mask))
+    query, kv, out = (weights(layer)[0] for layer in (module.query, module.key_value, module.out))
+    q, c = np.asarray(x[0], np.float64) @ query, np.asarray(context[0], np.float64) @ kv
+    depth, mixed = 12 // heads, np.zeros((5, 12))
+    for head, i in np.ndindex(heads, 5):
+        k, v = np.split(c.reshape(4, heads, -1)[:, head], 2, axis=-1)
+        share = np.exp(k @ q[i, head * depth : (head + 1) * depth] / np.sqrt(depth)) * mask[0]
+        share /= share.sum()
+        np.testing.assert_allclose(shares[0, head, i], share, atol=1e-5)
+        mixed[i, head * depth : (head + 1) * depth] = share @ v
+    np.testing.assert_allclose(got[0], mixed @ out, atol=2e-5)
+    np.testing.assert_array_equal(got[1], 0)
+    np.testing.assert_array_equal(shares[1], 0)
+    slope = nnx.jit(nnx.grad(lambda m, *a: jnp.sum(jnp.square(m(*a)))))(module, x, context, jnp.asarray(mask))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
 
 
 def test_a_width_that_heads_do_not_divide_is_an_error():

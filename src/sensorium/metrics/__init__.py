@@ -1,8 +1,11 @@
-"""What the numbers in a report mean: ranks, recall, its interval and its chance line, accuracy on pairs. NumPy only."""
+"""What the numbers in a report mean: ranks, recall, precision, nDCG, intervals, chance, accuracy on pairs. NumPy only."""
 
 from sensorium.metrics.interval import bootstrap as bootstrap
 from sensorium.metrics.pairs import pair_accuracy as pair_accuracy
 from sensorium.metrics.pairs import pairs_right as pairs_right
+from sensorium.metrics.ranking import average_precision as average_precision
+from sensorium.metrics.ranking import ndcg as ndcg
+from sensorium.metrics.ranking import reciprocal as reciprocal
 from sensorium.metrics.retrieval import Unmeasurable as Unmeasurable
 from sensorium.metrics.retrieval import chance as chance
 from sensorium.metrics.retrieval import median_rank as median_rank

@@ -24,10 +24,7 @@ def ranks(scores: Float[np.ndarray, "Q K"], positives: Bool[np.ndarray, "Q K"]) 
 
     `positives` marks the right entries of each query; a query without one, and a score that is NaN, are `Unmeasurable`.
     """
-    if np.isnan(scores).any():
-        query, entry = np.argwhere(np.isnan(scores))[0]
-        raise Unmeasurable(f"the score of query {query} with gallery entry {entry} is NaN: the model's vectors hold NaN")
-    _all_answered(positives.sum(1))
+    answerable(scores, positives)
     best = np.where(positives, scores, -np.inf).max(1)
     return 1 + ((scores >= best[:, None]) & ~positives).sum(1)
 
@@ -113,6 +110,14 @@ def _chance(right: np.ndarray, size: int, k: int) -> float:
     # The probability that each of k draws without replacement is wrong; a factor is 0 where too few wrong ones are left.
     missed = np.prod(np.maximum(size - right[:, None] - drawn, 0) / (size - drawn), axis=1)
     return float(1 - missed.mean())
+
+
+def answerable(scores: Float[np.ndarray, "Q K"], positives: Bool[np.ndarray, "Q K"]) -> None:
+    """`Unmeasurable`, with its place, where a score is NaN or a query has no right entry."""
+    if np.isnan(scores).any():
+        query, entry = np.argwhere(np.isnan(scores))[0]
+        raise Unmeasurable(f"the score of query {query} with gallery entry {entry} is NaN: the model's vectors hold NaN")
+    _all_answered(positives.sum(1))
 
 
 def _all_answered(right: np.ndarray) -> None:

@@ -60,7 +60,7 @@ def attend(
 ) -> tuple[Float[jax.Array, "B L heads d"], Float[jax.Array, "B heads L K"]]:
     """softmax(q·k / √d)·v and its weights (Vaswani et al. 2017, eq. 1), both 0 for a query whose keys are all masked."""
     scores = jnp.einsum("blhd,bkhd->bhlk", q, k) / math.sqrt(q.shape[-1])
-    weights = jax.nn.softmax(jnp.where(mask, scores, -1e9), axis=-1) * mask
+    weights = jnp.where(mask, jax.nn.softmax(jnp.where(mask, scores, -1e9), axis=-1), 0.0)
     return jnp.einsum("bhlk,bkhd->blhd", weights, v), weights
 
 

@@ -1,0 +1,47 @@
+"""The sigmoid loss: every pair of a row and a column is a question of its own, yes or no."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Bool, Float
+
+from sensorium.core.batch import here
+from sensorium.core.objective import LossRows
+from sensorium.losses.infonce import positives
+
+
+@dataclass(frozen=True)
+class Sigmoid:
+    """Pairwise sigmoid loss between fields `a` and `b` (Zhai et al. 2023, SigLIP, algorithm 1).
+
+    Logits are scale · cosine + bias; the bias is the model's output `"bias"` where it has one, else the constant given here.
+    Positives and missing rows are those of `InfoNCE`. The value of a row is the mean of its sum over candidates in the one
+    direction and in the other, so the mean over rows is the paper's.
+    """
+
+    a: str
+    b: str
+    bias: float = -10.0
+
+    def __call__(self, outputs: dict[str, jax.Array], batch: dict[str, jax.Array]) -> LossRows:
+        bias = outputs["bias"] if "bias" in outputs else jnp.float32(self.bias)
+        logits = outputs["scale"] * outputs[f"{self.a}/unit"] @ outputs[f"{self.b}/unit"].T + bias
+        counts = jnp.asarray(here(batch, self.a, self.b))
+        there, back = sigmoid(logits, positives(batch, self.a, self.b), counts, counts)
+        return LossRows(0.5 * (there.values + back.values), counts)
+
+
+def sigmoid(
+    logits: Float[jax.Array, "Q K"],
+    alike: Bool[jax.Array, "Q K"],
+    queries: Bool[jax.Array, " Q"],
+    gallery: Bool[jax.Array, " K"],
+) -> tuple[LossRows, LossRows]:
+    """−Σ log σ(±logit) of every row over the columns, and of every column over the rows; + where `alike`, − elsewhere.
+
+    `queries` and `gallery` say which rows and columns are there; every row that is there counts, if it has no positive too.
+    """
+    both = queries[:, None] & gallery[None, :]
+    values = jnp.where(both, -jax.nn.log_sigmoid(jnp.where(alike, logits, -logits)), 0.0)
+    return LossRows(jnp.sum(values, axis=1), queries), LossRows(jnp.sum(values, axis=0), gallery)

@@ -1,0 +1,50 @@
+"""The arrays of a module as one safetensors file: written whole, and read strictly."""
+
+from pathlib import Path
+from typing import TypeVar
+
+import jax
+import numpy as np
+from flax import nnx
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from sensorium.core.errors import BadFile
+from sensorium.core.files import replacing
+
+M = TypeVar("M", bound=nnx.Module)
+
+
+def arrays(module: nnx.Module) -> dict[str, np.ndarray]:
+    """The arrays of a module by dotted name, as they are in a file."""
+    return {".".join(map(str, path)): np.asarray(variable[...]) for path, variable in nnx.to_flat_state(nnx.state(module))}
+
+
+def save_weights(module: nnx.Module, path: Path | str, metadata: dict[str, str] | None = None) -> None:
+    """Writes all arrays of a module; the file is whole or absent, whenever the process ends."""
+    with replacing(path) as temporary:
+        save_file(arrays(module), temporary, metadata=metadata)
+
+
+def load_weights(module: M, path: Path | str) -> M:
+    """A module like this one (which may be of shapes only, by `nnx.eval_shape`) with the arrays of a file.
+
+    Whatever is missing, unknown or of another shape or type is listed in one `BadFile`, and then nothing is loaded.
+    """
+    graph, state = nnx.split(module)
+    try:
+        found = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise BadFile(f"{path}: cannot be read: {error}") from error
+    wanted = {".".join(map(str, name)): variable for name, variable in nnx.to_flat_state(state)}
+    wrong = [f"missing {name}" for name in wanted.keys() - found.keys()]
+    wrong += [f"unknown {name}" for name in found.keys() - wanted.keys()]
+    for name in wanted.keys() & found.keys():
+        got, expected = found[name], wanted[name].get_value()
+        if (got.shape, got.dtype) != (expected.shape, expected.dtype):
+            wrong.append(f"{name}: {got.dtype}{list(got.shape)}, expected {expected.dtype}{list(expected.shape)}")
+    if wrong:
+        raise BadFile(f"{path}: does not fit the module: " + "; ".join(sorted(wrong)))
+    for name, variable in wanted.items():
+        variable.set_value(jax.numpy.asarray(found[name]))
+    return nnx.merge(graph, state)

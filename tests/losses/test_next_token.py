@@ -1,0 +1,63 @@
+"""Cross-entropy of words: by hand, against a loop, and blind to what is not there."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sensorium.losses import mean, next_token
+
+rows_of = jax.jit(next_token, static_argnums=3)
+
+
+def example() -> tuple[jax.Array, jax.Array, jax.Array]:
+    logits = jax.random.normal(jax.random.key(0), (3, 4, 5))
+    text = jnp.array([[2, 3, 1, 0], [4, 1, 0, 0], [0, 0, 0, 0]])
+    return logits, text, text != 0
+
+
+def test_two_words_by_hand():
+    """Logits (ln 3, 0) give 3/4 and 1/4; the row is the mean of −ln 3/4 and −ln 1/4, whatever the third place holds."""
+    logits = jnp.array([[[math.log(3.0), 0.0], [math.log(3.0), 0.0], [9.0, -9.0]]])
+    values, counts = rows_of(logits, jnp.array([[0, 1, 1]]), jnp.array([[True, True, False]]), 0.0)
+    np.testing.assert_allclose(values, [(math.log(4 / 3) + math.log(4)) / 2], rtol=1e-6)
+    assert counts.all()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_it_is_the_definition_and_rows_without_words_do_not_count(smoothing):
+    logits, text, mask = example()
+    values, counts = rows_of(logits, text, mask, smoothing)
+    p = np.exp(np.asarray(logits, np.float64))
+    p /= p.sum(-1, keepdims=True)
+    expected = []
+    for row in range(2):
+        each = [
+            -(1 - smoothing) * math.log(p[row, i, text[row, i]]) - smoothing * np.log(p[row, i]).mean()
+            for i in np.flatnonzero(mask[row])
+        ]
+        expected.append(np.mean(each))
+    np.testing.assert_allclose(values, [*expected, 0.0], rtol=1e-5)
+    assert counts.tolist() == [True, True, False]
+
+
+def test_what_stands_at_masked_places_has_no_effect_and_no_gradient_even_if_it_is_nan():
+    logits, text, mask = example()
+
+    def loss(logits):
+        return mean(next_token(logits, text, mask))
+
+    plain, gradient = jax.value_and_grad(jax.jit(loss))(logits)
+    broken, gradient_of_broken = jax.value_and_grad(jax.jit(loss))(jnp.where(mask[:, :, None], logits, jnp.nan))
+    assert plain == broken
+    np.testing.assert_array_equal(gradient, gradient_of_broken)
+    assert not np.asarray(gradient)[~np.asarray(mask)].any() and np.asarray(gradient)[np.asarray(mask)].any(-1).all()
+
+
+def test_an_id_outside_of_the_vocabulary_is_seen():
+    logits, text, mask = example()
+    for wrong in (5, -1):
+        values, _ = rows_of(logits, text.at[0, 1].set(wrong), mask, 0.0)
+        assert jnp.isnan(values[0]) and jnp.isfinite(values[1:]).all()
