@@ -25,8 +25,8 @@ RUNS, TARGET = 200, 1.0
 class Idle(Step):
     """A step that gives everything back as it came."""
 
-    def _update(self, leaves, state, batch, count):
-        return leaves, state, {"loss": jnp.zeros(())}
+    def _update(self, leaves, rest, state, batch, count):
+        return leaves, rest, state, {"loss": jnp.zeros(())}
 
 
 def main() -> int:

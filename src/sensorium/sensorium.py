@@ -129,7 +129,7 @@ def load(path: Path | str) -> Sensorium:
         shapes = nnx.eval_shape(lambda: card.build(0))
     except (KeyError, TypeError, ValueError) as error:  # a name that is lost or unknown, an argument that no builder takes
         raise BadFile(f"{path / CONFIG}: describes no model that this version can build: {error}") from error
-    return Sensorium(load_weights(shapes, path / WEIGHTS), fields, card)
+    return Sensorium(load_weights(shapes, path / WEIGHTS, f"{CONFIG} beside it"), fields, card)
 
 
 def _cuts(n: int) -> Iterator[tuple[int, int]]:

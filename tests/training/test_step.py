@@ -11,6 +11,7 @@ from training.tiny import card, experiment
 from sensorium.losses import total
 from sensorium.models import Space
 from sensorium.training import Step, adamw, contrast
+from sensorium.training.weights import arrays
 
 
 def leaves(model: nnx.Module) -> list[np.ndarray]:
@@ -95,3 +96,44 @@ def test_it_tells_the_loss_of_each_pair_and_holds_the_scale():
     step = Step(model, contrast(experiment().losses), optax.sgd(0.0), settle=Space.settle)
     step(batches(8, 1)[0])
     assert float(jnp.exp(step.model().log_scale[...])) == pytest.approx(100, rel=1e-5)
+
+
+def test_what_is_frozen_stays_and_can_be_thawed():
+    given, objective = batches(8, 4), contrast(experiment().losses)
+    whole = Step(card().build(0), objective, optax.sgd(0.1))
+    step = Step(card().build(0), objective, optax.sgd(0.1), frozen=["encoders.image.*", "projections.image.*"])
+    assert 0 < step.trained < whole.trained
+    for batch in given[:2]:
+        step(batch)
+    changed = {name for name, x in arrays(step.model()).items() if (x != arrays(card().build(0))[name]).any()}
+    assert changed and not any(".image." in name for name in changed)
+    assert any(name.startswith("encoders.text.") for name in changed) and "log_scale" in changed
+    thawed = Step(step.model(), objective, optax.sgd(0.1))
+    thawed(given[2])
+    before = arrays(step.model())
+    assert any((x != before[name]).any() for name, x in arrays(thawed.model()).items() if ".image." in name)
+    with pytest.raises(ValueError, match=r"\['encoder.image'\]: no parameter has such a name; there are "):
+        Step(card().build(0), objective, optax.sgd(0.1), frozen=["encoder.image"])
+    with pytest.raises(ValueError, match="nothing is left"):
+        Step(card().build(0), objective, optax.sgd(0.1), frozen=["*"])
+
+
+def test_statistics_are_carried_along_and_not_trained():
+    class Normed(nnx.Module):
+        def __init__(self):
+            self.norm = nnx.BatchNorm(3, momentum=0.5, rngs=nnx.Rngs(0))
+
+    step = Step(Normed(), lambda model, batch, key: (jnp.mean(model.norm(batch["x"])), {}), adamw(1.0, 9, weight_decay=0.9))
+    step({"x": np.full((4, 3), 8.0, np.float32)})
+    np.testing.assert_allclose(step.model().norm.mean[...], 4.0)
+    np.testing.assert_allclose(step.model().norm.var[...], 0.5)
+
+
+def test_every_step_has_its_own_key_and_a_seed_makes_them_again():
+    def run(seed):
+        step = Step(
+            card().build(0), lambda model, batch, key: (jnp.zeros(()), {"x": jax.random.normal(key)}), optax.sgd(0.1), seed=seed
+        )
+        return [float(step(batches(8, 1)[0])["x"]) for _ in range(3)]
+
+    assert len(set(run(0))) == 3 and run(0) == run(0) != run(1)

@@ -5,7 +5,8 @@ every step, as nnx.jit does, would cost more than the step of a small model (ben
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatch
 from typing import Any, Generic, TypeVar
 
 import jax
@@ -37,9 +38,11 @@ def contrast(losses: Mapping[str, tuple[float, Loss]]) -> Objective:
 class Step(Generic[M]):
     """Owns the parameters while it trains: `step(batch)` updates them, `step.model()` gives the model as it stands.
 
-    `settle` is called with the model after every update, inside the program (a `Space` holds its scale there). Every step has
-    its own key, made of `seed` and the number of the step. `traces` counts how often the step was traced: once a shape of
-    batch, or something re-compiles behind your back.
+    Parameters whose dotted name matches a pattern of `frozen` ("encoders.image.*", as file names are matched) stay as they are,
+    and cost no memory of the optimizer; to thaw some of them later, make another step of `step.model()`. What is no parameter
+    (statistics of batch norms) is carried along as the model leaves it. `settle` is called with the model after every update,
+    inside the program (a `Space` holds its scale there). Every step has its own key, made of `seed` and the number of the step.
+    `traces` counts how often the step was traced: once a shape of batch, or something re-compiles behind your back.
     """
 
     def __init__(
@@ -49,11 +52,15 @@ class Step(Generic[M]):
         optimizer: optax.GradientTransformation,
         *,
         settle: Callable[[M], None] | None = None,
+        frozen: Sequence[str] = (),
         seed: int = 0,
     ):
-        self._graph, state = nnx.split(model)
-        self._leaves, self._tree = jax.tree.flatten(state)
-        self._leaves = jax.tree.map(lambda x: x.copy(), self._leaves)  # the step donates them: the caller's stay whole
+        self._trains = _trained(model, frozen)
+        self._graph, *states = nnx.split(model, self._trains, ...)
+        # The step donates its arrays: the caller's stay whole.
+        (self._leaves, self._tree), (self._rest, self._rest_tree) = (
+            jax.tree.flatten(jax.tree.map(lambda x: x.copy(), s)) for s in states
+        )
         with jax.numpy_dtype_promotion("standard"):  # optax mixes i32 counts with f32
             self._optimizer_state = optimizer.init(self._leaves)
         self._objective, self._optimizer, self._settle = objective, optimizer, settle
@@ -61,46 +68,71 @@ class Step(Generic[M]):
         self._programs: dict[tuple, jax.stages.Compiled] = {}
         self.traces = 0
 
+    @property
+    def trained(self) -> int:
+        """How many numbers are trained."""
+        return sum(leaf.size for leaf in self._leaves)
+
     def compile(self, batch: Batch) -> float:
         """Makes the program for batches of this one's shapes; the seconds it took (0 where it is there already)."""
         shapes = _shapes(batch)
         if shapes in self._programs:
             return 0.0
         start = time.perf_counter()
-        update = jax.jit(self._update, donate_argnums=(0, 1))
-        self._programs[shapes] = update.lower(self._leaves, self._optimizer_state, batch, np.uint32(0)).compile()
+        update = jax.jit(self._update, donate_argnums=(0, 1, 2))
+        given = (self._leaves, self._rest, self._optimizer_state, batch, np.uint32(0))
+        self._programs[shapes] = update.lower(*given).compile()
         return time.perf_counter() - start
 
     def __call__(self, batch: Batch) -> dict[str, jax.Array]:
         """One update. Gives `"loss"` and what the objective tells, still on the device: reading them waits for the step."""
         self.compile(batch)
         program = self._programs[_shapes(batch)]
-        self._leaves, self._optimizer_state, out = program(self._leaves, self._optimizer_state, batch, np.uint32(self._count))
+        given = (self._leaves, self._rest, self._optimizer_state, batch, np.uint32(self._count))
+        self._leaves, self._rest, self._optimizer_state, out = program(*given)
         self._count += 1
         return out
 
     def model(self) -> M:
         """The model with a copy of the parameters of now."""
-        return self._merge([leaf.copy() for leaf in self._leaves])
+        return self._merge(*([leaf.copy() for leaf in leaves] for leaves in (self._leaves, self._rest)))
 
-    def _merge(self, leaves: list[jax.Array]) -> M:
-        return nnx.merge(self._graph, jax.tree.unflatten(self._tree, leaves))
+    def _merge(self, leaves: list[jax.Array], rest: list[jax.Array]) -> M:
+        return nnx.merge(self._graph, jax.tree.unflatten(self._tree, leaves), jax.tree.unflatten(self._rest_tree, rest))
 
-    def _loss(self, leaves: list[jax.Array], batch: dict[str, jax.Array], count: jax.Array):
-        loss, told = self._objective(self._merge(leaves), batch, jax.random.fold_in(jax.random.key(self._seed), count))
-        return loss, {"loss": loss} | told
+    def _split(self, model: M) -> list[list[jax.Array]]:
+        return [jax.tree.leaves(state) for state in nnx.split(model, self._trains, ...)[1:]]
 
-    def _update(self, leaves: list[jax.Array], state: optax.OptState, batch: dict[str, jax.Array], count: jax.Array):
+    def _loss(self, leaves: list[jax.Array], rest: list[jax.Array], batch: dict[str, jax.Array], count: jax.Array):
+        model = self._merge(leaves, rest)
+        loss, told = self._objective(model, batch, jax.random.fold_in(jax.random.key(self._seed), count))
+        return loss, (self._split(model)[1], {"loss": loss} | told)
+
+    def _update(self, leaves, rest, state: optax.OptState, batch: dict[str, jax.Array], count: jax.Array):
         self.traces += 1
-        (_, out), gradients = jax.value_and_grad(self._loss, has_aux=True)(leaves, batch, count)
+        (_, (rest, out)), gradients = jax.value_and_grad(self._loss, has_aux=True)(leaves, rest, batch, count)
         with jax.numpy_dtype_promotion("standard"):
             updates, state = self._optimizer.update(gradients, state, leaves)
         leaves = jax.tree.leaves(optax.apply_updates(leaves, updates))
         if self._settle:
-            model = self._merge(leaves)
+            model = self._merge(leaves, rest)
             self._settle(model)
-            leaves = jax.tree.leaves(nnx.state(model))
-        return leaves, state, out
+            leaves, rest = self._split(model)
+        return leaves, rest, state, out
+
+
+def _trained(model: nnx.Module, frozen: Sequence[str]) -> Callable[[tuple, Any], bool]:
+    """The filter of what is trained; a `ValueError` for a pattern that no parameter has, or where nothing is left to train."""
+    names = [".".join(map(str, path)) for path, _ in nnx.to_flat_state(nnx.state(model, nnx.Param))]
+    if idle := [pattern for pattern in frozen if not any(fnmatch(name, pattern) for name in names)]:
+        raise ValueError(f"frozen={idle}: no parameter has such a name; there are {', '.join(names[:8])} …")
+    if all(any(fnmatch(name, pattern) for pattern in frozen) for name in names):
+        raise ValueError(f"frozen={list(frozen)}: nothing is left to train")
+
+    def trains(path: tuple, value: Any) -> bool:
+        return isinstance(value, nnx.Param) and not any(fnmatch(".".join(map(str, path)), pattern) for pattern in frozen)
+
+    return trains
 
 
 def _shapes(batch: Batch) -> tuple:

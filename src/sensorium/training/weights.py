@@ -26,10 +26,11 @@ def save_weights(module: nnx.Module, path: Path | str, metadata: dict[str, str] 
         save_file(arrays(module), temporary, metadata=metadata)
 
 
-def load_weights(module: M, path: Path | str) -> M:
+def load_weights(module: M, path: Path | str, what: str = "the module") -> M:
     """A module like this one (which may be of shapes only, by `nnx.eval_shape`) with the arrays of a file.
 
-    Whatever is missing, unknown or of another shape or type is listed in one `BadFile`, and then nothing is loaded.
+    Whatever is missing, unknown or of another shape or type than `what` has is listed in one `BadFile`, and then nothing is
+    loaded.
     """
     graph, state = nnx.split(module)
     try:
@@ -44,7 +45,7 @@ def load_weights(module: M, path: Path | str) -> M:
         if (got.shape, got.dtype) != (expected.shape, expected.dtype):
             wrong.append(f"{name}: {got.dtype}{list(got.shape)}, expected {expected.dtype}{list(expected.shape)}")
     if wrong:
-        raise BadFile(f"{path}: does not fit the module: " + "; ".join(sorted(wrong)))
+        raise BadFile(f"{path}: does not fit {what}: " + "; ".join(sorted(wrong)))
     for name, variable in wanted.items():
         variable.set_value(jax.numpy.asarray(found[name]))
     return nnx.merge(graph, state)
