@@ -112,7 +112,7 @@ def test_what_cannot_be_used_is_an_error_that_says_what_is_expected(tmp_path):
     with pytest.raises(BadFile, match=r"the folder is empty\. Expected folders images/"):
         scan(tmp_path)
     path = write(tmp_path / "notes.md", "x")
-    with pytest.raises(BadFile, match="none of the 1 files in it is a picture, caption or sound"):
+    with pytest.raises(BadFile, match="none of the 1 files in it is a picture, caption, sound or video"):
         scan(tmp_path)
     with pytest.raises(BadFile, match="neither a folder nor a manifest"):
         scan(path)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 from nn.compiled import run
 
@@ -46,3 +47,15 @@ def test_the_trunk_is_residual_at_its_end():
         part[...] = jnp.zeros_like(part[...])
     seen = jnp.asarray(np.asarray(x) / 127.5 - 1, jnp.float32)
     assert np.abs(run(encoder.trunk, seen)).max() > 0.1, "without the last convolution there is still what comes before it"
+
+
+def test_a_picture_may_be_wider_than_high():
+    encoder = ConvNet((8, 20), widths=(4, 6), rngs=nnx.Rngs(0))  # 2×5 patches, 1×3 cells
+    assert encoder.pooled_width == 1 * 3 * 6
+    x = jax.random.uniform(jax.random.key(0), (2, 8, 20, 3))
+    before = pooled(encoder, x)
+    assert before.shape == (2, 18)
+    changed = np.abs(pooled(encoder, x.at[:, :, :4].set(-1.0)) - before).reshape(2, 3, 6).max((0, 2))
+    assert changed[0] > 0.1 and changed[2] < 1e-6, "the left of the picture is the left of the grid"
+    with pytest.raises(ValueError, match=r"\(20, 8, 3\), where this encoder was built for \(8, 20, 3\)"):
+        encoder(x.transpose(0, 2, 1, 3))

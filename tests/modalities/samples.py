@@ -2,9 +2,12 @@
 
 import struct
 import zlib
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import soundfile
 from PIL import Image
@@ -61,3 +64,31 @@ def sound(path: Path, samples: np.ndarray, rate: int, **options) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, samples, rate, **options)
     return path
+
+
+def clip(form: str = "mp4", codec: str = "libx264", frames: int = 20, fps: int = 10, turn: int = 0, **options: str) -> bytes:
+    """A video of 48×64: red grows by 12 a frame, and the left half is green.
+
+    `turn`: degrees that a player has to turn it by, counterclockwise. `options` are those of the codec.
+    """
+    buffer = BytesIO()
+    with av.open(buffer, "w", format=form) as container:
+        stream: Any = container.add_stream(codec, rate=fps, options=options)
+        stream.width, stream.height = 64, 48
+        stream.pix_fmt = {"gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
+        if turn:
+            stream.set_display_rotation(turn)
+        for i, picture in enumerate(moving(frames)):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, fps)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def moving(frames: int) -> np.ndarray:
+    """The frames that `clip` encodes: u8[T 48 64 3]."""
+    pictures = np.zeros((frames, 48, 64, 3), np.uint8)
+    pictures[..., 0] = 12 * np.arange(frames, dtype=np.uint8)[:, None, None]
+    pictures[:, :, :32, 1] = 200
+    return pictures

@@ -13,7 +13,7 @@ from sensorium.core.errors import BadFile
 from sensorium.core.protocols import Item, Modality, Raw
 from sensorium.data.layout import scan
 from sensorium.data.listing import Problem, problem
-from sensorium.modalities import Audio, BadRaw, Image, Text, sound_file
+from sensorium.modalities import Audio, BadRaw, Image, Text, Video, sound_file
 
 SOUNDS = 200
 """As many sounds are asked for their duration to tell how long the window has to be."""
@@ -26,10 +26,17 @@ class Folder:
     """Items of files, by row: a `Source`. It may be read from several threads at once.
 
     `broken` fills as files fail to decode, each told once; their rows are blank, with `here` False. `problems` were known
-    before (a manifest that names absent files, captions that are not UTF-8, …).
+    before (a manifest that names absent files, captions that are not UTF-8, …). Up to `remember` bytes (`REMEMBERED`) of
+    prepared arrays are kept; fields that prepare a thing another way every time want 0.
     """
 
-    def __init__(self, items: Sequence[Item], fields: Sequence[Modality], problems: Sequence[Problem] = ()):
+    def __init__(
+        self,
+        items: Sequence[Item],
+        fields: Sequence[Modality],
+        problems: Sequence[Problem] = (),
+        remember: int | None = None,
+    ):
         names = [field.name for field in fields]
         if len(set(names)) != len(names):
             raise ValueError(f"two fields have one name: {names}")
@@ -39,7 +46,7 @@ class Folder:
         self.broken: list[Problem] = []
         self._blanks = {field.name: field.blank() for field in fields}
         self._kept: dict[tuple[str, int, int], Arrays | None] = {}
-        self._room = REMEMBERED
+        self._room = REMEMBERED if remember is None else remember
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -107,7 +114,7 @@ def open(path: Path | str, fields: Sequence[Modality] | None = None) -> Folder:
 
 def fields_for(items: Iterable[Item]) -> tuple[Modality, ...]:
     """A field for each kind that occurs: pictures of 64 pixels; text with the words of the captions; sounds at 16 kHz, with
-    a window of their median duration, rounded up to half a second, from 0.5 to 10 s."""
+    a window of their median duration, rounded up to half a second, from 0.5 to 10 s; 8 frames of each clip, of 64 pixels."""
     items = tuple(items)
     kinds = {kind for item in items for kind in item.raws}
     fields: list[Modality] = []
@@ -117,6 +124,8 @@ def fields_for(items: Iterable[Item]) -> tuple[Modality, ...]:
         fields.append(Text.from_captions(captions(items)))
     if "audio" in kinds:
         fields.append(Audio(rate=16000, seconds=_window([raw for item in items for raw in item.raws.get("audio", ())])))
+    if "video" in kinds:
+        fields.append(Video(size=64, frames=8))
     return tuple(fields)
 
 

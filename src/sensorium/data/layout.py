@@ -1,4 +1,4 @@
-"""Finding items among files: three folders with equal stems, or one flat folder, or a manifest."""
+"""Finding items among files: a folder a kind with equal stems, or one flat folder, or a manifest."""
 
 import os
 from collections import defaultdict
@@ -12,16 +12,19 @@ from sensorium.data.listing import Listing, Problem, captions_of, problem
 from sensorium.modalities import MODALITIES
 
 LAYOUTS = (
-    "folders images/, captions/ and audio/ with equal stems; or files side by side (cat.jpg, cat.txt, cat.wav); or a manifest"
+    "folders images/, captions/, audio/ and video/ with equal stems; or files side by side (cat.jpg, cat.txt, cat.wav); "
+    "or a manifest"
 )
+FOLDERS = {"videos": "video"} | {modality.folder: kind for kind, modality in MODALITIES.items()}
+"""Folder -> kind of the files in it."""
 
 
 def scan(path: Path | str) -> Listing:
     """The items of a folder or of a manifest file, sorted by id, and what had to be left out.
 
     A folder with a file `manifest` or `metadata` (.csv, .tsv, .jsonl) is read through it. Else, if it has folders `images`,
-    `captions` or `audio`, the files with equal paths in them, suffixes aside, make an item; else the files with equal paths in
-    the folder itself do. Hidden files are ignored. `BadFile` where nothing of this fits.
+    `captions`, `audio` or `video` (or `videos`), the files with equal paths in them, suffixes aside, make an item; else the
+    files with equal paths in the folder itself do. Hidden files are ignored. `BadFile` where nothing of this fits.
     """
     path = Path(path)
     if path.is_file():
@@ -35,10 +38,9 @@ def scan(path: Path | str) -> Listing:
     ]
     if manifests:
         return _through_manifest(manifests, files, problems)
-    by_folder = {folder: kind for kind, modality in MODALITIES.items() for folder in (modality.folder,)}
-    inside = [f for f in files if len(f.relative_to(path).parts) > 1 and f.relative_to(path).parts[0].lower() in by_folder]
+    inside = [f for f in files if len(f.relative_to(path).parts) > 1 and f.relative_to(path).parts[0].lower() in FOLDERS]
     if inside:
-        found = _in_folders(path, inside, by_folder)
+        found = _in_folders(path, inside)
         names = sorted({f.relative_to(path).parts[0] + "/" for f in inside})
         layout = f"folders {', '.join(names)}: files with equal paths, suffixes aside, are one item"
     else:
@@ -82,18 +84,19 @@ def _through_manifest(manifests: list[Path], files: list[Path], problems: list[P
     return Listing(first.parent, listing.items, (*problems, *listing.problems), listing.layout, unused)
 
 
-def _in_folders(root: Path, files: Iterable[Path], by_folder: dict[str, str]) -> Found:
+def _in_folders(root: Path, files: Iterable[Path]) -> Found:
     found: Found = defaultdict(lambda: defaultdict(list))
     for file in files:
         parts = file.relative_to(root).parts
-        kind = by_folder[parts[0].lower()]
+        kind = FOLDERS[parts[0].lower()]
         if file.suffix.lower() in MODALITIES[kind].suffixes:
             found[Path(*parts[1:]).with_suffix("").as_posix()][kind].append(file)
     return found
 
 
 def _side_by_side(root: Path, files: Iterable[Path]) -> Found:
-    by_suffix = {suffix: kind for kind, modality in MODALITIES.items() for suffix in modality.suffixes}
+    kinds = reversed(MODALITIES.items())  # so that of two kinds with one suffix the first has it: a GIF alone is a picture
+    by_suffix = {suffix: kind for kind, modality in kinds for suffix in modality.suffixes}
     found: Found = defaultdict(lambda: defaultdict(list))
     for file in files:
         if kind := by_suffix.get(file.suffix.lower()):
@@ -125,5 +128,5 @@ def _refuse_nothing(path: Path, items: tuple[Item, ...], problems: list[Problem]
         return
     if problems:
         raise BadFile(f"{path}: nothing in it can be used. {'; '.join(map(str, problems[:3]))}")
-    what = f"none of the {len(files)} files in it is a picture, caption or sound" if files else "the folder is empty"
+    what = f"none of the {len(files)} files in it is a picture, caption, sound or video" if files else "the folder is empty"
     raise BadFile(f"{path}: {what}. Expected {LAYOUTS}")

@@ -20,10 +20,12 @@ NAMES: dict[str, tuple[str, ...]] = {  # in the order of preference
     "id": ("id", "item_id", "uid", "key"),
     "image": ("image", "picture", "photo", "img", "image_path", "image_file", "image_name", "image_filename", "picture_path"),
     "audio": ("audio", "sound", "wav", "audio_path", "audio_file", "audio_name", "audio_filename", "sound_path", "clip"),
+    "video": ("video", "movie", "film", "video_path", "video_file", "video_name", "video_filename", "movie_path"),
     "text": ("caption", "captions", "text", "sentence", "description", "title", "comment", "prompt", "raw"),
 }
 FILES = ("file_name", "filename", "filepath", "file_path", "path", "file", "name")
 """Names of columns that hold some file; its suffix says of which kind."""
+FILE_KINDS = ("image", "audio", "video")
 LOOK = 200
 """Rows that are looked at to tell what a column holds."""
 
@@ -123,8 +125,10 @@ def _understand(path: Path, rows: Rows) -> dict[str, list[str]]:
         best = min((names.index(stem) for p in plain.values() if (stem := _stem(p)) in names), default=None)
         if best is not None:
             out[kind] = [name for name in columns if _stem(plain[name]) == names[best]]
-    for kind in ("image", "audio"):  # a column may hold what its name does not say
-        holds = [name for name in columns if _held(rows, name) == kind]
+    said = {name: kind for kind, names in out.items() for name in names}
+    held = {name: _held(rows, name, said.get(name)) for name in columns}
+    for kind in FILE_KINDS:  # a column may hold what its name does not say
+        holds = [name for name in columns if held[name] == kind]
         named = [name for name in out.get(kind, []) if name in holds]
         generic = [name for name in holds if plain[name] in FILES]
         if chosen := named or generic[:1] or holds[:1]:
@@ -144,10 +148,11 @@ def _stem(name: str) -> str:
     return re.sub(r"_?\d+$", "", name)
 
 
-def _held(rows: Rows, column: str) -> str | None:
-    """The kind of file that nearly all values of a column name by their suffix."""
+def _held(rows: Rows, column: str, said: str | None) -> str | None:
+    """The kind of file that nearly all values of a column name by their suffix; where that leaves a choice (a GIF), what the
+    name of the column says."""
     values = [v for _, row in rows[:LOOK] if isinstance(v := row.get(column), str) and v.strip()]
-    for kind in ("image", "audio"):
+    for kind in sorted(FILE_KINDS, key=lambda kind: kind != said):
         if values and sum(Path(v.strip()).suffix.lower() in MODALITIES[kind].suffixes for v in values) >= 0.9 * len(values):
             return kind
     return None
@@ -159,7 +164,7 @@ def _gather(path: Path, rows: Rows, columns: dict[str, list[str]], problems: lis
     understood = {name for names in columns.values() for name in names}
     for line, row in rows:
         named = {kind: list(_values(row, names)) for kind, names in columns.items()}
-        files = tuple((kind, *named.get(kind, ())) for kind in ("image", "audio"))
+        files = tuple((kind, *named.get(kind, ())) for kind in FILE_KINDS)
         given = next(iter(named.get("id", ())), None)
         key = given if given is not None else files if any(len(f) > 1 for f in files) else line
         item = made.get(key)

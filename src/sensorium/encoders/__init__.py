@@ -2,10 +2,28 @@
 
 from sensorium.core.table import Table
 from sensorium.encoders.audio_convnet import AudioConvNet as AudioConvNet
+from sensorium.encoders.audio_transformer import AudioTransformer as AudioTransformer
 from sensorium.encoders.convnet import ConvNet as ConvNet
+from sensorium.encoders.resnet3d import ResNet3D as ResNet3D
+from sensorium.encoders.sensor import SensorTransformer as SensorTransformer
 from sensorium.encoders.text_transformer import TextTransformer as TextTransformer
+from sensorium.encoders.transformer import TokenTransformer as TokenTransformer
+from sensorium.encoders.video import VideoTransformer as VideoTransformer
+from sensorium.encoders.vit import ViT as ViT
+from sensorium.encoders.wave import WaveTransformer as WaveTransformer
 
 ENCODERS = Table(
     "encoder",
-    {"convnet": ConvNet, "audio_convnet": AudioConvNet, "text_transformer": TextTransformer},
+    {
+        "convnet": ConvNet,
+        "vit": ViT,
+        "audio_convnet": AudioConvNet,
+        "text_transformer": TextTransformer,
+        "token_transformer": TokenTransformer,
+        "audio_transformer": AudioTransformer,
+        "wave": WaveTransformer,
+        "video": VideoTransformer,
+        "resnet3d": ResNet3D,
+        "sensor": SensorTransformer,
+    },
 )

@@ -30,23 +30,27 @@ class ConvTrunk(nnx.Module):
 
 
 class ConvNet(nnx.Module):
-    """Pictures u8[B H W C] (or f32 in [-1, 1]) -> Encoding. `pooled` is the flattened last grid: places stay apart."""
+    """Pictures u8[B H W C] (or f32 in [-1, 1]) -> Encoding. `pooled` is the flattened last grid: places stay apart.
+
+    `size` is the side of a square, or height and width.
+    """
 
     def __init__(
         self,
-        size: int,
+        size: int | Sequence[int],
         channels: int = 3,
         patch: int = 4,
         widths: Sequence[int] = (32, 64, 128),
         *,
         rngs: nnx.Rngs,
     ):
-        self.shape = (size, size, channels)
+        height, width = (size, size) if isinstance(size, int) else size
+        self.shape = (height, width, channels)
         self.trunk = ConvTrunk((patch, patch), channels, widths, rngs=rngs)
-        side = size // patch
+        rows, columns = height // patch, width // patch
         for _ in widths[1:]:
-            side = -(-side // 2)
-        self.pooled_width = side * side * widths[-1]
+            rows, columns = -(-rows // 2), -(-columns // 2)
+        self.pooled_width = rows * columns * widths[-1]
 
     @classmethod
     def arguments(cls, field: Any) -> dict[str, Any]:

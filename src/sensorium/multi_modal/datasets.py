@@ -1,10 +1,12 @@
 """Data sets of the guide: synthetic and aligned, given in pairs, or read from a folder."""
 
+from sensorium.multi_modal.folder import MultiModalDataset as MultiModalDataset
 from sensorium.multi_modal.from_latent import generate_aligned_sample as generate_aligned_sample
 from sensorium.multi_modal.from_latent import generate_audio_from_latent as generate_audio_from_latent
 from sensorium.multi_modal.from_latent import generate_image_from_latent as generate_image_from_latent
 from sensorium.multi_modal.from_latent import generate_sensor_from_latent as generate_sensor_from_latent
 from sensorium.multi_modal.from_latent import generate_text_from_latent as generate_text_from_latent
 from sensorium.multi_modal.from_latent import generate_video_from_latent as generate_video_from_latent
+from sensorium.multi_modal.paired import MultiModalPairedDataset as MultiModalPairedDataset
 from sensorium.multi_modal.synthetic import SyntheticMultiModalDataset as SyntheticMultiModalDataset
 from sensorium.multi_modal.synthetic import create_synthetic_multi_modal_dataset as create_synthetic_multi_modal_dataset

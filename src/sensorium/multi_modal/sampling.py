@@ -2,33 +2,36 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
 
-Rows = Int[np.ndarray, " B"]
+from sensorium.multi_modal.orders import Order, Shuffled
+from sensorium.multi_modal.shuffle import Rows, Shuffle, check_size
 
 
 class Sampler:
     """An endless walk through `n` rows, epoch after epoch, each in its own order, which depends on (seed, epoch) only."""
 
     def __init__(self, n: int, seed: int):
-        _check_rows(n)
         self.n = n
-        self._order = grain.MapDataset.range(n).shuffle(seed % 2**32).repeat()
+        self._order = Shuffle(n, seed)
         self._position = 0
         self._waiting: deque[int] = deque()
 
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch that the next row is of."""
+        return (self._position - len(self._waiting)) // self.n
+
     def next(self, batch_size: int) -> Rows:
         """The next rows. None is twice in a batch, also where it begins in one epoch and ends in the next."""
-        _check_size(batch_size, self.n)
+        check_size(batch_size, self.n)
         rows = dict.fromkeys(self._waiting.popleft() for _ in range(min(batch_size, len(self._waiting))))
         while len(rows) < batch_size:
-            row = int(self._order[self._position])
+            row = self._order.at(self._position)
             self._position += 1
             if row in rows:  # it ended the last epoch in this batch: in the new epoch it opens the next batch
                 self._waiting.append(row)
@@ -37,45 +40,9 @@ class Sampler:
 
     def draw(self, batch_size: int, key: jax.Array) -> Rows:
         """Rows drawn by a key, none twice; the walk does not move."""
-        _check_size(batch_size, self.n)
-        order = grain.MapDataset.range(self.n).shuffle(int(jax.random.bits(key, (), jnp.uint32)))
-        return np.array([order[i] for i in range(batch_size)], np.int64)
-
-
-@runtime_checkable
-class Order(Protocol):
-    """Epochs cut into batches: `per_epoch` of them in each."""
-
-    @property
-    def per_epoch(self) -> int: ...
-
-    @property
-    def fingerprint(self) -> dict[str, Any]:
-        """What makes it this order and no other, as JSON has it."""
-        ...
-
-    def rows(self, position: int) -> Rows:
-        """The rows of batch `position`, counted from the first of epoch 0 on."""
-        ...
-
-
-class Shuffled:
-    """All rows once an epoch. The last batch of an epoch is left out where it is not full, unless `drop_remainder` is False."""
-
-    def __init__(self, n: int, batch_size: int, seed: int, drop_remainder: bool):
-        _check_rows(n)
-        if drop_remainder or batch_size < 1:
-            _check_size(batch_size, n, hint="; or pass drop_remainder=False")
-        self._order = grain.MapDataset.range(n).shuffle(seed % 2**32)
-        self._size = batch_size
-        self.per_epoch = n // batch_size if drop_remainder else -(-n // batch_size)
-        self.fingerprint = {"rows": n, "batch_size": batch_size, "seed": seed, "drop_remainder": drop_remainder}
-
-    def rows(self, position: int) -> Rows:
-        epoch, i = divmod(position, self.per_epoch)
-        n = len(self._order)
-        places = range(epoch * n + i * self._size, epoch * n + min(n, (i + 1) * self._size))
-        return np.array([self._order[place] for place in places], np.int64)
+        check_size(batch_size, self.n)
+        order = Shuffle(self.n, int(jax.random.bits(key, (), jnp.uint32)))
+        return np.array([order.at(i) for i in range(batch_size)], np.int64)
 
 
 class Epochs:
@@ -142,13 +109,3 @@ def epochs(
 ) -> Epochs:
     """Shuffled epochs of `n` rows as `read` gives them; `repeat` of them, or without end where it is None."""
     return Epochs(lambda rows, epoch: read(rows), Shuffled(n, batch_size, seed, drop_remainder), start, repeat)
-
-
-def _check_rows(n: int) -> None:
-    if n < 1:
-        raise ValueError(f"{n} rows: there is nothing to draw from")
-
-
-def _check_size(batch_size: int, n: int, hint: str = "") -> None:
-    if not 1 <= batch_size <= n:
-        raise ValueError(f"batch_size={batch_size} of a data set of {n} rows: expected 1 to {n}{hint}")

@@ -1,0 +1,79 @@
+"""Beam search: several beginnings of a text are followed side by side, and the best text that was found is given."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int
+
+from sensorium.decoders.sampling import Ends
+from sensorium.decoders.tokens import Cache, Context, TokenDecoder
+
+
+class Beams(NamedTuple):
+    """The beginnings that are followed, best first, with their log-probabilities (−inf: none), and the best whole text."""
+
+    place: Int[jax.Array, ""]
+    ids: Int[jax.Array, "B n L"]
+    sums: Float[jax.Array, "B n"]
+    likeliest: Bool[jax.Array, " B"]
+    best: Int[jax.Array, "B L"]
+    score: Float[jax.Array, " B"]
+    cache: Cache
+
+
+def search(
+    decoder: TokenDecoder, context: Context, ends: Ends, beams: int, penalty: float = 0.0
+) -> tuple[Int[jax.Array, "B L"], Float[jax.Array, " B"]]:
+    """The best text a row among those found with so many `beams`, and its score: see `length_penalty`.
+
+    The greedy text is always among the candidates, so the score is never below that of greedy writing; one beam is greedy
+    writing; enough of them are an exhaustive search. A row stops when nothing that it follows can become better than its best.
+    """
+    if beams < 1 or penalty < 0:
+        raise ValueError(f"beams={beams}, length_penalty={penalty}: expected 1 or more beams and a penalty of 0 or more")
+    rows, length = len(context.gist), decoder.length
+    several = Context(*(jnp.repeat(x, beams, axis=0) for x in context))
+
+    def go_on(state: Beams) -> jax.Array:
+        hope = jnp.max(state.sums, axis=1) / length_penalty(length, penalty)  # sums only fall, and are divided by no more
+        return (state.place < length) & jnp.any(hope > state.score)
+
+    def step(state: Beams) -> Beams:
+        before = jax.lax.dynamic_index_in_dim(state.ids, jnp.maximum(state.place - 1, 0), 2, keepdims=False)
+        logits, cache = decoder.step(before.reshape(-1), state.place, state.cache)
+        said = jax.nn.log_softmax(ends.words(logits)).reshape(rows, beams, -1)
+        parent, word, sums = _chosen(state, said)
+        ids = jnp.take_along_axis(state.ids, parent[:, :, None], axis=1)
+        ids = jax.lax.dynamic_update_slice_in_dim(ids, word[:, :, None], state.place, 2)
+        whole = (word == ends.eos) | (state.place == length - 1)
+        scores = jnp.where(whole, sums, -jnp.inf) / length_penalty(state.place + 1, penalty)
+        first = jnp.argmax(scores, axis=1)[:, None]
+        score = jnp.take_along_axis(scores, first, axis=1)[:, 0]
+        best = jnp.take_along_axis(ids, first[:, :, None], axis=1)[:, 0]
+        best = jnp.where((score > state.score)[:, None], best, state.best)
+        from_row = (jnp.arange(rows)[:, None] * beams + parent).reshape(-1)
+        cache = cache._replace(words=jax.tree.map(lambda x: x[from_row], cache.words))
+        sums, likeliest = jnp.where(whole, -jnp.inf, sums), state.likeliest & ~whole[:, 0]
+        return Beams(state.place + 1, ids, sums, likeliest, best, jnp.maximum(score, state.score), cache)
+
+    ids = jnp.full((rows, beams, length), ends.pad, jnp.int32)
+    sums = jnp.full((rows, beams), -jnp.inf).at[:, 0].set(0.0)
+    start = Beams(jnp.int32(0), ids, sums, jnp.ones(rows, bool), ids[:, 0], jnp.full(rows, -jnp.inf), decoder.begin(several))
+    found = jax.lax.while_loop(go_on, step, start)
+    return found.best, found.score
+
+
+def length_penalty(words: int | Int[jax.Array, "*B"], penalty: float) -> Float[jax.Array, "*B"]:
+    """((5 + words) / 6)^penalty (Wu et al. 2016, eq. 14), by which the log-probability of a text is divided to be its score."""
+    return ((5.0 + jnp.asarray(words).astype(jnp.float32)) / 6.0) ** penalty
+
+
+def _chosen(state: Beams, said: Float[jax.Array, "B n V"]) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The beginning, the next word and the log-probability of the best continuations, a row each. The likeliest continuation
+    of the greedy text, which is the first beginning while it lasts, is always taken, and first."""
+    rows, beams, vocabulary = said.shape
+    sums = (state.sums[:, :, None] + said).reshape(rows, -1)
+    greedy = jnp.arange(sums.shape[1]) == jnp.argmax(said[:, 0], axis=1)[:, None]
+    _, chosen = jax.lax.top_k(jnp.where(greedy & state.likeliest[:, None], jnp.inf, sums), beams)
+    return chosen // vocabulary, chosen % vocabulary, jnp.take_along_axis(sums, chosen, axis=1)

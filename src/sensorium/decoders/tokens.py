@@ -1,0 +1,153 @@
+"""A causal transformer that writes tokens about a context: all at once to learn, one by one with a cache to write."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Bool, Float, Int
+
+from sensorium.nn.attention import geglu
+from sensorium.nn.norms import rms_norm
+
+REACH = 10.0
+"""How much faster than other parameters the biases of distance move: they are the logits of a softmax over a whole text, of
+which an optimiser with steps of one size for all would otherwise see nothing for hundreds of steps."""
+
+
+class Context(NamedTuple):
+    """What is written about: tokens to look at, and the gist of it all as one vector."""
+
+    tokens: Float[jax.Array, "B K D"]
+    gist: Float[jax.Array, "B D"]
+
+
+class KeysValues(NamedTuple):
+    """What a layer keeps of the tokens that it may look at."""
+
+    keys: Float[jax.Array, "B K heads d"]
+    values: Float[jax.Array, "B K heads d"]
+
+
+class Cache(NamedTuple):
+    """All that a decoder needs to go on: of the words so far and of the context, a layer each, and the gist."""
+
+    words: tuple[KeysValues, ...]
+    context: tuple[KeysValues, ...]
+    gist: Float[jax.Array, "B D"]
+
+
+class DecoderBlock(nnx.Module):
+    """Causal self-attention, attention to the context, a gated perceptron: each on a normed input, added to the residual
+    stream (Vaswani et al. 2017, sec. 3.1). A learned bias for each head and distance, as in Raffel et al. (2020, sec. 2.1) but
+    without buckets, lets a head look a certain number of words back."""
+
+    def __init__(self, width: int, heads: int, length: int, *, rngs: nnx.Rngs):
+        if width % heads:
+            raise ValueError(f"a hidden width of {width} cannot be split into {heads} heads: make it a multiple of {heads}")
+        self.heads = heads
+        self.qkv = nnx.Linear(width, 3 * width, use_bias=False, rngs=rngs)
+        self.out = nnx.Linear(width, width, use_bias=False, rngs=rngs)
+        self.distance = nnx.Param(jnp.zeros((heads, length)))
+        self.ask = nnx.Linear(width, width, use_bias=False, rngs=rngs)
+        self.told = nnx.Linear(width, 2 * width, use_bias=False, rngs=rngs)
+        self.heard = nnx.Linear(width, width, use_bias=False, rngs=rngs)
+        self.up = nnx.Linear(width, 4 * width, rngs=rngs)
+        self.down = nnx.Linear(2 * width, width, rngs=rngs)
+
+    def look(self, context: Float[jax.Array, "B K D"]) -> KeysValues:
+        """What this layer keeps of a context; it is the same for every word."""
+        return KeysValues(*jnp.split(self._split(self.told(rms_norm(context)), 2), 2, axis=2))
+
+    def __call__(
+        self,
+        x: Float[jax.Array, "B L D"],
+        start: int | Int[jax.Array, ""],
+        words: KeysValues,
+        context: KeysValues,
+        present: Bool[jax.Array, "B K"] | None = None,
+    ) -> tuple[Float[jax.Array, "B L D"], KeysValues]:
+        """The words at `start`, `start` + 1, …, and the keys and values of all words with these put in."""
+        q, k, v = jnp.split(self._split(self.qkv(rms_norm(x)), 3), 3, axis=2)
+        words = KeysValues(
+            *(jax.lax.dynamic_update_slice_in_dim(a, b, start, 1) for a, b in ((words.keys, k), (words.values, v)))
+        )
+        back = (start + jnp.arange(x.shape[1]))[:, None] - jnp.arange(words.keys.shape[1])[None, :]
+        seen = (back >= 0)[None, None]
+        if present is not None:
+            seen = seen & present[:, None, None, :]
+        bias = REACH * jnp.take(self.distance[...], jnp.maximum(back, 0), axis=1)[None]
+        x = x + self.out(jax.nn.dot_product_attention(q, words.keys, words.values, bias, seen).reshape(x.shape))
+        ask = self._split(self.ask(rms_norm(x)), 1)
+        x = x + self.heard(jax.nn.dot_product_attention(ask, context.keys, context.values).reshape(x.shape))
+        return x + self.down(geglu(self.up(rms_norm(x)))), words
+
+    def _split(self, x: Float[jax.Array, "B L E"], parts: int) -> Float[jax.Array, "B L many d"]:
+        return x.reshape(*x.shape[:2], parts * self.heads, -1)
+
+
+class TokenDecoder(nnx.Module):
+    """Token ids i32[B L], L up to `length`, and a `Context` of this width -> logits of each given those before it, f32[B L V].
+
+    No id begins a text: a learned vector stands before the first word. The gist enters at every place through a gate of that
+    place, so that what a place tells of can be picked at once, where attention to the context has to find it.
+    """
+
+    def __init__(self, vocabulary: int, length: int, width: int, depth: int = 2, heads: int = 8, *, rngs: nnx.Rngs):
+        self.vocabulary, self.length, self.width, self.heads = vocabulary, length, width, heads
+        initial = nnx.initializers.normal(1.0)
+        self.table = nnx.Param(initial(rngs.params(), (vocabulary, width)))
+        self.before = nnx.Param(initial(rngs.params(), (width,)))
+        self.place = nnx.Param(0.5 * initial(rngs.params(), (length, width)))
+        self.gate = nnx.Param(initial(rngs.params(), (length, width)))
+        self.blocks = nnx.List([DecoderBlock(width, heads, length, rngs=rngs) for _ in range(depth)])
+        self.head = nnx.Linear(width, vocabulary, rngs=rngs)
+
+    def __call__(
+        self, text: Int[jax.Array, "B L"], context: Context, mask: Bool[jax.Array, "B L"] | None = None
+    ) -> Float[jax.Array, "B L V"]:
+        """All places at once, each knowing the words before it; words that `mask` leaves out are not seen."""
+        length = text.shape[1]
+        if not 1 <= length <= self.length:
+            raise ValueError(f"a text of {length} tokens, where this decoder was built for 1 to {self.length}")
+        words, present = self._embed(text[:, :-1]), None
+        if mask is not None:
+            words = jnp.where(mask[:, :-1, None], words, 0.0)
+            present = jnp.pad(mask[:, :-1], ((0, 0), (1, 0)), constant_values=True)
+        first = jnp.broadcast_to(self.before[...], (len(text), 1, self.width))
+        return self._places(jnp.concatenate([first, words], axis=1), 0, self._empty(context, length), present)[0]
+
+    def begin(self, context: Context) -> Cache:
+        """A cache without a word yet."""
+        return self._empty(context, self.length)
+
+    def step(
+        self, before: Int[jax.Array, " B"], place: Int[jax.Array, ""], cache: Cache
+    ) -> tuple[Float[jax.Array, "B V"], Cache]:
+        """Logits of the word at `place`, given the one `before` it (at place 0 it says nothing) and the cache."""
+        x = jnp.where(place == 0, self.before[...][None], self._embed(before))
+        logits, cache = self._places(x[:, None], place, cache, None)
+        return logits[:, 0], cache
+
+    def _places(
+        self,
+        x: Float[jax.Array, "B L D"],
+        start: int | Int[jax.Array, ""],
+        cache: Cache,
+        present: Bool[jax.Array, "B L"] | None,
+    ) -> tuple[Float[jax.Array, "B L V"], Cache]:
+        place, gate = (jax.lax.dynamic_slice_in_dim(p[...], start, x.shape[1])[None] for p in (self.place, self.gate))
+        x = x + place + gate * cache.gist[:, None]
+        kept = []
+        for block, words, context in zip(self.blocks, cache.words, cache.context, strict=True):
+            x, words = block(x, start, words, context, present)
+            kept.append(words)
+        return self.head(rms_norm(x)), Cache(tuple(kept), cache.context, cache.gist)
+
+    def _empty(self, context: Context, length: int) -> Cache:
+        empty = jnp.zeros((len(context.gist), length, self.heads, self.width // self.heads))
+        looks = tuple(block.look(context.tokens) for block in self.blocks)
+        return Cache(tuple(KeysValues(empty, empty) for _ in looks), looks, context.gist)
+
+    def _embed(self, ids: Int[jax.Array, "*B"]) -> Float[jax.Array, "*B D"]:
+        return jnp.take(self.table[...], ids, axis=0, mode="clip")

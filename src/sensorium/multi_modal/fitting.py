@@ -1,0 +1,69 @@
+"""How a generator is trained: on a source of items or on batches of your own, reading only the fields that it needs."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+from jaxtyping import Float
+
+from sensorium.core.batch import Batch
+from sensorium.core.errors import UnknownName, nearest
+from sensorium.core.protocols import Source
+from sensorium.data.pipeline import batches
+from sensorium.training import adamw, minimise
+from sensorium.training.loop import Record
+
+PARTS = ("mask", "here")
+
+
+@runtime_checkable
+class Fittable(Protocol):
+    """An nnx.Module that says what it reads, and what it loses on a batch of that."""
+
+    reads: tuple[str, ...]
+
+    def loss(self, batch: Any, key: Any = None) -> Float[jax.Array, ""]: ...
+
+
+def fit(
+    generator: Fittable,
+    data: Source | Iterable[Batch],
+    steps: int,
+    batch_size: int = 64,
+    lr: float = 1e-3,
+    seed: int = 0,
+    tell: Callable[[Record], None] | None = None,
+) -> list[Record]:
+    """Trains `generator` in place with AdamW, a warm-up and a cosine decay; gives the history (see `training.minimise`).
+
+    `data` is a source (`len(data)`, `data.read(rows)`), read in shuffled batches of `batch_size`, epoch after epoch, or an
+    iterable of batches, taken as they come (`batch_size` says nothing then; too few of them are a `ValueError`). Of a batch
+    only the fields in `generator.reads` are used, with their `<field>/mask` and `<field>/here`; a field that is not there is
+    an `UnknownName`. One `seed`, one result.
+    """
+    if steps < 1:
+        raise ValueError(f"steps={steps}: give a number of 1 or more")
+    stream = batches(data, batch_size, steps, seed) if isinstance(data, Source) else _counted(data, steps)
+    needed = (only(batch, generator.reads) for batch in stream)
+    return minimise(generator, _objective, needed, adamw(lr, steps), steps, seed=seed, tell=tell)  # type: ignore[arg-type]
+
+
+def only(batch: Mapping[str, Any], reads: tuple[str, ...]) -> dict[str, Any]:
+    """The entries of `batch` that a generator reads: its fields, and their masks where the batch has any."""
+    for name in reads:
+        if name not in batch:
+            raise UnknownName(f"the batch has no {name!r}, which this generator reads.{nearest(name, batch)}")
+    parts = [f"{name}/{part}" for name in reads for part in PARTS]
+    return {name: batch[name] for name in (*reads, *parts) if name in batch}
+
+
+def _objective(generator: Fittable, batch: dict[str, jax.Array], key: jax.Array):
+    return generator.loss(batch, key), {}
+
+
+def _counted(data: Iterable[Batch], steps: int) -> Iterator[Batch]:
+    number = 0
+    for batch in data:
+        yield batch
+        number += 1
+    raise ValueError(f"{number} batches, where {steps} steps need as many: give more of them, or a source that is read anew")

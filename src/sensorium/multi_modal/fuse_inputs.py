@@ -1,0 +1,132 @@
+"""What a caller of a fusion gives, positional or by name, one sample or a batch, with or without masks -> encodings by field."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Bool, Float
+
+from sensorium.core.encoding import Encoding
+from sensorium.core.errors import UnknownName, nearest
+from sensorium.core.randomness import key_of
+from sensorium.nn.pooling import masked_mean
+
+Features = Float[jax.Array, "..."] | Float[np.ndarray, "..."] | None
+Masks = Mapping[str, Any] | None
+"""By modality: Bool `(B,)`, the rows that have it, or `(B, L)`, its real tokens; of one sample a bool or `(L,)`."""
+Randomness = nnx.Rngs | jax.Array | int | None
+ENDINGS = ("_emb", "_embedding", "_features", "_inputs")
+"""A guide's `image_emb=` is the field `image`."""
+
+
+class Inputs(NamedTuple):
+    """Encodings of B rows by field, and whether they stand for one sample that came without a row axis."""
+
+    encodings: dict[str, Encoding]
+    one: bool
+
+
+def by_field(fields: Sequence[str], features: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by field, without those that are `None`. What is left over, or left out, is an error."""
+    if len(features) > len(fields):
+        raise ValueError(f"{len(features)} arguments for the {len(fields)} modalities {', '.join(fields)}")
+    given = dict(zip(fields, features, strict=False))
+    for name, x in named.items():
+        field = field_of(name, fields)
+        if field is None:
+            raise UnknownName(f"no modality is called {name!r} here.{nearest(name, fields)}")
+        if field in given:
+            raise ValueError(f"{field!r} was given twice")
+        given[field] = x
+    if features and (missing := [name for name in fields if name not in given]):
+        raise ValueError(f"no argument for {', '.join(missing)}: give None where one is missing, or give all by name")
+    if all(x is None for x in given.values()):
+        raise ValueError(f"nothing to fuse: give one at least of {', '.join(fields)}")
+    return {name: given[name] for name in fields if given.get(name) is not None}
+
+
+def field_of(name: str, fields: Sequence[str]) -> str | None:
+    """The field that an argument's name means, if it means one."""
+    return next((name.removesuffix(end) for end in ("", *ENDINGS) if name.removesuffix(end) in fields), None)
+
+
+def encodings(widths: Mapping[str, int], given: Mapping[str, Any], masks: Masks = None, tokens: bool = False) -> Inputs:
+    """Arrays by field as encodings: `(D,)` is one sample, `(B, D)` a vector a row, `(B, L, D)` a token sequence a row.
+
+    With `tokens` one sample is a sequence `(L, D)`, and a batch `(B, L, D)`. The pooled vector of a sequence is the mean of its
+    tokens. A width, a rank or a number of rows that does not fit is a `ValueError`.
+    """
+    ranks = (2, 3) if tokens else (1, 2, 3)
+    arrays = {name: _checked(name, x, widths[name], ranks) for name, x in given.items()}
+    lone = {name: x.ndim == ranks[0] for name, x in arrays.items()}
+    if len(set(lone.values())) > 1:
+        raise ValueError(f"one sample beside a batch: the shapes are {_shapes(arrays)}")
+    one = next(iter(lone.values()))
+    arrays = {name: x[None] if one else x for name, x in arrays.items()}
+    if len({len(x) for x in arrays.values()}) > 1:
+        raise ValueError(f"the numbers of rows differ: the shapes are {_shapes(arrays)}")
+    masks = masks or {}
+    if unknown := [name for name in masks if name not in widths]:
+        raise UnknownName(f"a mask for {unknown[0]!r}, which is no modality here.{nearest(unknown[0], widths)}")
+    return Inputs({name: _encoding(name, x, masks.get(name), one) for name, x in arrays.items()}, one)
+
+
+def dropout_key(rate: float, deterministic: bool | None, key: Randomness) -> jax.Array | None:
+    """The key to drop out with, or none. `deterministic=None` is: drop out where a key is given."""
+    if deterministic or rate == 0 or (deterministic is None and key is None):
+        return None
+    if key is None:
+        raise ValueError(
+            f"a dropout of {rate} needs randomness: pass key=… (a key, a seed or an nnx.Rngs), or deterministic=True"
+        )
+    return key_of(key)
+
+
+def formed(x: Any, one: bool) -> Any:
+    """Arrays of rows in the form that the inputs had: without the row axis where it was one sample."""
+    return jax.tree.map(lambda leaf: leaf[0], x) if one else x
+
+
+def named_widths(input_dims: Mapping[str, int] | Sequence[int]) -> dict[str, int]:
+    """Widths by name; those of a list are called input_0, input_1, …"""
+    widths = dict(input_dims) if isinstance(input_dims, Mapping) else {f"input_{i}": n for i, n in enumerate(input_dims)}
+    if not widths:
+        raise ValueError("input_dims is empty: give the width of each modality, as in {'image': 512, 'text': 256}")
+    return widths
+
+
+def row_mask(name: str, mask: Any, shape: tuple[int, ...], one: bool) -> Bool[jax.Array, "..."]:
+    """A caller's mask as Bool `(B,)` or `(B, L)`, where `shape` is `(B, L)`."""
+    mask = jnp.asarray(mask)
+    if mask.dtype != bool:
+        raise ValueError(f"the mask of {name!r} is {mask.dtype}, where a bool is needed: compare, as in ids != 0")
+    mask = mask[None] if one else mask
+    if mask.shape not in (shape[:1], shape):
+        raise ValueError(f"the mask of {name!r} has the shape {mask.shape}, where {shape[:1]} or {shape} is needed")
+    return mask
+
+
+def _checked(name: str, x: Any, width: int, ranks: tuple[int, ...]) -> jax.Array:
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"{name!r} is {x.dtype}: a fusion takes the embeddings of an encoder, not ids or pixels")
+    if x.ndim not in ranks or x.shape[-1] != width:
+        forms = ["(D,)", "(B, D)", "(B, L, D)"] if len(ranks) == 3 else ["(L, D)", "(B, L, D)"]
+        raise ValueError(f"{name!r} has the shape {x.shape}, where {' or '.join(forms)} with D = {width} is needed")
+    return x
+
+
+def _encoding(name: str, x: Float[jax.Array, "B ... D"], mask: Any, one: bool) -> Encoding:
+    tokens = x[:, None] if x.ndim == 2 else x
+    real = jnp.ones(tokens.shape[:2], bool)
+    if mask is not None:
+        mask = row_mask(name, mask, tokens.shape[:2], one)
+        real = jnp.broadcast_to(mask[:, None], real.shape) if mask.ndim == 1 else mask
+    return Encoding(tokens, real, masked_mean(tokens, real))
+
+
+def _shapes(arrays: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {x.shape}" for name, x in arrays.items())

@@ -1,0 +1,89 @@
+"""What all generators of pictures and sounds share: read the source, decode a grid, and learn the mean that fits."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Float
+
+from sensorium.core.batch import Batch
+from sensorium.core.protocols import Source
+from sensorium.decoders.grid import QUIET, GridDecoder
+from sensorium.losses.reconstruct import squared
+from sensorium.losses.reduce import mean
+from sensorium.multi_modal import fitting
+from sensorium.multi_modal.readers import PictureReader, SoundReader, TextReader
+from sensorium.nn.norms import rms_norm
+from sensorium.training.loop import Record
+
+Reader = TextReader | PictureReader | SoundReader
+
+
+class ToGrid(nnx.Module):
+    """Abstract: a reader, a residual layer and a grid decoder. `reads` names the source and the target of a training batch.
+
+    It is deterministic and trained on squared error, so that what it gives is the mean of the targets that go with a source
+    (as far as it has learned it): of what the source leaves open it draws the average, not a sample.
+    """
+
+    def __init__(self, reads: tuple[str, str], reader: Reader, hidden: int, decoder: GridDecoder, *, rngs: nnx.Rngs):
+        self.reads, self.reader, self.decoder = reads, reader, decoder
+        self.up = nnx.Linear(hidden, hidden, rngs=rngs)
+        initial = nnx.initializers.variance_scaling(QUIET, "fan_in", "truncated_normal")
+        self.down = nnx.Linear(hidden, hidden, kernel_init=initial, rngs=rngs)
+
+    @abstractmethod
+    def finish(self, grid: Float[jax.Array, "B *grid C"]) -> Float[jax.Array, "B ..."]:
+        """The decoder's unbounded values in the form and range of the target."""
+
+    @abstractmethod
+    def target(self, x: jax.Array) -> Float[jax.Array, "B ..."]:
+        """The targets of a batch in the form that `finish` gives; a `ValueError` where they are none."""
+
+    def generate(self, x: jax.Array | np.ndarray, mask: jax.Array | np.ndarray | None = None) -> Float[jax.Array, "..."]:
+        """One target from one source, or a batch of them from a batch; no row hears of another."""
+        rows, mask, one = self.reader.as_rows(x, mask)
+        vector = self.reader(rows, mask)
+        vector = vector + self.down(jax.nn.gelu(self.up(rms_norm(vector))))
+        made = self.finish(self.decoder(vector))
+        return made[0] if one else made
+
+    def loss(self, batch: Any, key: jax.Array | None = None) -> Float[jax.Array, ""]:
+        """The mean squared error over the rows that have both source and target (`<field>/here`), 0 where none has.
+
+        `batch` is a dict of the fields in `reads`; a `<source>/mask` is respected. Nothing is drawn: `key` is not needed.
+        """
+        source, target = self.reads
+        batch = fitting.only(batch, self.reads)
+        if len({len(batch[name]) for name in self.reads}) > 1:
+            shapes = [f"{name!r} {np.shape(batch[name])}" for name in self.reads]
+            raise ValueError(f"a batch of {' and '.join(shapes)}: expected as many rows of both")
+        goal = self.target(batch[target])
+        here = jnp.ones(len(goal), bool)
+        for name in self.reads:
+            if f"{name}/here" in batch:
+                here = here & jnp.asarray(batch[f"{name}/here"])
+        made = self.generate(_blanked(batch[source], here), batch.get(f"{source}/mask"))
+        return mean(squared(goal, made, here))
+
+    def fit(
+        self,
+        data: Source | Iterable[Batch],
+        steps: int,
+        batch_size: int = 64,
+        lr: float = 3e-3,
+        seed: int = 0,
+        tell: Callable[[Record], None] | None = None,
+    ) -> list[Record]:
+        """Trains in place on a source or on batches of your own; gives the history. See `multi_modal.fitting.fit`."""
+        return fitting.fit(self, data, steps, batch_size, lr, seed, tell)
+
+
+def _blanked(x: jax.Array | np.ndarray, here: jax.Array) -> jax.Array:
+    """Zeros in the rows that do not count: what stands there may be anything, NaN too, and must not reach a gradient."""
+    x = jnp.asarray(x)
+    return jnp.where(here.reshape(-1, *(1,) * (x.ndim - 1)), x, jnp.zeros((), x.dtype))

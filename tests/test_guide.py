@@ -1,0 +1,47 @@
+"""Every block of the guide runs, and prints what the page says; every name on the page of practices is there."""
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from blocks import alike, blocks, promised
+
+ROOT = Path(__file__).parents[1]
+GUIDE = ROOT / "docs" / "guide"
+PAGES = [page for page in sorted(GUIDE.glob("*.md")) if blocks(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_blocks_of_a_page_run_and_print_what_it_says(page, tmp_path):
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("JAX_NUMPY_", "XLA_FLAGS"))}
+    line = [sys.executable, str(ROOT / "tests" / "blocks.py"), str(page)]
+    done = subprocess.run(line, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    prints = len(re.findall(r"^\s*print\(", "".join(code for _, code in blocks(page.read_text(encoding="utf-8"))), re.M))
+    assert int(done.stdout.rsplit("held:", 1)[1]) > prints / 2, "most prints are held to a comment"
+
+
+def test_a_print_is_held_to_its_comment():
+    code = "print(1)  # 1\nprint(\n    2)\nprint(3)\n# 3\n# 4\nprint(5)"
+    assert [promised(code, line) for line in (1, 4, 7)] == ["1", "3\n4", None]
+    assert alike("(3, 4) 0.5012", "(3,4) 0.5") and not alike("(3, 5)", "(3, 4)") and not alike("0.6", "0.5")
+
+
+def test_every_module_and_link_on_the_page_of_practices_is_there():
+    page = (GUIDE / "practices.md").read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#]+)\)", page):
+        assert (GUIDE / link).exists(), link
+    public = ["datasets", "fusion", "encoders", "generators", "losses", "retrieval", "augment"]
+    modules = [importlib.import_module(f"sensorium.multi_modal.{name}") for name in public]
+    modules += [
+        importlib.import_module(f"sensorium.{name}") for name in ("training", "nn.frames", "metrics.collapse", "losses.balance")
+    ]
+    words = set(re.findall(r"`(?:[a-z_]+\.)*([A-Z][A-Za-z]+[a-z]|[a-z]+_[a-z_]+)\b", page))
+    known = {name for module in modules for name in vars(module)}
+    known |= {name for module in modules for thing in vars(module).values() if isinstance(thing, type) for name in dir(thing)}
+    missing = sorted(words - known)
+    assert not missing, missing
