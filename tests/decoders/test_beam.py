@@ -4,6 +4,7 @@ from functools import cache, partial
 from itertools import product
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from decoders.writers import about, decoder
@@ -53,9 +54,9 @@ def chances() -> np.ndarray:
     """The log-probability of every text, for every row of the context."""
     graph, state = nnx.split(model())
     texts, rows = every_text(), []
-    whole = jax.jit(lambda context: jax.nn.log_softmax(ENDS.words(nnx.merge(graph, state)(texts, context))))
+    whole = jax.jit(lambda context: jax.nn.log_softmax(ENDS.words(nnx.merge(graph, state)(jnp.asarray(texts), context))))
     for row in range(ROWS):
-        one = jax.tree.map(lambda x, row=row: np.repeat(np.asarray(x)[row : row + 1], len(texts), axis=0), about(ROWS))
+        one = jax.tree.map(lambda x, row=row: jnp.repeat(x[row : row + 1], len(texts), axis=0), about(ROWS))
         said = np.take_along_axis(np.asarray(whole(one)), texts[:, :, None], axis=2)[:, :, 0]
         rows.append(np.where(texts != ENDS.pad, said, 0).sum(1))
     return np.stack(rows)
@@ -68,7 +69,7 @@ def test_all_texts_are_there():
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_enough_beams_find_the_best_of_all_texts(penalty):
     lengths = (every_text() != ENDS.pad).sum(1)
-    scores = chances() / np.asarray(length_penalty(1, penalty)) if penalty == 0 else chances() / ((5 + lengths) / 6) ** penalty
+    scores = chances() / ((5 + lengths) / 6) ** penalty
     ids, score = found(VOCABULARY**3, penalty)
     np.testing.assert_array_equal(ids, every_text()[scores.argmax(1)])
     np.testing.assert_allclose(score, scores.max(1), atol=1e-4)
@@ -112,7 +113,7 @@ def test_by_eye_the_length_penalty():
 
 
 def test_bad_dials_are_refused():
-    with pytest.raises(ValueError, match="beams=0, length_penalty=0.0: expected 1 or more beams"):
+    with pytest.raises(ValueError, match=r"beams=0, length_penalty=0\.0: expected 1 or more beams"):
         search(model(), about(1), ENDS, 0)
-    with pytest.raises(ValueError, match="length_penalty=-1.0"):
+    with pytest.raises(ValueError, match=r"length_penalty=-1\.0"):
         search(model(), about(1), ENDS, 2, -1.0)

@@ -20,7 +20,10 @@ def _written(graph, sampling, state, context, keys):
     return write(nnx.merge(graph, state), context, ENDS, sampling, keys)
 
 
-def written(context, sampling=Sampling(), keys=None, model=None):
+AS_IT_COMES = Sampling()
+
+
+def written(context, sampling=AS_IT_COMES, keys=None, model=None):
     graph, state = nnx.split(decoder() if model is None else model)
     return tuple(np.asarray(x) for x in _written(graph, sampling, state, context, keys))
 
@@ -43,7 +46,7 @@ def test_by_eye_which_words_are_left_in():
     assert left_in(top_k=3, top_p=0.8) == [1, 3], "of the three, 0.4 and 0.3 hold 0.82"
     assert left_in(top_k=9) == [0, 1, 2, 3, 4]
     assert left_in(temperature=0.2, top_p=0.75) == [1], "a low temperature comes first"
-    assert left_in(temperature=0) == left_in(temperature=1e-30) == [1]
+    assert left_in(temperature=0, top_p=0.999) == left_in(temperature=1e-60, top_p=0.999) == [1]
 
 
 def test_of_equal_words_no_more_are_left_in_than_are_needed():
@@ -63,7 +66,13 @@ def test_words_come_as_often_as_they_should(temperature):
 def test_a_tiny_temperature_and_the_first_word_only_are_greedy_writing():
     context = about(16)
     greedy, scores = written(context)
-    for sampling in (Sampling(temperature=0.0), Sampling(temperature=1e-8), Sampling(top_k=1), Sampling(top_p=1e-6)):
+    for sampling in (
+        Sampling(temperature=0.0),
+        Sampling(temperature=1e-8),
+        Sampling(temperature=1e-60),
+        Sampling(top_k=1),
+        Sampling(top_p=1e-6),
+    ):
         ids, said = written(context, sampling, keys(16))
         np.testing.assert_array_equal(ids, greedy)
         np.testing.assert_allclose(said, scores, atol=1e-5)

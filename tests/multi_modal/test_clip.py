@@ -136,8 +136,9 @@ def test_it_learns_which_synthetic_text_belongs_to_which_picture():
         both = jnp.diag(jax.nn.log_softmax(logits, axis=0)) + jnp.diag(jax.nn.log_softmax(logits, axis=1))
         return -0.5 * jnp.mean(both), {}
 
-    order = [np.random.default_rng(epoch).permutation(1536)[at : at + 64] for epoch in range(6) for at in range(0, 1536, 64)]
+    order = [np.random.default_rng(epoch).permutation(1536)[at : at + 64] for epoch in range(4) for at in range(0, 1536, 64)]
     stream = ({"image": data["image"][rows], "text": data["text"][rows]} for rows in order)
     minimise(clip, objective, stream, adamw(3e-3, len(order)), len(order))
     logits = run(clip, jnp.asarray(unseen["image"]), jnp.asarray(unseen["text"]))
-    assert np.mean(logits.argmax(axis=1) == np.arange(100)) > 0.8
+    found = np.mean(logits.argmax(axis=1) == np.arange(100))
+    assert found > 0.8, found

@@ -22,7 +22,7 @@ def data(
 
     Args:
         action: check: decode everything and report.
-        folder: A folder with images/, captions/ and audio/ in any subset, or with files side by side, or a manifest.
+        folder: A folder with images/, captions/, audio/ and video/ in any subset, or with files side by side, or a manifest.
     """
     from sensorium.cli.progress import progress
     from sensorium.data import check

@@ -18,7 +18,7 @@ _SHOWN = 10
 
 
 def index(folder: tyro.conf.Positional[Path], *, model: Path, out: Path) -> dict:
-    """Make a folder searchable: a vector for each picture, text and sound in it, and a thumbnail.
+    """Make a folder searchable: a vector for each picture, text, sound and clip in it, and a thumbnail.
 
     A collection that stands at `out` is replaced, whole and at once. Files that cannot be read are listed and left out.
 

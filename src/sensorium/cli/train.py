@@ -28,7 +28,7 @@ def train(
     seed: int = 0,
     overwrite: bool = False,
 ) -> dict:
-    """Learn what the pictures, captions and sounds of a folder have in common.
+    """Learn what the pictures, captions, sounds and clips of a folder have in common.
 
     The modalities are those that the files have; the size of the run suits the number of items. A tenth of the items,
     picked by a hash of their names, is kept apart and measured on at the end. Broken files are listed and left out.

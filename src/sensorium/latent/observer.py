@@ -7,7 +7,7 @@ closed form, and ranking by it is optimal (Neyman & Pearson 1933). NumPy and Sci
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -28,6 +28,11 @@ class Bins:
 
     language: Language
 
+    @cached_property
+    def all_edges(self) -> list[Float[np.ndarray, " edges"]]:
+        """For each told coordinate the quantiles between its cells, 0 and 1 included."""
+        return [self.edges(place) for place in range(self.language.told)]
+
     def edges(self, place: int) -> Float[np.ndarray, " edges"]:
         """The quantiles between the cells of the coordinate that the words at `place`, `place` + 32, … tell."""
         rounds = range(min(2, 1 + (self.language.words - 1 - place) // DIMENSIONS))
@@ -36,34 +41,29 @@ class Bins:
     def cells(self, coordinates: Coordinates) -> Int[np.ndarray, "B told"]:
         """The number of the cell in which each told coordinate lies."""
         quantiles = ndtr(coordinates)
-        told = [np.searchsorted(self.edges(j), quantiles[:, j], "right") - 1 for j in range(self.language.told)]
-        return np.stack(told, axis=1)
+        found = [np.searchsorted(edges, quantiles[:, j], "right") - 1 for j, edges in enumerate(self.all_edges)]
+        return np.stack(found, axis=1)
 
     def chances(self, place: int, mean: np.ndarray, deviation: float) -> Float[np.ndarray, "B cells"]:
         """P(cell) where the coordinate is normal of this mean and deviation."""
-        return _between(ndtri(self.edges(place)), mean, deviation)
+        return _between(ndtri(self.all_edges[place]), mean, deviation)
+
+    def said(self, cells: Int[np.ndarray, "B told"]) -> Float[np.ndarray, "B all_cells"]:
+        """1 at the cell of each coordinate, the cells of all coordinates side by side."""
+        ones = [cells[:, j, None] == np.arange(len(edges) - 1) for j, edges in enumerate(self.all_edges)]
+        return np.concatenate(ones, axis=1).astype(np.float64)
+
+    def evidence(self, seen: Coordinates, rho: float) -> Float[np.ndarray, "B all_cells"]:
+        """log P(cell | what is seen of it) / P(cell), so that `said(cells) @ evidence(seen).T` sums over the coordinates."""
+        deviation = np.sqrt(_rest(rho))
+        ratios = [self.chances(j, rho * seen[:, j], deviation) / np.diff(edges) for j, edges in enumerate(self.all_edges)]
+        return np.log(np.maximum(np.concatenate(ratios, axis=1), 1e-300))
 
 
-def evidence(
-    texts: Int[np.ndarray, "Q told"] | None,
-    query: Float[np.ndarray, "Q 32"],
-    gallery: Float[np.ndarray, "G 32"],
-    rho: float,
-    bins: Bins,
-) -> Float[np.ndarray, "Q G"]:
-    """log p(x, y) / p(x)p(y) of every query with every member of the gallery.
-
-    `texts` are the cells of the queries where these are texts (their coordinates are not looked at then).
-    """
-    rest = max(1 - rho**2, CLOSEST)
-    if texts is None:
-        squares = (np.square(query).sum(1)[:, None] + np.square(gallery).sum(1)[None]) * rho**2
-        return (rho * query @ gallery.T - squares / 2) / rest - DIMENSIONS / 2 * np.log(rest)
-    deviation, places = np.sqrt(rest), range(texts.shape[1])
-    # The sum over the places is one matrix product: a row of evidence for each cell, and which cell of each place is told.
-    ratios = [bins.chances(j, rho * gallery[:, j], deviation) / np.diff(bins.edges(j)) for j in places]
-    told = [texts[:, j, None] == np.arange(ratios[j].shape[1]) for j in places]
-    return np.concatenate(told, axis=1).astype(np.float64) @ np.log(np.maximum(np.concatenate(ratios, axis=1), 1e-300)).T
+def evidence(a: Float[np.ndarray, "Q 32"], b: Float[np.ndarray, "G 32"], rho: float) -> Float[np.ndarray, "Q G"]:
+    """log p(x, y) / p(x)p(y) of every a with every b, where all coordinates of both are seen."""
+    squares = (np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None]) * rho**2
+    return (rho * a @ b.T - squares / 2) / _rest(rho) - DIMENSIONS / 2 * np.log(_rest(rho))
 
 
 def recall(scores: Float[np.ndarray, "N N"], k: int) -> Float[np.ndarray, " N"]:
@@ -77,16 +77,15 @@ def recall(scores: Float[np.ndarray, "N N"], k: int) -> Float[np.ndarray, " N"]:
 def ceiling(query: str, target: str, strength: float, language: Language, gallery: int, k: int, queries: int, seed: int) -> float:
     """R@k of the ideal observer: the mean over at least `queries` queries, each among `gallery` candidates (Monte Carlo)."""
     rng, rho, bins = np.random.Generator(np.random.Philox(seed)), strength**2, Bins(language)
+    groups = -(-queries // gallery)
+    a = rng.standard_normal((groups * gallery, DIMENSIONS))
+    b = rho * a + np.sqrt(1 - rho**2) * rng.standard_normal(a.shape)
+    texts = "text" in (query, target)
+    said, heard = (bins.said(bins.cells(a)), bins.evidence(b, rho)) if texts else (a, b)
     hits = []
-    for _ in range(-(-queries // gallery)):
-        a = rng.standard_normal((gallery, DIMENSIONS))
-        b = rho * a + np.sqrt(1 - rho**2) * rng.standard_normal(a.shape)
-        if "text" in (query, target):  # a is told, b is seen
-            scores = evidence(bins.cells(a), a, b, rho, bins)
-            scores = scores if query == "text" else scores.T
-        else:
-            scores = evidence(None, a, b, rho, bins)
-        hits.append(recall(scores, k))
+    for part in np.split(np.arange(len(a)), groups):
+        scores = said[part] @ heard[part].T if texts else evidence(a[part], b[part], rho)
+        hits.append(recall(scores if query == "text" else scores.T, k))
     return float(np.mean(hits))
 
 
@@ -101,8 +100,8 @@ def token_ceiling(strength: float, language: Language, samples: int, seed: int) 
     seen = rho * told + np.sqrt(1 - rho**2) * rng.standard_normal(told.shape)
     right = float(language.length)  # all of them, less what the stems lose
     for place in range(language.told):
-        chances = bins.chances(place, rho * seen[:, place], np.sqrt(max(1 - rho**2, CLOSEST)))
-        middles = (bins.edges(place)[1:] + bins.edges(place)[:-1]) / 2
+        chances = bins.chances(place, rho * seen[:, place], np.sqrt(_rest(rho)))
+        middles = (bins.all_edges[place][1:] + bins.all_edges[place][:-1]) / 2
         first = (middles * LEVELS).astype(int)
         levels = np.stack([chances[:, first == level].sum(1) for level in range(LEVELS)], axis=1)
         right -= 1 - levels.max(1).mean()
@@ -133,6 +132,10 @@ def posterior(coordinates: Coordinates, told: bool, rho: float, language: Langua
         mean[:, place] = middle[cells[:, place]]
         variance[:, place] = spread[cells[:, place]]
     return rho * mean, 1 - rho**2 * (1 - variance)
+
+
+def _rest(rho: float) -> float:
+    return max(1 - rho**2, CLOSEST)
 
 
 def _between(edges: np.ndarray, mean: np.ndarray, deviation: float) -> np.ndarray:

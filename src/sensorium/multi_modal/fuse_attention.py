@@ -8,7 +8,8 @@ from flax import nnx
 
 from sensorium.fusions import CoAttention, Concat, Hierarchical, JointAttention
 from sensorium.fusions.hierarchical import Tree
-from sensorium.multi_modal.fuse_inputs import Features, Masks, Randomness, by_field, dropout_key, encodings, formed, named_widths
+from sensorium.multi_modal.fuse_arguments import Features, Masks, by_field, named_widths
+from sensorium.multi_modal.fuse_inputs import Randomness, dropout_key, encodings, formed
 
 GUIDE = ("image", "text", "audio")
 

@@ -11,7 +11,8 @@ from jaxtyping import Bool
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.core.randomness import key_of, named
 from sensorium.fusions import surviving
-from sensorium.multi_modal.fuse_inputs import Masks, Randomness
+from sensorium.multi_modal.fuse_arguments import Masks
+from sensorium.multi_modal.fuse_inputs import Randomness
 
 
 @dataclass(frozen=True)

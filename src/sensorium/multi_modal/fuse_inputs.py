@@ -1,25 +1,20 @@
-"""What a caller of a fusion gives, positional or by name, one sample or a batch, with or without masks -> encodings by field."""
+"""What a caller of a fusion gives, one sample or a batch, with or without masks, as encodings by field; and back to its form."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Bool, Float
 
 from sensorium.core.encoding import Encoding
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.core.randomness import key_of
+from sensorium.multi_modal.fuse_arguments import Masks
 from sensorium.nn.pooling import masked_mean
 
-Features = Float[jax.Array, "..."] | Float[np.ndarray, "..."] | None
-Masks = Mapping[str, Any] | None
-"""By modality: Bool `(B,)`, the rows that have it, or `(B, L)`, its real tokens; of one sample a bool or `(L,)`."""
 Randomness = nnx.Rngs | jax.Array | int | None
-ENDINGS = ("_emb", "_embedding", "_features", "_inputs")
-"""A guide's `image_emb=` is the field `image`."""
 
 
 class Inputs(NamedTuple):
@@ -27,30 +22,6 @@ class Inputs(NamedTuple):
 
     encodings: dict[str, Encoding]
     one: bool
-
-
-def by_field(fields: Sequence[str], features: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a call by field, without those that are `None`. What is left over, or left out, is an error."""
-    if len(features) > len(fields):
-        raise ValueError(f"{len(features)} arguments for the {len(fields)} modalities {', '.join(fields)}")
-    given = dict(zip(fields, features, strict=False))
-    for name, x in named.items():
-        field = field_of(name, fields)
-        if field is None:
-            raise UnknownName(f"no modality is called {name!r} here.{nearest(name, fields)}")
-        if field in given:
-            raise ValueError(f"{field!r} was given twice")
-        given[field] = x
-    if features and (missing := [name for name in fields if name not in given]):
-        raise ValueError(f"no argument for {', '.join(missing)}: give None where one is missing, or give all by name")
-    if all(x is None for x in given.values()):
-        raise ValueError(f"nothing to fuse: give one at least of {', '.join(fields)}")
-    return {name: given[name] for name in fields if given.get(name) is not None}
-
-
-def field_of(name: str, fields: Sequence[str]) -> str | None:
-    """The field that an argument's name means, if it means one."""
-    return next((name.removesuffix(end) for end in ("", *ENDINGS) if name.removesuffix(end) in fields), None)
 
 
 def encodings(widths: Mapping[str, int], given: Mapping[str, Any], masks: Masks = None, tokens: bool = False) -> Inputs:
@@ -88,14 +59,6 @@ def dropout_key(rate: float, deterministic: bool | None, key: Randomness) -> jax
 def formed(x: Any, one: bool) -> Any:
     """Arrays of rows in the form that the inputs had: without the row axis where it was one sample."""
     return jax.tree.map(lambda leaf: leaf[0], x) if one else x
-
-
-def named_widths(input_dims: Mapping[str, int] | Sequence[int]) -> dict[str, int]:
-    """Widths by name; those of a list are called input_0, input_1, …"""
-    widths = dict(input_dims) if isinstance(input_dims, Mapping) else {f"input_{i}": n for i, n in enumerate(input_dims)}
-    if not widths:
-        raise ValueError("input_dims is empty: give the width of each modality, as in {'image': 512, 'text': 256}")
-    return widths
 
 
 def row_mask(name: str, mask: Any, shape: tuple[int, ...], one: bool) -> Bool[jax.Array, "..."]:

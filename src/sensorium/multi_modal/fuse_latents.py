@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from sensorium.fusions import Resampler
-from sensorium.multi_modal.fuse_inputs import Features, Randomness, dropout_key, encodings, formed
+from sensorium.multi_modal.fuse_arguments import Features
+from sensorium.multi_modal.fuse_inputs import Randomness, dropout_key, encodings, formed
 
 
 class PerceiverAttention(nnx.Module):

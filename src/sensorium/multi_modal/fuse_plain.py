@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float, Int, Num
 
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.fusions.weighing import renormalised, weighed
-from sensorium.multi_modal.fuse_inputs import Features, Masks, by_field, encodings, field_of, formed, row_mask
+from sensorium.multi_modal.fuse_arguments import Features, Masks, by_field, field_of
+from sensorium.multi_modal.fuse_inputs import encodings, formed, row_mask
 from sensorium.nn.norms import rms_norm, unit
 
 Raw = Num[jax.Array, "..."] | Num[np.ndarray, "..."] | None

@@ -6,7 +6,8 @@ from typing import Any
 from flax import nnx
 
 from sensorium.fusions import Gated, Projector
-from sensorium.multi_modal.fuse_inputs import Features, Masks, by_field, encodings, formed, named_widths
+from sensorium.multi_modal.fuse_arguments import Features, Masks, by_field, named_widths
+from sensorium.multi_modal.fuse_inputs import encodings, formed
 
 
 class MultiModalProjector(nnx.Module):

@@ -19,7 +19,7 @@ class TooLittle(SensoriumError):
 def folder(
     path: Path | str, *, steps: int | None = None, batch: int | None = None, lr: float = 2e-3, width: int = 256, seed: int = 0
 ) -> Experiment:
-    """Learn what the pictures, captions and sounds of a folder have in common.
+    """Learn what the pictures, captions, sounds and clips of a folder have in common.
 
     Args:
         path: The folder, or a CSV or JSONL manifest of files.
