@@ -15,7 +15,7 @@ FULL, SHORT = Language(1000, 50), Language(100, 9)
 def test_the_evidence_of_two_copies_is_the_ratio_of_normal_densities():
     rng, rho = np.random.default_rng(0), 0.6
     a, b = rng.standard_normal((3, 32)), rng.standard_normal((2, 32))
-    joint = multivariate_normal(cov=[[1, rho], [rho, 1]])
+    joint = multivariate_normal(np.zeros(2), np.array([[1, rho], [rho, 1]]))  # type: ignore[arg-type]
     by_hand = [
         [sum(joint.logpdf([x, y]) - norm.logpdf(x) - norm.logpdf(y) for x, y in zip(p, q, strict=True)) for q in b] for p in a
     ]

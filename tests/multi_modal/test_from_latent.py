@@ -95,7 +95,7 @@ def test_an_aligned_sample_has_the_keys_of_the_guide():
     for name in ("image", "text", "audio"):
         np.testing.assert_array_equal(sample[name], GENERATORS[name][0](LATENTS[0], 0.8))
     five = datasets.generate_aligned_sample(LATENTS[0], 0.8, modalities=tuple(GENERATORS), key=jax.random.key(0))
-    assert {name: five[name].shape for name in GENERATORS} == {name: shape for name, (_, _, shape, _) in GENERATORS.items()}
+    assert {name: jnp.shape(five[name]) for name in GENERATORS} == {name: shape for name, (_, _, shape, _) in GENERATORS.items()}
 
 
 @every
@@ -105,7 +105,7 @@ def test_it_compiles_and_bad_input_is_told(name):
     np.testing.assert_allclose(compiled(LATENTS, 0.5), generate(LATENTS, 0.5, **small), atol=1e-5)
     with pytest.raises(ValueError, match=r"shape \(16,\): expected \(32,\)"):
         generate(jnp.zeros(16), 0.8)
-    with pytest.raises(ValueError, match="alignment_strength=1.5"):
+    with pytest.raises(ValueError, match=r"alignment_strength=1\.5"):
         generate(LATENTS[0], 1.5)
-    with pytest.raises(ValueError, match="image_shape=\\(32, 32\\): expected 3 sizes"):
+    with pytest.raises(ValueError, match=r"image_shape=\(32, 32\): expected 3 sizes"):
         datasets.generate_image_from_latent(LATENTS[0], 0.8, (32, 32))

@@ -24,7 +24,7 @@ SMALL = {
 THREE, FIVE = ["image", "text", "audio"], ["image", "text", "audio", "video", "sensor"]
 
 
-def create(modalities=THREE, num_samples=200, alignment_strength=0.8, rngs=0, **changes):
+def create(modalities=THREE, num_samples=200, alignment_strength=0.8, rngs: nnx.Rngs | int = 0, **changes):
     return create_synthetic_multi_modal_dataset(
         modalities, num_samples, alignment_strength, rngs=nnx.Rngs(rngs) if isinstance(rngs, int) else rngs, **(SMALL | changes)
     )
@@ -98,7 +98,7 @@ def test_every_batch_is_another_one_and_an_epoch_holds_every_sample_once():
         return [int(np.flatnonzero((latents == z).all(1))[0]) for z in np.asarray(batch["latent"])]
 
     drawn = [rows(dataset.get_batch(5)) for _ in range(8)]
-    first, second = sum(drawn[:4], []), sum(drawn[4:], [])
+    first, second = ([row for batch in part for row in batch] for part in (drawn[:4], drawn[4:]))
     assert sorted(first) == sorted(second) == list(range(20)) and first != second
     rngs = nnx.Rngs(7)
     own = [rows(dataset.get_batch(10, rngs=rngs)) for _ in range(2)]
@@ -113,7 +113,8 @@ def test_an_epoch_goes_on_where_it_was():
     whole = [np.asarray(batch["latent"]) for batch in dataset.epoch(5, seed=3)]
     assert len(whole) == 4 and len(list(dataset.epoch(5, seed=3, drop_remainder=False))) == 5
     walk = dataset.epoch(5, seed=3)
-    next(walk), next(walk)
+    for _ in range(2):
+        next(walk)
     state = walk.get_state()
     again = dataset.epoch(5, seed=3)
     again.set_state(state)

@@ -3,6 +3,7 @@
 import zlib
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 
@@ -11,7 +12,7 @@ def key_of(rngs: nnx.Rngs | jax.Array | int) -> jax.Array:
     if isinstance(rngs, int):
         return jax.random.key(rngs)
     if isinstance(rngs, jax.Array):
-        return rngs if jax.dtypes.issubdtype(rngs.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(rngs)
+        return rngs if jnp.issubdtype(rngs.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(rngs)
     streams = sorted(rngs)
     if not streams:
         raise ValueError("an nnx.Rngs without any stream: give nnx.Rngs(0)")

@@ -74,6 +74,6 @@ def _chosen(state: Beams, said: Float[jax.Array, "B n V"]) -> tuple[jax.Array, j
     of the greedy text, which is the first beginning while it lasts, is always taken, and first."""
     rows, beams, vocabulary = said.shape
     sums = (state.sums[:, :, None] + said).reshape(rows, -1)
-    greedy = jnp.arange(sums.shape[1]) == jnp.argmax(said[:, 0], axis=1)[:, None]
+    greedy = jnp.arange(sums.shape[1])[None] == jnp.argmax(said[:, 0], axis=1)[:, None]
     _, chosen = jax.lax.top_k(jnp.where(greedy & state.likeliest[:, None], jnp.inf, sums), beams)
     return chosen // vocabulary, chosen % vocabulary, jnp.take_along_axis(sums, chosen, axis=1)

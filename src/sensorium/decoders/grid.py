@@ -34,7 +34,7 @@ class GridDecoder(nnx.Module):
         self.shape, self.patch = tuple(shape), tuple(patch)
         sides = sizes(self.shape, self.patch)
         widths = [max(width >> i, min(width, NARROWEST)) for i in range(len(sides))]
-        self.sides, self.width = sides, width
+        self.sides, self.width = tuple(sides), width
         self.first = nnx.Linear(vector, math.prod(sides[0]) * width, rngs=rngs)
         steps = zip(pairwise(widths), pairwise(sides), strict=True)
         self.grow = nnx.List([Expand(a, b, _growth(s, t), rngs=rngs) for (a, b), (s, t) in steps])

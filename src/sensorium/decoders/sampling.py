@@ -8,7 +8,7 @@ from jaxtyping import Float, Int, Key
 
 from sensorium.decoders.tokens import Context, TokenDecoder
 
-NEVER = -1e9
+NEVER, COLD = -1e9, 1e-30
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Sampling:
 
     def kept(self, logits: Float[jax.Array, "*B V"]) -> Float[jax.Array, "*B V"]:
         """The logits that a word is drawn from, −inf for words that are left out. Of equally likely ones lower ids come first."""
-        logits = logits - jnp.max(logits, axis=-1, keepdims=True)  # first: a tiny temperature must not overflow
-        logits = logits / self.temperature if self.temperature else jnp.where(logits == 0, 0.0, -jnp.inf)
+        logits = logits - jnp.max(logits, axis=-1, keepdims=True)  # first: a small temperature must not overflow the likeliest
+        logits = logits / max(self.temperature, COLD)
         order = jnp.argsort(-logits, axis=-1, stable=True)
         rank = jnp.argsort(order, axis=-1)
         if self.top_k is not None:

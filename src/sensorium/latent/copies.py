@@ -15,6 +15,7 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Float
 
 from sensorium.core.randomness import named
@@ -42,7 +43,7 @@ def check(latent: jax.Array | np.ndarray, strength: float | jax.Array) -> None:
     """A `ValueError` where the latent has not 32 numbers, or a strength that is known is outside [0, 1]."""
     if np.ndim(latent) not in (1, 2) or np.shape(latent)[-1] != DIMENSIONS:
         raise ValueError(f"a latent of shape {np.shape(latent)}: expected ({DIMENSIONS},), or (B, {DIMENSIONS}) for a batch")
-    if not isinstance(strength, jax.core.Tracer) and not 0 <= float(strength) <= 1:
+    if not isinstance(strength, Tracer) and not 0 <= float(strength) <= 1:
         raise ValueError(f"alignment_strength={float(strength)}: expected a number from 0 (independent) to 1 (noise-free)")
 
 

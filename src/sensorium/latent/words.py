@@ -52,14 +52,14 @@ class Language:
         return min(self.words, DIMENSIONS)
 
     @staticmethod
-    def grid(round: int | np.ndarray) -> int | np.ndarray:
+    def grid(round: int) -> int:
         """Levels in a round: the odd ones have one less."""
         return LEVELS - round % 2
 
     def say(self, coordinates: Float[jax.Array, "*B 32"]) -> Int[jax.Array, "*B L"]:
         """Token ids of the coordinates of a copy."""
         place = np.arange(self.words)
-        grid = np.broadcast_to(self.grid(place // DIMENSIONS), (*coordinates.shape[:-1], self.words))
+        grid = np.broadcast_to([self.grid(j // DIMENSIONS) for j in place.tolist()], (*coordinates.shape[:-1], self.words))
         quantile = jax.scipy.stats.norm.cdf(coordinates[..., place % DIMENSIONS])
         stems = jnp.minimum((quantile * grid.astype(np.float32)).astype(jnp.int32), grid.astype(np.int32) - 1)
         ids = jnp.zeros_like(stems)

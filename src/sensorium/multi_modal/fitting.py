@@ -20,7 +20,8 @@ PARTS = ("mask", "here")
 class Fittable(Protocol):
     """An nnx.Module that says what it reads, and what it loses on a batch of that."""
 
-    reads: tuple[str, ...]
+    @property
+    def reads(self) -> tuple[str, ...]: ...
 
     def loss(self, batch: Any, key: Any = None) -> Float[jax.Array, ""]: ...
 

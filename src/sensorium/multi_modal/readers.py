@@ -74,26 +74,33 @@ class PictureReader(nnx.Module):
         self.shape = picture_shape(shape)
         self.grid = GridReader(self.shape[:2], self.shape[2], (4, 4), hidden, rngs=rngs)
 
-    def __call__(self, pictures: Float[jax.Array, "B H W C"], mask: None = None) -> Float[jax.Array, "B P"]:
+    def __call__(self, pictures: Float[jax.Array, "B H W C"], mask: jax.Array | None = None) -> Float[jax.Array, "B P"]:
         return self.grid(2.0 * pictures - 1.0)
 
-    def as_rows(self, pictures: Numbers, mask: None = None) -> tuple[jax.Array, None, bool]:
+    def as_rows(self, pictures: Numbers, mask: Mask | None = None) -> tuple[jax.Array, jax.Array | None, bool]:
         """A batch f32 in [0, 1] of one picture or of many, and whether it was one; a `ValueError` for what is no picture."""
+        if mask is not None:
+            raise ValueError(f"a mask of shape {mask.shape} for pictures, which have none: a row that lacks one is image/here")
         rows, one = picture_rows(pictures, self.shape)
         return rows, None, one
 
 
 class SoundReader(nnx.Module):
-    """Sounds f32[B N] in [-1, 1] -> f32[B hidden]: frames of 10 ms through one matrix, which keeps the phase. No mask."""
+    """Sounds f32[B N] in [-1, 1] -> f32[B hidden]: frames of 10 ms through one matrix, which keeps the phase.
+
+    Samples that a mask leaves out are silence."""
 
     def __init__(self, samples: int, rate: int, hidden: int, *, rngs: nnx.Rngs):
         self.samples = samples
         self.grid = GridReader((samples,), 1, (frame(samples, rate),), hidden, rngs=rngs)
 
-    def __call__(self, sounds: Float[jax.Array, "B N"], mask: None = None) -> Float[jax.Array, "B P"]:
+    def __call__(self, sounds: Float[jax.Array, "B N"], mask: Bool[jax.Array, "B N"] | None = None) -> Float[jax.Array, "B P"]:
+        sounds = sounds if mask is None else jnp.where(mask, sounds, 0.0)
         return self.grid(sounds[..., None] / LOUDNESS)
 
-    def as_rows(self, sounds: Numbers, mask: None = None) -> tuple[jax.Array, None, bool]:
-        """A batch of one sound or of many, and whether it was one; a `ValueError` for what is none."""
+    def as_rows(self, sounds: Numbers, mask: Mask | None = None) -> tuple[jax.Array, jax.Array | None, bool]:
+        """A batch of one sound or of many, its mask, and whether it was one; a `ValueError` for what is none."""
+        if mask is not None and mask.shape != np.shape(sounds):
+            raise ValueError(f"a mask of shape {mask.shape} for sounds of shape {np.shape(sounds)}: expected the same")
         rows, one = sound_rows(sounds, self.samples)
-        return rows, None, one
+        return rows, None if mask is None else jnp.asarray(mask).reshape(rows.shape), one

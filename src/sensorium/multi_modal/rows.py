@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Float, Num
 
 Numbers = Num[jax.Array, "..."] | Num[np.ndarray, "..."]
@@ -60,7 +61,7 @@ def frame(samples: int, rate: int) -> int:
 
 def concrete(x: jax.Array | np.ndarray) -> bool:
     """Whether its values can be looked at: not while a function is being compiled or differentiated."""
-    return not isinstance(x, jax.core.Tracer)
+    return not isinstance(x, Tracer)
 
 
 def _within(what: str, x: Numbers, low: float, high: float) -> None:

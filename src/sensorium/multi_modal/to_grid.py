@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import jax
@@ -47,15 +48,20 @@ class ToGrid(nnx.Module):
     def generate(self, x: jax.Array | np.ndarray, mask: jax.Array | np.ndarray | None = None) -> Float[jax.Array, "..."]:
         """One target from one source, or a batch of them from a batch; no row hears of another."""
         rows, mask, one = self.reader.as_rows(x, mask)
+        made = _compiled(*nnx.split(self), rows, mask)
+        return made[0] if one else made
+
+    def make(self, rows: jax.Array, mask: jax.Array | None) -> Float[jax.Array, "B ..."]:
+        """Targets from a batch of sources in the form that the reader's `as_rows` gives."""
         vector = self.reader(rows, mask)
         vector = vector + self.down(jax.nn.gelu(self.up(rms_norm(vector))))
-        made = self.finish(self.decoder(vector))
-        return made[0] if one else made
+        return self.finish(self.decoder(vector))
 
     def loss(self, batch: Any, key: jax.Array | None = None) -> Float[jax.Array, ""]:
         """The mean squared error over the rows that have both source and target (`<field>/here`), 0 where none has.
 
-        `batch` is a dict of the fields in `reads`; a `<source>/mask` is respected. Nothing is drawn: `key` is not needed.
+        `batch` is a dict of the fields in `reads`, with their `<field>/mask` where there is one: what a mask leaves out is not
+        read, and not aimed at. Nothing is drawn: `key` is not needed.
         """
         source, target = self.reads
         batch = fitting.only(batch, self.reads)
@@ -67,8 +73,12 @@ class ToGrid(nnx.Module):
         for name in self.reads:
             if f"{name}/here" in batch:
                 here = here & jnp.asarray(batch[f"{name}/here"])
-        made = self.generate(_blanked(batch[source], here), batch.get(f"{source}/mask"))
-        return mean(squared(goal, made, here))
+        rows, mask, _ = self.reader.as_rows(_blanked(batch[source], here), batch.get(f"{source}/mask"))
+        real = here
+        if f"{target}/mask" in batch:
+            aimed = jnp.asarray(batch[f"{target}/mask"])
+            real = here.reshape(-1, *(1,) * (aimed.ndim - 1)) & aimed
+        return mean(squared(goal, self.make(rows, mask), real))
 
     def fit(
         self,
@@ -81,6 +91,12 @@ class ToGrid(nnx.Module):
     ) -> list[Record]:
         """Trains in place on a source or on batches of your own; gives the history. See `multi_modal.fitting.fit`."""
         return fitting.fit(self, data, steps, batch_size, lr, seed, tell)
+
+
+@partial(jax.jit, static_argnums=0)
+def _compiled(graph, state, rows: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """One program for each shape of source: op by op, compiling each would take a new generator seconds."""
+    return nnx.merge(graph, state).make(rows, mask)
 
 
 def _blanked(x: jax.Array | np.ndarray, here: jax.Array) -> jax.Array:

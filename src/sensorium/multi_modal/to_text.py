@@ -109,9 +109,10 @@ class ToText(nnx.Module):
         logits = self.logits(given, text, mask)
         counts = self._told(text, mask) & here[:, None]
         chances = jax.nn.log_softmax(logits)
-        hit = jnp.arange(self.vocab_size) == text[:, :, None]
+        hit = jax.nn.one_hot(text, self.vocab_size, dtype=bool)
         right = jnp.sum(jnp.where(hit, chances, 0.0), axis=-1)
-        evenly = jnp.where(jnp.arange(self.vocab_size) == self.ends.pad, 0.0, chances).sum(-1) / (self.vocab_size - 1)
+        filling = jnp.arange(self.vocab_size)[None, None] == self.ends.pad
+        evenly = jnp.sum(jnp.where(filling, 0.0, chances), axis=-1) / (self.vocab_size - 1)
         losses = -(1 - label_smoothing) * right - label_smoothing * evenly
         return jnp.sum(jnp.where(counts, losses, 0.0)) / jnp.maximum(jnp.sum(counts, dtype=jnp.float32), 1.0)
 
@@ -151,8 +152,8 @@ class ToText(nnx.Module):
             raise ValueError(f"a text of {np.shape(text)[-1]} tokens: expected 1 to max_length={self.max_length}")
         if mask is not None and mask.shape != text.shape:
             raise ValueError(f"a mask of shape {mask.shape} for tokens of shape {text.shape}: expected a flag for each token")
-        if concrete(text) and text.size and (text.min() < 0 or text.max() >= self.vocab_size):
-            raise ValueError(f"token ids from {text.min()} to {text.max()}: this generator knows 0 to {self.vocab_size - 1}")
+        if concrete(text) and text.size and (np.min(known := np.asarray(text)) < 0 or np.max(known) >= self.vocab_size):
+            raise ValueError(f"token ids from {known.min()} to {known.max()}: this generator knows 0 to {self.vocab_size - 1}")
         ids, seen = jnp.asarray(text).astype(jnp.int32), None if mask is None else jnp.asarray(mask)
         return (ids, seen) if rows is not None else (ids[None], None if seen is None else seen[None])
 
