@@ -1,7 +1,7 @@
 """Does the guide's training example come near what is possible? R@1 of each direction over that of an ideal observer.
 
-Runs examples/02_guide_training.py as it stands (10,000 samples, ten epochs) and reads what it kept. Writes results/guide.json, and
-exits with 1 where a direction stays below the target. Run: python benchmarks/guide.py
+Runs examples/02_guide_training.py as it stands (10,000 samples, ten epochs) and reads what it kept. Writes results/guide.json,
+and exits with 1 where a direction stays below the target. Run: python benchmarks/guide.py
 """
 
 import json

@@ -47,6 +47,7 @@ print(f"{len(train)} to train on, {len(validation)} held out; the first one says
 # The model: an encoder of its own for each sense, and a decoder back from the space. A decoder of pictures or sounds gives the
 # mean of what the vector determines; that of texts gives logits, as the distance of two token ids means nothing.
 
+
 # %%
 class Senses(nnx.Module):
     def __init__(self, width: int = 128, *, rngs: nnx.Rngs):

@@ -119,6 +119,7 @@ def test_the_loop_stops_when_all_have_ended():
     """A decoder that says the end at once: the second word is never asked for, so what it would do there does not matter."""
     graph, state = nnx.split(decoder())
     model = nnx.merge(graph, jax.tree.map(lambda x: x, state))
+    assert model.head.bias is not None
     model.head.bias[...] = jnp.zeros(VOCABULARY).at[ENDS.eos].set(100.0)
     model.place[...] = model.place[...].at[1:].set(jnp.nan)
     ids, scores = written(about(3), model=model)

@@ -15,6 +15,7 @@ def decoder(seed: int = 0, vocabulary: int = VOCABULARY, length: int = LENGTH) -
     model = TokenDecoder(vocabulary, length, WIDTH, depth=2, heads=2, rngs=nnx.Rngs(seed))
     for number, block in enumerate(model.blocks):
         block.distance[...] = 0.2 * jax.random.normal(jax.random.key(number), block.distance[...].shape)
+    assert model.head.bias is not None
     model.head.bias[...] = jax.random.normal(jax.random.key(seed), (vocabulary,)).at[1].set(0.0)
     return model
 

@@ -182,7 +182,7 @@ class ImageToTextGenerator(ToText):
         super().__init__("image", reader, decoder, Ends(pad_id, eos_id), rngs=rngs)
 
     def __call__(self, image: Numbers, *, rngs: Randomness | None = None) -> Int[jax.Array, "*B L"]:
-        return self.generate(image, rngs=rngs)
+        return self.generate(image, rngs=rngs)  # type: ignore[return-value]
 
 
 class AudioToTextGenerator(ToText):
@@ -210,7 +210,7 @@ class AudioToTextGenerator(ToText):
         super().__init__("audio", reader, decoder, Ends(pad_id, eos_id), rngs=rngs)
 
     def __call__(self, audio: Numbers, *, rngs: Randomness | None = None) -> Int[jax.Array, "*B L"]:
-        return self.generate(audio, rngs=rngs)
+        return self.generate(audio, rngs=rngs)  # type: ignore[return-value]
 
 
 class VideoToTextGenerator(ToText):
@@ -237,7 +237,7 @@ class VideoToTextGenerator(ToText):
         super().__init__("video", reader, decoder, Ends(pad_id, eos_id), rngs=rngs)
 
     def __call__(self, video: Numbers, *, rngs: Randomness | None = None) -> Int[jax.Array, "*B L"]:
-        return self.generate(video, rngs=rngs)
+        return self.generate(video, rngs=rngs)  # type: ignore[return-value]
 
 
 @partial(jax.jit, static_argnums=(0, 4, 5, 6))
