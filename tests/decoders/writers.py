@@ -16,6 +16,7 @@ def decoder(seed: int = 0, vocabulary: int = VOCABULARY, length: int = LENGTH) -
     for number, block in enumerate(model.blocks):
         block.distance[...] = 0.2 * jax.random.normal(jax.random.key(number), block.distance[...].shape)
     assert model.head.bias is not None
+    model.head.kernel[...] *= 10.0
     model.head.bias[...] = jax.random.normal(jax.random.key(seed), (vocabulary,)).at[1].set(0.0)
     return model
 

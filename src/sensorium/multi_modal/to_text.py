@@ -120,7 +120,7 @@ class ToText(nnx.Module):
         self,
         data: Source | Iterable[Batch],
         steps: int,
-        batch_size: int = 32,
+        batch_size: int = 16,
         lr: float = 5e-3,
         seed: int = 0,
         tell: Callable[[Record], None] | None = None,
