@@ -9,7 +9,7 @@ demo: .venv/stamp  ## train on the built-in world, search it, write demo/report.
 	$(BIN)/sensorium demo
 
 test: .venv/stamp  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: .venv/stamp  ## style, layout and types
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ MADE = {
 CASES = [(make, shape) for make, shapes in MADE.values() for shape in shapes]
 
 
-@pytest.mark.parametrize(("make", "shape"), CASES, ids=str)
+@pytest.mark.parametrize(("make", "shape"), CASES, ids=lambda x: getattr(x, "__name__", str(x)))
 def test_the_coordinates_can_be_read_back_and_every_value_has_variance_one(make, shape):
     matrix = make(shape)
     assert matrix.shape == (np.prod(shape), DIMENSIONS)
