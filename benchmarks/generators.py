@@ -47,9 +47,13 @@ RUNS = {
     "text-audio": Run(lambda: TextToAudioGenerator(VOCABULARY, 64, SAMPLES, rngs=nnx.Rngs(0), max_length=LENGTH), 300),
     "image-audio": Run(lambda: ImageToAudioGenerator(PICTURE, SAMPLES, 256, rngs=nnx.Rngs(0)), 200),
     "audio-image": Run(lambda: AudioToImageGenerator(SAMPLES, PICTURE, 256, rngs=nnx.Rngs(0)), 200),
-    "image-text": Run(lambda: ImageToTextGenerator(PICTURE, VOCABULARY, LENGTH, 128, rngs=nnx.Rngs(0)), 600),
-    "audio-text": Run(lambda: AudioToTextGenerator(SAMPLES, VOCABULARY, LENGTH, 128, rngs=nnx.Rngs(0)), 600),
-    "video-text": Run(lambda: VideoToTextGenerator(CLIP, VOCABULARY, LENGTH, 128, rngs=nnx.Rngs(0)), 600),
+    "image-text": Run(
+        lambda: ImageToTextGenerator(PICTURE, VOCABULARY, LENGTH, 64, rngs=nnx.Rngs(0), num_heads=4), 900, 16, 7e-3
+    ),
+    "audio-text": Run(
+        lambda: AudioToTextGenerator(SAMPLES, VOCABULARY, LENGTH, 64, rngs=nnx.Rngs(0), num_heads=4), 900, 16, 4e-3
+    ),
+    "video-text": Run(lambda: VideoToTextGenerator(CLIP, VOCABULARY, LENGTH, 64, rngs=nnx.Rngs(0), num_heads=4), 900, 16, 7e-3),
 }
 
 
