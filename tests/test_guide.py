@@ -38,9 +38,10 @@ def test_every_module_and_link_on_the_page_of_practices_is_there():
     public = ["datasets", "fusion", "encoders", "generators", "losses", "retrieval", "augment"]
     modules = [importlib.import_module(f"sensorium.multi_modal.{name}") for name in public]
     modules += [
-        importlib.import_module(f"sensorium.{name}") for name in ("training", "nn.frames", "metrics.collapse", "losses.balance")
+        importlib.import_module(f"sensorium.{name}")
+        for name in ("decoders", "training", "nn.frames", "metrics.collapse", "losses.balance")
     ]
-    words = set(re.findall(r"`(?:[a-z_]+\.)*([A-Z][A-Za-z]+[a-z]|[a-z]+_[a-z_]+)\b", page))
+    words = set(re.findall(r"`(?:[a-z_]+\.)*([A-Z][A-Za-z]+[a-z]|[a-z]+_[a-z_]+)\b(?!=)", page)) - {"None", "multi_modal"}
     known = {name for module in modules for name in vars(module)}
     known |= {name for module in modules for thing in vars(module).values() if isinstance(thing, type) for name in dir(thing)}
     missing = sorted(words - known)
