@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensorium.multi_modal.orders import OnePerGroup, Shuffled, Stratified
+from sensorium.data.orders import OnePerGroup, Shuffled, Stratified
+from sensorium.data.shuffle import SMALL
 from sensorium.multi_modal.sampling import Epochs, Sampler, epochs
-from sensorium.multi_modal.shuffle import SMALL
 
 
 def walk(order, start=0, repeat: int | None = 1) -> Epochs:

@@ -42,6 +42,16 @@ class Modality(Protocol):
 
 
 @runtime_checkable
+class Stored(Protocol):
+    """A raw thing that lies inside something else: a member of a tar file, a cell of a table, an object in a bucket.
+
+    `read()` gives the bytes of its file; `str()` says where it lies, as errors have it. It can be pickled, and holds no handle.
+    """
+
+    def read(self) -> bytes: ...
+
+
+@runtime_checkable
 class Source(Protocol):
     """A random-access store of items.
 
@@ -58,9 +68,13 @@ class Source(Protocol):
 class Item:
     """One item of a collection of files: what is held of it for each field, by the field's kind.
 
-    `raws[kind]` is a tuple of alternatives: paths for files, strings for captions. `missing` is simply an absent key.
+    `raws[kind]` is a tuple of alternatives: paths (or `Stored`) for files, strings for captions; what is missing is an absent
+    key. Items of one `group` (the frames of a film, the visits of a patient) stay on one side of a split; without a group the
+    item stands for itself. `line`: its line in the manifest that it comes from, 0 where it comes from none.
     """
 
     id: str
     raws: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
+    group: str = ""
+    line: int = 0

@@ -1,8 +1,8 @@
 """Where batches come from: a user's folder or manifest, checked and split; the built-in world; and the pipeline."""
 
+from sensorium.data.door import open as open
+from sensorium.data.fields import fields_for as fields_for
 from sensorium.data.folder import Folder as Folder
-from sensorium.data.folder import fields_for as fields_for
-from sensorium.data.folder import open as open
 from sensorium.data.health import Health as Health
 from sensorium.data.health import check as check
 from sensorium.data.layout import scan as scan

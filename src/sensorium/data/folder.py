@@ -1,9 +1,7 @@
 """A folder of files as a source of batches. What cannot be read is missing from its row, and told."""
 
 import zlib
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from statistics import median
+from collections.abc import Sequence
 from threading import Lock
 
 import numpy as np
@@ -11,12 +9,10 @@ import numpy as np
 from sensorium.core.batch import Batch, stack
 from sensorium.core.errors import BadFile
 from sensorium.core.protocols import Item, Modality, Raw
-from sensorium.data.layout import scan
+from sensorium.data.fields import captions
 from sensorium.data.listing import Problem, problem
-from sensorium.modalities import Audio, BadRaw, Image, Text, Video, sound_file
+from sensorium.modalities import BadRaw
 
-SOUNDS = 200
-"""As many sounds are asked for their duration to tell how long the window has to be."""
 REMEMBERED = 256 * 2**20
 """Bytes of prepared arrays that are kept. Once full it stays as it is: to drop rows in turn would help no epoch."""
 Arrays = dict[str, np.ndarray]
@@ -104,45 +100,6 @@ class Folder:
             self._kept[key] = None
             if broken not in self.broken:  # another thread, or another row with this file, has told it
                 self.broken.append(broken)
-
-
-def open(path: Path | str, fields: Sequence[Modality] | None = None) -> Folder:
-    """The folder (or manifest) at `path` as a source; its fields are made to suit its files unless they are given."""
-    listing = scan(path)
-    return Folder(listing.items, fields_for(listing.items) if fields is None else fields, listing.problems)
-
-
-def fields_for(items: Iterable[Item]) -> tuple[Modality, ...]:
-    """A field for each kind that occurs: pictures of 64 pixels; text with the words of the captions; sounds at 16 kHz, with
-    a window of their median duration, rounded up to half a second, from 0.5 to 10 s; 8 frames of each clip, of 64 pixels."""
-    items = tuple(items)
-    kinds = {kind for item in items for kind in item.raws}
-    fields: list[Modality] = []
-    if "image" in kinds:
-        fields.append(Image(size=64))
-    if "text" in kinds:
-        fields.append(Text.from_captions(captions(items)))
-    if "audio" in kinds:
-        fields.append(Audio(rate=16000, seconds=_window([raw for item in items for raw in item.raws.get("audio", ())])))
-    if "video" in kinds:
-        fields.append(Video(size=64, frames=8))
-    return tuple(fields)
-
-
-def captions(items: Iterable[Item]) -> list[str]:
-    """All captions of some items, in their order."""
-    return [caption for item in items for caption in item.raws.get("text", ())]
-
-
-def _window(sounds: list[Raw]) -> float:
-    """Seconds that suit some sounds, of which `SOUNDS` evenly spaced ones are looked at; 1 where none can be read."""
-    durations = []
-    for sound in sounds[:: max(1, len(sounds) // SOUNDS)]:
-        try:
-            durations.append(sound_file.duration(sound))
-        except BadFile:  # told when it is read, or by `health.check`
-            continue
-    return float(np.clip(np.ceil(2 * median(durations) - 1e-3) / 2, 0.5, 10)) if durations else 1.0
 
 
 def _drawn(id: str, draw: int, n: int) -> int:

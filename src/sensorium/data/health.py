@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from sensorium.core.errors import BadFile
 from sensorium.core.files import sha256
 from sensorium.core.protocols import Item, Modality, Raw
-from sensorium.data.folder import fields_for
+from sensorium.data.fields import fields_for
 from sensorium.data.layout import scan
 from sensorium.data.listing import Listing, Problem, problem
 from sensorium.modalities import BadRaw

@@ -15,12 +15,12 @@ from sensorium.core.protocols import Item, Modality
 from sensorium.core.randomness import key_of, named
 from sensorium.data import Folder, Problem, fields_for, scan
 from sensorium.data import split as side_of
-from sensorium.data.folder import captions
+from sensorium.data.fields import captions
+from sensorium.data.orders import Shuffled
+from sensorium.data.shuffle import Rows
 from sensorium.modalities import Text, Video
 from sensorium.multi_modal.fields import picture_field, text_field
-from sensorium.multi_modal.orders import Shuffled
 from sensorium.multi_modal.sampling import Epochs, Sampler
-from sensorium.multi_modal.shuffle import Rows
 
 NAMES = {"text": "input_ids", "text/mask": "attention_mask", "group": "id"}
 """What the guide calls them; everything else has one name."""

@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float, Shaped
 
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.core.randomness import key_of
+from sensorium.data.orders import OnePerGroup, Order, Shuffled, Stratified
+from sensorium.data.shuffle import Rows
 from sensorium.modalities.raw import described
-from sensorium.multi_modal.orders import OnePerGroup, Order, Shuffled, Stratified
 from sensorium.multi_modal.sampling import Epochs, Sampler
-from sensorium.multi_modal.shuffle import Rows
 
 Data = Mapping[str, Any]
 BANDS = 10

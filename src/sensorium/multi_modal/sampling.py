@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sensorium.multi_modal.orders import Order, Shuffled
-from sensorium.multi_modal.shuffle import Rows, Shuffle, check_size
+from sensorium.data.orders import Order, Shuffled
+from sensorium.data.shuffle import Rows, Shuffle, check_size
 
 
 class Sampler:

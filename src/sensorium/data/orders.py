@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int
 
-from sensorium.multi_modal.shuffle import Rows, Shuffle, check_rows, check_size, seed_of
+from sensorium.data.shuffle import Rows, Shuffle, check_rows, check_size, seed_of
 
 
 @runtime_checkable
