@@ -38,13 +38,14 @@ def train(experiment: Experiment, out: Path | str | None = None, tell: Callable[
     """Trains an experiment, and measures it on its validation items where it has any.
 
     `out`: a directory for `config.json` and `model.safetensors` (see `load`), `run.json` (recipe, arguments, command,
-    versions), `log.jsonl` (the history) and `metrics.json`. `tell` is called with every record of the history.
+    versions), `log.jsonl` (the history), `rejects.jsonl` (what could not be read, if anything) and `metrics.json`. `tell` is
+    called with every record of the history.
     """
     out = None if out is None else Path(out)
     if out:
         out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
-    model, history = fit(experiment, out / "log.jsonl" if out else None, tell)
+    model, history = fit(experiment, out / "log.jsonl" if out else None, tell, out / "rejects.jsonl" if out else None)
     made = Sensorium(model, experiment.fields, experiment.model)
     if out:  # before it is measured: a validation file that is gone by now must not cost the model
         made.save_pretrained(out)

@@ -200,7 +200,10 @@ def test_no_guess_is_better_than_the_best_one(source, target):
 
 def test_millions_of_samples_cost_nothing_until_they_are_asked_for():
     dataset = create(num_samples=10_000_000)
-    assert equal(next(iter(dataset)), dataset[0])
+    first, again = next(iter(dataset)), dataset[0]
+    assert first.keys() == again.keys()
+    for name in first:  # read in blocks and alone: by another program, so up to rounding
+        np.testing.assert_allclose(first[name], again[name], atol=1e-5)
     assert not np.array_equal(dataset[9_999_999]["latent"], dataset[9_999_998]["latent"])
     assert len(list(itertools.islice(dataset.epoch(8), 3))) == 3
 

@@ -14,7 +14,7 @@ from sensorium.core.errors import SensoriumError
 from sensorium.training import fit, loop
 from sensorium.training.loop import Diverged
 
-RECORD = {"step", "loss", "loss/image-text", "scale", "samples_per_second", "seconds"}
+RECORD = {"step", "loss", "loss/image-text", "scale", "samples_per_second", "seconds", "busy", "rejected"}
 
 
 def leaves(model) -> list[np.ndarray]:

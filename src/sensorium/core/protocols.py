@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -62,6 +62,32 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, rows: Sequence[int] | np.ndarray, draw: int = 0) -> Batch: ...
+
+
+class Reject(NamedTuple):
+    """A raw thing that was asked for and could not be read: its row is absent (`here` False). `line`: of the manifest, or 0."""
+
+    file: str
+    line: int
+    kind: str
+    cause: str
+
+
+class Taken(NamedTuple):
+    """A batch, how many raw things were asked for to make it, and those of them that could not be read."""
+
+    batch: Batch
+    asked: int
+    rejects: tuple[Reject, ...]
+
+
+@runtime_checkable
+class Taking(Protocol):
+    """A source that says what it could not read, and who it is: equal fingerprints, equal batches."""
+
+    def take(self, rows: Sequence[int] | np.ndarray, draw: int = 0) -> Taken: ...
+
+    def fingerprint(self) -> str: ...
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
-"""The orders in which an epoch goes through rows: all of them, one label a batch, or one row of each group."""
+"""The orders in which an epoch goes through rows: each a pure function of the number of the batch."""
 
 import zlib
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
+from sensorium.core.errors import UnknownName, nearest
 from sensorium.data.shuffle import Rows, Shuffle, check_rows, check_size, seed_of
 
 
@@ -24,6 +25,26 @@ class Order(Protocol):
     def rows(self, position: int) -> Rows:
         """The rows of batch `position`, counted from the first of epoch 0 on."""
         ...
+
+
+class Endless:
+    """Epoch after epoch without a seam: batch p holds places p·B to (p + 1)·B − 1, so every row comes once an epoch, and no row
+    is left out where an epoch does not fill its last batch. With `shuffle` each epoch has its own order."""
+
+    def __init__(self, n: int, batch_size: int, seed: int = 0, shuffle: bool = True):
+        check_rows(n)
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: expected at least 1")
+        self._order = Shuffle(n, seed) if shuffle else None
+        self._n, self._size = n, batch_size
+        self.per_epoch = -(-n // batch_size)
+        self.fingerprint = {"rows": n, "batch_size": batch_size, "seed": seed, "shuffle": shuffle}
+
+    def rows(self, position: int) -> Rows:
+        places = np.arange(position * self._size, (position + 1) * self._size, dtype=np.int64)
+        if self._order is None:
+            return places % self._n
+        return np.array([self._order.at(int(place)) for place in places], np.int64)
 
 
 class Shuffled:
@@ -92,3 +113,91 @@ class OnePerGroup:
     def rows(self, position: int) -> Rows:
         epoch, groups = position // self.per_epoch, self._inner.rows(position)
         return np.array([self._members[g][seed_of(self._seed, epoch, int(g)) % len(self._members[g])] for g in groups], np.int64)
+
+
+class Apart:
+    """All rows once an epoch, no two rows of one group in a batch: captions of one picture are no negatives of each other.
+
+    The rows are laid out group by group, the groups in a new order each epoch, and dealt to the batches in turn; what does not
+    fill the batches evenly (fewer rows than a batch has) is left out of this epoch. A group with more rows than an epoch has
+    batches cannot be dealt: a `ValueError`.
+    """
+
+    def __init__(self, groups: Int[np.ndarray, " N"], batch_size: int, seed: int):
+        check_size(batch_size, len(groups))
+        names, self._group, counts = np.unique(groups, return_inverse=True, return_counts=True)
+        self.per_epoch = len(groups) // batch_size
+        if counts.max() > self.per_epoch:
+            raise ValueError(
+                f"batches of {batch_size} rows: the group {names[counts.argmax()]} has {counts.max()} rows, and an epoch only "
+                f"{self.per_epoch} batches to put them into. Take smaller batches, or one row of each group (OnePerGroup)"
+            )
+        self._size, self._seed = batch_size, seed
+        self._held: tuple[int, Rows | None] = (-1, None)
+        self.fingerprint = {
+            **{"rows": len(groups), "batch_size": batch_size, "seed": seed},
+            "apart": zlib.crc32(self._group.astype(np.int64).tobytes()),
+        }
+
+    def rows(self, position: int) -> Rows:
+        epoch, i = divmod(position, self.per_epoch)
+        held, dealt = self._held
+        if dealt is None or held != epoch:
+            dealt = self._deal(epoch)
+            self._held = (epoch, dealt)
+        return dealt[i]
+
+    def _deal(self, epoch: int) -> Int[np.ndarray, "batches B"]:
+        random = np.random.default_rng([seed_of(self._seed), epoch])
+        n, batches = len(self._group), self.per_epoch
+        turn = random.permutation(self._group.max() + 1)[self._group]  # of each row, when its group's turn is
+        rows = np.lexsort((random.random(n), turn))[: batches * self._size]
+        return random.permutation(rows.reshape(self._size, batches).T)
+
+
+class Curriculum:
+    """The easy rows first: batch p is drawn from the easiest share c(p) of the rows, which grows to all of them.
+
+    c(p) = (p/T·(1 − c₀^k) + c₀^k)^(1/k), with T = `over`, c₀ = `start` and k = 1 ("linear") or 2 ("root", Platanios et al. 2019,
+    equation 7). `difficulty`: a number a row, the easy ones low (an alignment score with its sign turned). No row is twice in a
+    batch; from batch T on the rows come in shuffled epochs.
+    """
+
+    def __init__(
+        self,
+        difficulty: Float[np.ndarray, " N"],
+        batch_size: int,
+        seed: int,
+        over: int,
+        start: float = 0.25,
+        schedule: str = "root",
+    ):
+        check_size(batch_size, len(difficulty))
+        if schedule not in POWERS:
+            raise UnknownName(f"no schedule is called {schedule!r}.{nearest(schedule, POWERS)}")
+        if not 0 < start <= 1 or over < 1:
+            raise ValueError(f"start={start}, over={over}: expected a share above 0, and at least 1 batch")
+        if not np.isfinite(difficulty).all():
+            raise ValueError(f"{np.count_nonzero(~np.isfinite(difficulty))} of the difficulties are NaN or infinite")
+        self._ranked = np.argsort(difficulty, kind="stable")
+        self._size, self._seed, self._over, self._start, self._power = batch_size, seed_of(seed), over, start, POWERS[schedule]
+        self._rest = Shuffled(len(difficulty), batch_size, seed, drop_remainder=True)
+        self.per_epoch = self._rest.per_epoch
+        self.fingerprint = {
+            **self._rest.fingerprint,
+            **{"over": over, "start": start, "schedule": schedule, "ranks": zlib.crc32(self._ranked.astype(np.int64).tobytes())},
+        }
+
+    def share(self, position: int) -> float:
+        """c(p)."""
+        first, done = self._start**self._power, min(1.0, position / self._over)
+        return (done * (1 - first) + first) ** (1 / self._power)
+
+    def rows(self, position: int) -> Rows:
+        if position >= self._over:
+            return self._rest.rows(position - self._over)
+        pool = self._ranked[: max(self._size, round(self.share(position) * len(self._ranked)))]
+        return np.random.default_rng([self._seed, position]).choice(pool, self._size, replace=False)
+
+
+POWERS = {"linear": 1, "root": 2}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import optax
@@ -10,6 +11,8 @@ from flax import nnx
 from sensorium.core.errors import SensoriumError
 from sensorium.core.objective import Loss
 from sensorium.core.protocols import Item, Modality, Source
+from sensorium.data.orders import Endless, Order
+from sensorium.data.pipeline import Stream
 from sensorium.models import MODELS, Space
 
 
@@ -33,7 +36,8 @@ class Experiment:
     """A run that has not started. `recipe` and `arguments` (JSON) name what made it, and are saved with the run.
 
     `left_out`: a sentence for each thing that the recipe was given and does not train on (a broken file, lone items), which
-    is kept with the run. `losses[name]` is (weight, loss). `shuffle=False` reads the rows of `source` in their order.
+    is kept with the run. `losses[name]` is (weight, loss). `shuffle=False` reads the rows of `source` in their order; `order`
+    in one of its own (see `data.orders`). `workers` and `max_bad`: see `data.Stream`.
     `validation`: items to evaluate on at the end; none where the caller evaluates by other means.
     """
 
@@ -48,6 +52,9 @@ class Experiment:
     batch: int
     seed: int = 0
     shuffle: bool = True
+    order: Order | None = None
+    workers: int = 0
+    max_bad: float = 0.05
     validation: tuple[Item, ...] = field(default=())
     left_out: tuple[str, ...] = field(default=())
 
@@ -55,3 +62,8 @@ class Experiment:
         for name, least in (("steps", 1), ("batch", 2)):
             if getattr(self, name) < least:
                 raise BadDial(f"{name}={getattr(self, name)}: expected at least {least}")
+
+    def stream(self, rejects: Path | None = None) -> Stream:
+        """The batches of the run; what cannot be read is told in the file `rejects`."""
+        order = self.order or Endless(len(self.source), self.batch, self.seed, self.shuffle)
+        return Stream(self.source, order, stop=self.steps, workers=self.workers, rejects=rejects, max_bad=self.max_bad)

@@ -14,7 +14,6 @@ from flax import nnx
 
 from sensorium.core.batch import Batch, size
 from sensorium.core.errors import SensoriumError
-from sensorium.data.pipeline import batches
 from sensorium.models import Space
 from sensorium.training.experiment import Experiment
 from sensorium.training.step import Objective, Step, contrast
@@ -29,20 +28,27 @@ class Diverged(SensoriumError):
 
 
 def fit(
-    experiment: Experiment, log: Path | None = None, tell: Callable[[Record], None] | None = None
+    experiment: Experiment,
+    log: Path | None = None,
+    tell: Callable[[Record], None] | None = None,
+    rejects: Path | None = None,
 ) -> tuple[Space, list[Record]]:
     """Trains the experiment's model; gives it and the history, whose records also go to `log` (JSON lines) and to `tell`.
 
-    The first record holds `seconds/compile`; every further one `step`, `loss`, `loss/<name>`, `scale`,
-    `seconds` since the first step and the mean `samples_per_second` since then, without compilation. A loss that is not
-    finite is `Diverged`.
+    The first record holds `seconds/compile`; every further one `step`, `loss`, `loss/<name>`, `scale`, `seconds` since the
+    first step, the mean `samples_per_second` since then (without compilation), `busy`, the share of that time in which the
+    step did not wait for data, and `rejected`, how many things could not be read so far, which are told in `rejects`. A loss
+    that is not finite is `Diverged`.
     """
-    stream = batches(experiment.source, experiment.batch, experiment.steps, experiment.seed, experiment.shuffle)
     model = experiment.model.build(experiment.seed)
     step = Step(model, contrast(experiment.losses), experiment.optimizer, settle=Space.settle, seed=experiment.seed)
     history: list[Record] = []
-    with log.open("w", encoding="utf-8") if log else nullcontext() as lines:
+    with (
+        log.open("w", encoding="utf-8") if log else nullcontext() as lines,
+        experiment.stream(rejects) as stream,
+    ):
         for entry in _follow(step, stream, experiment.steps):
+            entry |= {"rejected": stream.counts.rejected} if entry["step"] else {}
             history.append(entry)
             if lines:  # line by line, so that a run that dies leaves its log
                 lines.write(json.dumps(entry) + "\n")
@@ -79,14 +85,19 @@ def _follow(step: Step, stream: Iterator[Batch], steps: int) -> Iterator[Record]
     rows = size(batch)
     yield {"step": 0, "seconds/compile": round(step.compile(batch), 3)}
     every = max(1, steps // RECORDS)
-    start, pending = time.perf_counter(), []
+    start, idle, pending = time.perf_counter(), 0.0, []
     for number in range(1, steps + 1):
-        pending.append(step(batch))
+        out = step(batch)
+        pending.append(out)
         if number % every == 0 or number == steps:
-            yield _summary(pending, number, rows, start)
+            entry = _summary(pending, number, rows, start)
+            yield entry | {"busy": round(1 - idle / max(entry["seconds"], idle, 1e-3), 4)}
             pending = []
         if number < steps:
+            before = time.perf_counter()
             batch = next(stream)
+            if out["loss"].is_ready():  # pyright: ignore[reportAttributeAccessIssue]  # the device may have waited too; where it still computes, it surely did not
+                idle += time.perf_counter() - before
 
 
 def _summary(outputs: list[dict[str, jax.Array]], step: int, batch: int, start: float) -> Record:
