@@ -16,6 +16,7 @@ from sensorium.core.batch import Batch, pad, stack
 from sensorium.core.errors import BadFile, UnknownName, nearest
 from sensorium.core.files import read_json, write_json
 from sensorium.core.protocols import Modality, Raw
+from sensorium.data.folder import opened
 from sensorium.modalities import MODALITIES
 from sensorium.models import Space
 from sensorium.training import Card
@@ -101,7 +102,7 @@ class Sensorium:
     def _encode(self, field: Modality, raws: list[Raw]) -> Float[np.ndarray, "N D"]:
         parts = [np.zeros((0, self.model.width), np.float32)]
         for start, size in _cuts(len(raws)):
-            prepared = [field.prepare(raw) for raw in raws[start : start + size]]
+            prepared = [field.prepare(opened(raw)) for raw in raws[start : start + size]]
             parts.append(self.units(stack(prepared), size)[f"{field.name}/unit"][: len(prepared)])
         return np.concatenate(parts)
 
@@ -123,6 +124,11 @@ def load(path: Path | str) -> Sensorium:
     config = read_json(path / CONFIG)
     if not isinstance(config, dict) or config.get("library_name") != "sensorium":
         raise BadFile(f"{path / CONFIG}: not a model of Sensorium (its library_name is not 'sensorium')")
+    if own := [field["kind"] for field in config.get("fields", ()) if "kind" in field and field["kind"] not in MODALITIES]:
+        raise UnknownName(
+            f"{path}: its modality {own[0]!r} is not one of the house.{nearest(own[0], MODALITIES)} If it is your own, import "
+            "the file that adds it to sensorium.modalities.MODALITIES first (on the command line: sensorium --use FILE.py …)"
+        )
     try:
         fields = [MODALITIES[field["kind"]](**{k: v for k, v in field.items() if k != "kind"}) for field in config["fields"]]
         card = Card(config["builder"], config["arguments"])

@@ -33,6 +33,37 @@ def test_nothing_that_can_be_used_is_an_error_with_exit_code_1(tmp_path, command
     assert done.returncode == 1 and "none of the 1 items can be used" in done.stderr and "x.png: not a picture" in done.stderr
 
 
+def test_findings_are_told_with_what_to_do_and_odd_names_stay_on_their_line(root, command):
+    with open(bytes(root) + b"/images/two\nlines\xff.png", "wb"):
+        pass
+    write(root / "captions" / "item2.txt", "IMG_1234.jpg")
+    done = command("data", "check", root)
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
+    assert "1 × empty file: there is nothing in it. To do: fetch it again" in text
+    assert "images/two\\nlines\\udcff.png: the file is empty" in text
+    assert "1 × caption is a file name" in text and "captions/item2.txt: “IMG_1234.jpg”" in text
+    told = json.loads(command("data", "check", root, "--json").stdout)["findings"]
+    assert [one["kind"] for one in told] == ["empty file", "unreadable", "caption is a file name"]
+    assert told[1]["paths"] == [str(root / "images" / "item1.png")] and told[1]["severity"] == "error" and told[1]["do"]
+
+
+def test_a_plan_is_written_once_and_applied_to_a_new_folder(root, tmp_path, command):
+    plan, page, clean = tmp_path / "plan.json", tmp_path / "report.html", tmp_path / "clean"
+    done = command("data", "check", root, "--fix", plan, "--html", page)
+    assert done.returncode == 0, done.stderr
+    assert [a["action"] for a in json.loads(plan.read_text())["actions"]] == ["drop"] and "item1.png" in page.read_text()
+    again = command("data", "check", root, "--fix", plan)
+    assert again.returncode == 1 and "may have been edited" in again.stderr
+    fixed = command("data", "fix", root, plan, "--out", clean, "--json")
+    assert json.loads(fixed.stdout) | {"done": {"drop": 1}, "kept": 8} == json.loads(fixed.stdout)
+    assert not (clean / "images" / "item1.png").exists() and (clean / "images" / "item2.png").is_file()
+    other = command("data", "check", root, "--fix", plan, "--out", tmp_path / "other")
+    assert other.returncode == 0 and "1 × drop; 8 files as they were" in " ".join(other.stdout.split())
+    for wrong in (("fix", root), ("fix", root, plan), ("check", root, plan), ("check", root, "--out", clean)):
+        assert command("data", *wrong).returncode == 2
+
+
 def test_help_has_an_example_and_wrong_words_are_wrong_usage(command):
     done = command("data", "--help")
     assert done.returncode == 0 and "sensorium data check photos/" in done.stdout

@@ -13,6 +13,8 @@ from sensorium.cli.main import main
         (["--width", "0"], "--width 0: at least 1"),
         (["--lr", "-1"], "--lr -1.0: a positive number"),
         (["--lr", "nan"], "--lr nan: a positive number"),
+        (["--workers", "-1"], "--workers -1: at least 0"),
+        (["--max-bad", "1.5"], "--max-bad 1.5: a share from 0 to 1"),
         (["--stepz", "3"], "--steps"),
     ],
 )

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from data.trees import half, write
+from modalities.films import bursts, film
 from modalities.samples import clip, save, smooth
 
 from sensorium import data
 from sensorium.core.errors import BadFile
 from sensorium.data import check, fields_for, scan
-from sensorium.modalities import Video
+from sensorium.modalities import Audio, Video
 
 
 def kinds(listing: data.Listing) -> dict[str, list[str]]:
@@ -65,12 +66,25 @@ def test_clips_are_read_and_broken_ones_told(tmp_path):
     np.testing.assert_allclose(batch["video/time"][2], np.array([0, 3, 5, 8, 11, 14, 16, 19]) / 10, atol=0.002)
     health = check(tmp_path)
     told = health.to_json()
-    assert told["counts"] == {"image": 3, "video": 2} and told["pairs"] == {"image+video": 2} and "video" not in told["lengths"]
+    assert told["counts"] == {"image": 3, "video": 2} and told["pairs"] == {"image+video": 2}
+    assert told["lengths"]["video"]["longest"] == pytest.approx(2.0) and told["lengths"]["video"]["median"] == pytest.approx(1.15)
     assert [(problem.kind, problem.cause[:9]) for problem in health.broken] == [("video", "cut short")]
     assert [problem.cause for problem in folder.broken] == [problem.cause for problem in health.broken]
 
 
 def test_what_cannot_be_used_names_clips_too(tmp_path):
     write(tmp_path / "a.md", "x")
-    with pytest.raises(BadFile, match=r"a picture, caption, sound or video\. Expected folders .* video/"):
+    with pytest.raises(BadFile, match=r"a picture, caption, sound, video or .*\. Expected folders .* video\b"):
         scan(tmp_path)
+
+
+def test_the_sound_track_of_a_clip_is_the_sound_of_its_item(tmp_path):
+    """Sample 0 is the time of the first frame: frames from 0.4 s on, a tone at 1 s of a sound that begins at 0.3 s."""
+    late = film(stamps=range(10, 60), sound="aac", wave=bursts(3, [1.0]), late=0.3)
+    write(tmp_path / "video" / "a.mp4", late)
+    write(tmp_path / "video" / "b.mp4", film())
+    folder = data.open(tmp_path, fields=[Video(size=16, frames=4, seconds=2.0), Audio(rate=8000, seconds=2.0)])
+    batch = folder.read([0, 1])
+    assert batch["video/here"].all() and batch["audio/here"].tolist() == [True, False]
+    assert np.flatnonzero(np.abs(batch["audio"][0]) > 0.1)[0] / 8000 == pytest.approx(0.9, abs=2e-3)
+    assert batch["audio/mask"].sum(1).tolist() == [16000, 0] and not folder.broken

@@ -31,7 +31,18 @@ def test_a_batch_holds_what_the_fields_prepare(root):
                 assert np.array_equal(batch[key][at], value)
     assert batch["group"].tolist() == [2, 0, 2] and batch["group"].dtype == np.int32
     assert all(batch[f"{name}/here"].tolist() == [True] * 3 for name in ("image", "text", "audio"))
-    assert set(batch) == {"group", "image", "text", "text/mask", "text/id", "audio", "image/here", "text/here", "audio/here"}
+    assert set(batch) == {
+        "group",
+        "image",
+        "text",
+        "text/mask",
+        "text/id",
+        "audio",
+        "audio/mask",
+        "image/here",
+        "text/here",
+        "audio/here",
+    }
     again = folder.read(np.array([2, 0, 2]))
     assert all(np.array_equal(batch[key], again[key]) for key in batch)
 

@@ -103,3 +103,12 @@ def test_a_folder_without_anything_is_an_error(tmp_path):
 def test_duplicates_have_the_same_bytes_not_only_the_same_size(tmp_path):
     paths = [write(tmp_path / name, content) for name, content in (("a", "xy"), ("b", "yx"), ("c", "xy"), ("d", "xyz"))]
     assert duplicates(paths + paths) == ((str(paths[0]), str(paths[2])),)
+
+
+def test_whole_things_are_shown_to_who_watches(root):
+    seen = []
+    check(root, watch=seen.append)
+    kinds = sorted(one.field.kind for one in seen)
+    assert kinds == ["audio"] * 4 + ["image"] * 4 + ["text"] * 10
+    for one in seen:
+        assert one.arrays.keys() == one.field.prepare(one.raw).keys() and (one.length is None) == (one.field.kind == "image")

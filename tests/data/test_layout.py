@@ -1,11 +1,16 @@
 import os
+from dataclasses import dataclass
+from typing import ClassVar
 
+import numpy as np
 import pytest
 from data.trees import three_folders, write
 from modalities.samples import save, sine, smooth, sound
 
 from sensorium.core.errors import BadFile
-from sensorium.data import scan
+from sensorium.data import Problem, scan, split
+from sensorium.data import open as open_folder
+from sensorium.modalities import MODALITIES, Image, video_file
 
 
 def names(listing) -> dict[str, set[str]]:
@@ -112,7 +117,7 @@ def test_what_cannot_be_used_is_an_error_that_says_what_is_expected(tmp_path):
     with pytest.raises(BadFile, match=r"the folder is empty\. Expected folders images/"):
         scan(tmp_path)
     path = write(tmp_path / "notes.md", "x")
-    with pytest.raises(BadFile, match="none of the 1 files in it is a picture, caption, sound or video"):
+    with pytest.raises(BadFile, match="none of the 1 files in it is a picture, caption, sound, video or sensor reading"):
         scan(tmp_path)
     with pytest.raises(BadFile, match="neither a folder nor a manifest"):
         scan(path)
@@ -125,3 +130,129 @@ def test_links_that_go_round_in_circles_end(tmp_path):
     save(tmp_path / "a" / "x.png", smooth(8, 8))
     os.symlink(tmp_path, tmp_path / "a" / "again")
     assert [item.id for item in scan(tmp_path).items] == ["a/x"]
+
+
+def test_a_folder_of_frames_is_a_clip(tmp_path):
+    for i in range(3):
+        save(tmp_path / "video" / "clip01" / f"{i:04d}.png", smooth(8, 8, seed=i))
+        save(tmp_path / "video" / "deep" / "clip02" / f"{i:04d}.jpg", smooth(8, 8, seed=i), format="JPEG")
+    save(tmp_path / "video" / "moving.gif", smooth(8, 8))
+    save(tmp_path / "video" / "lost.png", smooth(8, 8))
+    write(tmp_path / "captions" / "clip01.txt", "frames")
+    listing = scan(tmp_path)
+    assert names(listing) == {"clip01": {"video", "text"}, "deep/clip02": {"video"}, "moving": {"video"}}
+    assert listing.items[0].raws["video"] == (tmp_path / "video" / "clip01",)
+    assert [path.name for path in listing.unused] == ["lost.png"] and listing.problems == ()
+
+
+def test_the_sound_track_of_a_video_is_its_sound_unless_it_has_another(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(video_file, "has_sound", lambda path: asked.append(path.name) or path.name != "mute.mp4")
+    for name in ("loud", "mute", "own"):
+        write(tmp_path / "video" / f"{name}.mp4", b"a film")
+    sound(tmp_path / "audio" / "own.wav", sine(440, 8000, 0.1), 8000)
+    listing = scan(tmp_path)
+    assert names(listing) == {"loud": {"video", "audio"}, "mute": {"video"}, "own": {"video", "audio"}}
+    assert listing.items[0].raws["audio"] == (tmp_path / "video" / "loud.mp4",)
+    assert listing.items[2].raws["audio"] == (tmp_path / "audio" / "own.wav",) and sorted(asked) == ["loud.mp4", "mute.mp4"]
+    monkeypatch.undo()
+    assert names(scan(tmp_path))["loud"] == {"video"}  # broken: told when it is read
+
+
+def test_odd_links_pipes_and_names_are_read_or_told(tmp_path):
+    save(tmp_path / "fine.png", smooth(8, 8))
+    os.symlink(tmp_path / "self.png", tmp_path / "self.png")
+    os.symlink("nowhere.png", tmp_path / "gone.png")
+    os.symlink(tmp_path / "fine.png", tmp_path / "linked.png")
+    os.mkfifo(tmp_path / "pipe.txt")
+    save(tmp_path / "two\nlines.png", smooth(8, 8))
+    bad = os.fsdecode(b"caf\xe9.png")
+    save(tmp_path / "x.png", smooth(8, 8))
+    os.rename(tmp_path / "x.png", tmp_path / bad)
+    write(tmp_path / os.fsdecode(b"caf\xe9.txt"), b"\xff")
+    listing = scan(tmp_path)
+    assert names(listing) == {
+        "fine": {"image"},
+        "linked": {"image"},
+        "two\nlines": {"image"},
+        os.fsdecode(b"caf\xe9"): {"image"},
+    }
+    told = {os.path.basename(p.path): p for p in listing.problems}
+    assert "goes in circles" in told["self.png"].cause and "a link to nowhere.png" in told["gone.png"].cause
+    assert "a pipe" in told["pipe.txt"].cause
+    assert str(told[os.fsdecode(b"caf\xe9.txt")]).endswith(
+        "caf\\udce9.txt: not UTF-8 (byte 0xff at 0); perhaps it is Latin-1: save it as UTF-8"
+    )
+    assert "\n" not in str(Problem("a\nb", "image", "c")) and str(Problem("a\nb", "image", "c")) == "a\\nb: c"
+    folder = open_folder(tmp_path, (Image(size=8),))
+    assert folder.read(range(4))["image/here"].all()
+    assert sum(len(split(listing.items, name, 0.5)) for name in ("train", "validation")) == 4
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    save(tmp_path / "fine.png", smooth(8, 8))
+    real = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    (tmp_path / "closed").mkdir()
+    monkeypatch.setattr(os, "scandir", refusing)
+    (told,) = scan(tmp_path).problems
+    assert (told.path, told.cause) == (str(tmp_path / "closed"), "Permission denied")
+
+
+@dataclass(frozen=True)
+class Depth:
+    """A modality of the user's own: 4 × 4 distances in metres, as text."""
+
+    name: str = "depth"
+    kind: ClassVar[str] = "depth"
+    folder: ClassVar[str] = "depth"
+    suffixes: ClassVar[tuple[str, ...]] = (".depth",)
+    tower: ClassVar[str] = "convnet"
+
+    def prepare(self, raw):
+        return {"depth": np.array(raw.read_text().split(), np.float32).reshape(4, 4)}
+
+    def blank(self):
+        return {"depth": np.zeros((4, 4), np.float32)}
+
+    def show(self, x):
+        return x
+
+
+def test_a_modality_of_the_users_own_has_its_folder_its_suffix_and_its_columns(tmp_path, monkeypatch):
+    monkeypatch.setitem(MODALITIES, "depth", Depth)
+    numbers = " ".join(str(i) for i in range(16))
+    save(tmp_path / "a" / "images" / "x.png", smooth(8, 8))
+    write(tmp_path / "a" / "depth" / "x.DEPTH", numbers)
+    save(tmp_path / "b" / "x.png", smooth(8, 8))
+    write(tmp_path / "b" / "x.depth", numbers)
+    for folder in ("a", "b"):
+        assert names(scan(tmp_path / folder)) == {"x": {"image", "depth"}}
+        batch = open_folder(tmp_path / folder, (Image(size=8), Depth())).read([0])
+        assert batch["depth"][0, 3, 3] == 15 and batch["depth/here"].all()
+    for column in ("depth", "Depth file", "z"):
+        path = write(tmp_path / "b" / "list.csv", f"image,{column}\nx.png,x.depth\n")
+        assert scan(path).items[0].raws["depth"] == (tmp_path / "b" / "x.depth",)
+        assert scan(path).layout == f"manifest list.csv: image from image, depth from {column}"
+    write(tmp_path / "c" / "notes.md", "x")
+    with pytest.raises(BadFile, match=r"or depth\. Expected folders .* depth/"):
+        scan(tmp_path / "c")
+
+
+def test_sensor_readings_have_a_folder_and_a_lone_table_beside_pictures_is_none(tmp_path):
+    write(tmp_path / "a" / "sensor" / "x.csv", "t,x\n0,1\n1,2\n")
+    save(tmp_path / "a" / "images" / "x.png", smooth(8, 8))
+    assert names(scan(tmp_path / "a")) == {"x": {"image", "sensor"}}
+    save(tmp_path / "b" / "x.png", smooth(8, 8))
+    write(tmp_path / "b" / "labels.csv", "a,b\n1,2\n")
+    listing = scan(tmp_path / "b")
+    assert names(listing) == {"x": {"image"}} and [path.name for path in listing.unused] == ["labels.csv"]
+    write(tmp_path / "b" / "x.csv", "t,x\n0,1\n1,2\n")
+    assert names(scan(tmp_path / "b"))["x"] == {"image", "sensor"}
+    write(tmp_path / "c" / "one.csv", "t,x\n0,1\n")
+    assert names(scan(tmp_path / "c")) == {"one": {"sensor"}}

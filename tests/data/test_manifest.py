@@ -1,11 +1,19 @@
+import csv
 import json
+import pickle
+from io import BytesIO, StringIO
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from data.lazy import check_lazy
 from data.trees import write
 from modalities.samples import save, sine, smooth, sound
 
-from sensorium.core.errors import BadFile
-from sensorium.data import scan
+from sensorium.core.errors import BadFile, UnknownName
+from sensorium.data import manifest, scan, split, table
+from sensorium.data.remote import Remote
+from sensorium.data.table import TableItems
 
 
 @pytest.fixture
@@ -76,11 +84,13 @@ def test_what_is_wrong_with_rows_is_told_once_and_the_rest_is_read(files):
         "image,caption\npics/a.png,fine\npics/absent.png,one\npics/absent.png,two\nhttp://x.org/c.png,web\npics/b.png,too,many\n"
     )
     items, listing = told(write(files / "m.csv", content))
-    assert set(items) == {"pics/a", "pics/absent", "http:/x.org/c"} and items["pics/absent"].raws == {"text": ("one", "two")}
+    assert set(items) == {"pics/a", "pics/absent", "http://x.org/c"} and items["pics/absent"].raws == {"text": ("one", "two")}
+    assert items["http://x.org/c"].raws == {"image": (Remote("http://x.org/c.png"),), "text": ("web",)}
     causes = [p.cause for p in listing.problems]
-    assert len(causes) == 3
+    assert len(causes) == 2
     assert causes[0].startswith("line 6: 3 values for 2 columns")
-    assert causes[1] == "absent, though line 3 of m.csv names it" and "fetch it first" in causes[2]
+    assert causes[1] == "absent, though line 3 of m.csv names it"
+    assert [item.line for item in listing.items] == [5, 2, 3]
     _, listing = told(write(files / "m.jsonl", '{"image": "pics/a.png"}\n{"image": \n[1]\n'))
     assert [p.cause.partition(":")[0] for p in listing.problems] == ["line 2", "line 3"]
 
@@ -109,3 +119,151 @@ def test_what_is_no_manifest_is_an_error(tmp_path, name, content, cause):
     with pytest.raises(BadFile) as caught:
         scan(path)
     assert str(caught.value).startswith(f"{path}: ") and cause in str(caught.value)
+
+
+def test_the_user_may_say_what_the_columns_hold(files):
+    path = write(files / "m.csv", "pic,beschreibung,titel,caption\npics/a.png,ein A,A,an a\n")
+    items, listing = told(path)
+    assert items["pics/a"].raws["text"] == ("an a",)
+    listing = scan(path, columns={"image": "pic", "text": ["beschreibung", "titel"]})
+    assert listing.items[0].raws == {"image": (files / "pics/a.png",), "text": ("ein A", "A")}
+    assert listing.items[0].metadata == {"caption": "an a"}
+    assert listing.layout == "manifest m.csv: image from pic, text from beschreibung and titel"
+    with pytest.raises(UnknownName, match=r"no column 'beschreibun' for 'text'.*Did you mean 'beschreibung'"):
+        scan(path, columns={"text": "beschreibun"})
+    with pytest.raises(UnknownName, match=r"columns={'picture': …}: there is no such kind"):
+        scan(path, columns={"picture": "pic"})
+
+
+def test_groups_and_splits_are_read_and_kept(files):
+    path = write(files / "m.csv", "image,group,split\npics/a.png,g1,train\npics/b.png,g1,Val\npics/c.png,,test\n")
+    listing = scan(path)
+    assert [(item.group, item.metadata) for item in listing.items] == [
+        ("g1", {"split": "train"}),
+        ("g1", {"split": "validation"}),
+        ("", {"split": "test"}),
+    ]
+    assert listing.layout.endswith("group from group, split from split")
+    assert [item.id for item in split(listing.items, "test")] == ["pics/c"]
+    other = "".join("pics/a.png,,train\n" for _ in range(300))
+    path = write(files / "n.csv", f"image,group,split\n{other}pics/b.png,g,holdout\n")
+    with pytest.raises(BadFile, match="line 302: split 'holdout': expected one of train"):
+        scan(path)
+    assert scan(path, columns={"split": []}).items[1].metadata == {"split": "holdout"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_encodings_with_a_mark_are_read(files, encoding):
+    text = "image,caption\r\npics/a.png,Müsli\r\n"
+    data = ("\ufeff" if encoding == "utf-16-be" else "") + text
+    items, _ = told(write(files / "m.csv", data.encode(encoding)))
+    assert items["pics/a"].raws["text"] == ("Müsli",)
+    line = json.dumps({"image": "pics/b.png", "caption": "Käse"}, ensure_ascii=False) + "\r\n"
+    items, _ = told(write(files / "m.jsonl", (("\ufeff" if encoding == "utf-16-be" else "") + line).encode(encoding)))
+    assert items["pics/b"].raws["text"] == ("Käse",)
+
+
+def test_nuls_and_names_that_are_too_long_are_told(files):
+    long = "x" * 5000
+    path = write(files / "m.csv", f"image,caption\npics/a.png,a\npics/b\0.png,b\n{long}.png,c\n")
+    items, listing = told(path)
+    assert set(items) == {"pics/a", long}
+    assert listing.problems[0].cause == "line 3: a NUL in column 'image': the row is left out"
+    assert listing.problems[1].cause == "absent, though line 4 of m.csv names it"
+
+
+def _content(suffix: str) -> bytes:
+    """Rows with all that large manifests may hold: several captions, clashing stems, blank rows, groups, quotes, newlines."""
+    rows = []
+    for i in range(400):
+        n = (i * 7919) % 397
+        rows.append(
+            {"image": f"pics/{n // 10}/{n}.png", "caption": f'number {n}, "so"\nsaid {i}', "group": f"g{n % 5}", "year": str(i)}
+        )
+    rows[40] |= {"image": "pics/0/3.jpg"}
+    rows[41] |= {"image": "pics/0/3.jpg"}
+    rows[50] |= {"image": "https://example.org/a.b/c.png?size=3"}
+    rows[60] |= {"image": " pics/0/5.png "}
+    rows[70] |= {"image": "", "caption": "only words"}
+    rows[80] |= {"image": "", "caption": "  "}
+    if suffix == ".jsonl":
+        lines = [json.dumps(row) for row in rows]
+        lines.insert(100, "")
+        return "\n".join(lines).encode()
+    if suffix == ".parquet":
+        buffer = BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows), buffer)
+        return buffer.getvalue()
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    lines = text.getvalue().split("\r\n")
+    assert len(lines) == 402
+    lines.insert(90, "too,many,values,by,far")
+    lines.insert(120, "")
+    return "\r\n".join(lines).encode()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_large_manifest_is_read_as_a_small_one_is(files, suffix, monkeypatch):
+    monkeypatch.setattr(table, "BLOCK", 1000)  # so that rows begin in one block and end in the next
+    path = write(files / f"m{suffix}", _content(suffix))
+    if suffix == ".parquet":
+        lazy = scan(path)
+        small = scan(write(files / "m.jsonl", "\n".join(json.dumps(row) for row in pq.read_table(path).to_pylist()).encode()))
+    else:
+        small = scan(path)
+        assert isinstance(small.items, tuple)
+        monkeypatch.setattr(manifest, "SMALL", 0)
+        lazy = scan(path)
+    assert isinstance(lazy.items, TableItems) and lazy.layout.partition(":")[2] == small.layout.partition(":")[2]
+    there = {item.id: item for item in lazy.items}
+    assert [item.id for item in lazy.items] == [item.id for item in small.items] == sorted(there)
+    assert len({"pics/0/3", "pics/0/3.jpg", "pics/0/3.png"} & set(there)) == 2 and any(id.startswith("m-") for id in there)
+    for item in small.items:  # absent files are told only in the small one
+        got = there[item.id]
+        assert (got.raws["text"], got.metadata, got.group, got.line) == (item.raws["text"], item.metadata, item.group, item.line)
+    assert {there[id].raws["image"][0].name for id in ("pics/0/3", "pics/0/5") if id in there} <= {"3.jpg", "3.png", "5.png"}
+    assert there["https://example.org/a.b/c"].raws["image"] == (Remote("https://example.org/a.b/c.png?size=3"),)
+    told = [p for p in small.problems if p.kind == "manifest"]
+    assert [p for p in lazy.problems] == told and len(told) == (suffix == ".csv")
+    again = pickle.loads(pickle.dumps(lazy.items))
+    assert again[5] == lazy.items[5] and again[-1] == lazy.items[len(again) - 1]
+    check_lazy(lazy.items)
+    assert list(split(lazy.items, "validation", 0.5)) == list(split(tuple(lazy.items), "validation", 0.5)) != []
+
+
+@pytest.mark.parametrize(
+    "content, cause",
+    [
+        ('image,caption\na.png,"never closed\n', "line"),
+        ("image,caption\na.png,Müsli\n".encode("latin-1"), "not UTF-8 (byte 0xfc at 21)"),
+        ("image,image\na,b\n", "two columns have one name"),
+        ("image,split\na.png,train\nb.png,holdout\n" + "c.png,train\n" * 250, "no column"),
+    ],
+)
+def test_what_is_wrong_with_a_large_manifest_is_told_as_exactly(files, content, cause, monkeypatch):
+    monkeypatch.setattr(manifest, "SMALL", 0)
+    path = write(files / "m.csv", content)
+    if cause == "no column":  # a column of other words is no split
+        assert scan(path).items[0].metadata == {"split": "train"}
+        return
+    with pytest.raises(BadFile) as caught:
+        scan(path)
+    assert str(caught.value).startswith(f"{path}: ") and cause in str(caught.value)
+
+
+def test_odd_lines_and_late_columns_of_a_large_manifest(files, monkeypatch):
+    monkeypatch.setattr(manifest, "SMALL", 0)
+    good = [json.dumps({"image": f"{i:04d}.png", "caption": "c"}) for i in range(300)]
+    late = json.dumps({"image": "x.png", "caption": "2020-01-01", "more": [1]})
+    listing = scan(write(files / "m.jsonl", "\n".join([*good, late])))
+    assert isinstance(listing.items, TableItems) and listing.items[-1].metadata == {"more": [1]}
+    assert listing.items[-1].raws["text"] == ("2020-01-01",)
+    listing = scan(write(files / "n.jsonl", "\n".join([*good, "{broken", json.dumps({"image": 7, "caption": "x"})])))
+    assert [p.cause.partition(":")[0] for p in listing.problems if p.kind == "manifest"] == ["line 301"]
+    nul = "".join(f"{i:04d}.png,c\n" for i in range(300))
+    listing = scan(write(files / "m.csv", f"image,caption\n{nul}b.png,a\0b\n"))
+    assert [p.cause for p in listing.problems] == ["line 302: a NUL in column 'caption': the row is left out"]
+    assert len(listing.items) == 300

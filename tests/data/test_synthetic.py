@@ -1,5 +1,6 @@
 """The built-in world as batches and as files: rows that do not mind their company, twins, what is missing, and the way back."""
 
+import json
 from string import ascii_lowercase
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 
 from sensorium import data
 from sensorium.core.errors import UnknownName
-from sensorium.core.protocols import Source
+from sensorium.core.protocols import Item, Source
+from sensorium.data.fields import fields_for
 from sensorium.data.synthetic import World, write_world
-from sensorium.modalities import Audio, Image, Text
-from sensorium.world import caption, picture, scene, sound
+from sensorium.modalities import Audio, Image, Sensor, Text, Video
+from sensorium.world import caption, clip, judge_motion, motion, picture, question, scene, sound, trace
 
 WORDS = tuple(word for word in caption.WORDS if len(word) > 1)
 FIELDS = (Image(size=64), Text(words=WORDS, alphabet=ascii_lowercase, length=caption.MOST_WORDS + 2), Audio())
@@ -109,3 +111,65 @@ def test_written_out_it_is_read_back_as_it_was(tmp_path):
     listed = data.open(tmp_path / "manifest.jsonl", FIELDS)
     np.testing.assert_array_equal(listed.read(range(12))["image"], batch["image"])
     assert [item.raws["text"] for item in listed.items] == [item.raws["text"] for item in folder.items]
+
+
+def test_clips_and_traces_are_rows_like_others():
+    fields = (Video(size=64, frames=16), Sensor(channels=trace.AXIS_NAMES))
+    batch = World(fields, "validation", seed=2).read(range(6))
+    scenes = scene.draw("validation", np.arange(6), 2)
+    np.testing.assert_array_equal(batch["video"], clip.render(scenes))
+    np.testing.assert_allclose(batch["sensor"], trace.render(scenes), atol=1e-5)
+    assert batch["video/mask"].all() and batch["sensor/mask"].all()
+
+
+def test_all_five_senses_are_written_as_files_and_read_back(tmp_path):
+    scenes = scene.distinct("validation", 6, seed=1)
+    said = [caption.render(scenes, caption.MOTION)]
+    write_world(tmp_path, scenes, said, senses=("image", "text", "audio", "video", "sensor", "question"))
+    names = [f"{i:05d}" for i in range(6)]
+    for folder, suffix in (("images", "png"), ("captions", "txt"), ("audio", "wav"), ("video", "mp4"), ("sensor", "csv")):
+        assert sorted(path.name for path in (tmp_path / folder).iterdir()) == [f"{name}.{suffix}" for name in names]
+    rows = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
+    assert rows[3] == {
+        "id": "00003",
+        "image": "images/00003.png",
+        "audio": "audio/00003.wav",
+        "video": "video/00003.mp4",
+        "sensor": "sensor/00003.csv",
+        "caption": said[0][3],
+    }
+    asked = [json.loads(line) for line in (tmp_path / "questions.jsonl").read_text().splitlines()]
+    expected = [(names[one.row], one.question, one.answer, one.type) for one in question.ask(scenes)]
+    assert [(one["id"], one["question"], one["answer"], one["type"]) for one in asked] == expected
+    traces = [tmp_path / row["sensor"] for row in rows]
+    field = Sensor.from_files(traces)
+    assert (field.channels, field.rate, field.seconds) == (trace.AXIS_NAMES, 50.0, 2.0) and field.units == ("m/s^2",) * 3
+    read = np.stack([field.prepare(path)["sensor"] for path in traces])
+    np.testing.assert_allclose(read, trace.render(scenes), rtol=1e-5, atol=1e-4)
+    seen = np.stack([Video(frames=16).prepare(tmp_path / row["video"])["video"] for row in rows])
+    kinds = motion.draw(scenes).kind
+    assert (judge_motion.motions_of_clips(seen) == kinds).all() and (judge_motion.motions_of_traces(read) == kinds).all()
+
+
+def test_what_the_world_cannot_write_is_an_error(tmp_path):
+    with pytest.raises(UnknownName, match=r"the world has no 'smell' to write.*audio"):
+        write_world(tmp_path, scene.distinct("train", 1), [["x"]], senses=("smell",))
+
+
+def test_a_folder_of_five_senses_is_a_collection_like_any_other(tmp_path):
+    scenes = scene.distinct("train", 5, seed=4)
+    senses = ("image", "text", "audio", "video", "sensor")
+    write_world(tmp_path, scenes, [caption.render(scenes, "list")], senses=senses)
+    (tmp_path / "manifest.jsonl").unlink()
+    (tmp_path / "sensor" / "00001.csv").write_text("time,ax,ay,az\n0,1,2,x\n")
+    folder = data.open(tmp_path)
+    field = next(field for field in folder.fields if isinstance(field, Sensor))
+    assert {field.kind for field in folder.fields} == set(senses)
+    assert (field.channels, field.rate, field.length, field.units) == (trace.AXIS_NAMES, 50.0, 100, ("m/s^2",) * 3)
+    batch = folder.read(range(5))
+    assert batch["sensor/here"].tolist() == [True, False, True, True, True]
+    np.testing.assert_allclose(batch["sensor"][2:], trace.render(scenes)[2:], rtol=1e-5, atol=1e-4)
+    health = data.check(tmp_path)
+    assert [(problem.kind, problem.cause) for problem in health.broken] == [("sensor", "line 2, column 'az': 'x' is no number")]
+    (tmp_path / "sensor" / "00001.csv").rename(tmp_path / "alone.csv")
+    assert fields_for([Item("a", {"sensor": (tmp_path / "alone.csv",)})]) == (Sensor(channels=1),), "which refuses it by name"

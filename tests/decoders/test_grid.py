@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from nn.compiled import run
+from nn.once import run
 
 from sensorium.decoders.grid import Expand, GridDecoder, Mix, sizes
 

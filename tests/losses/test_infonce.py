@@ -140,7 +140,8 @@ def test_what_is_missing_has_exactly_no_gradient_whatever_stands_in_its_place():
         value, gradients = jax.value_and_grad(through)(inputs, arrays(rows))
         for gradient in gradients.values():
             assert jnp.isfinite(gradient).all() and not gradient[lost].any() and gradient[~lost].all(axis=1).all()
-    assert through(raw, arrays(rows)) == pytest.approx(float(value), rel=1e-6), "what stands in the place of a missing thing has no effect"
+    message = "what stands in the place of a missing thing has no effect"
+    assert through(raw, arrays(rows)) == pytest.approx(float(value), rel=1e-6), message
 
 
 @pytest.mark.parametrize("here", [{"image": 0, "text": 0}, {"image": 0, "text": 1}, {"image": 1, "text": 0}])

@@ -7,7 +7,7 @@ from modalities.samples import as_bytes, interlaced, png, smooth
 from PIL import Image as Pillow
 
 from sensorium.core.errors import BadFile
-from sensorium.modalities.picture_file import read
+from sensorium.modalities.picture_file import Facts, facts, read
 
 BIG = Pillow.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
 
@@ -97,3 +97,82 @@ def test_noise_never_gives_another_exception():
                 broken[at] = rng.integers(256)
             with suppress(BadFile):
                 assert read(bytes(broken)).mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    "mode, form, most",
+    [
+        ("RGB", "PNG", 1.0),
+        ("RGBA", "PNG", 5.5 / 8),
+        ("CMYK", "JPEG", 5.5 / 8),
+        ("RGB", "WEBP", 5.5 / 18),
+        ("LA", "TIFF", 5.5 / 8),
+    ],
+)
+def test_kinds_that_need_more_memory_have_a_lower_limit(monkeypatch, mode, form, most):
+    monkeypatch.setenv("SENSORIUM_LIMITS", "pixels=10000")
+    fits, not_any_more = (int(np.sqrt(10_000 * most * share)) for share in (0.9, 1.1))
+    assert read(as_bytes(Pillow.new(mode, (fits, fits)), form)).size == (fits, fits)
+    with pytest.raises(BadFile, match="limit"):
+        read(as_bytes(Pillow.new(mode, (not_any_more, not_any_more)), form))
+
+
+def test_coefficients_of_progressive_jpegs_count_at_full_size_even_if_they_are_decoded_smaller(monkeypatch):
+    monkeypatch.setenv("SENSORIUM_LIMITS", "pixels=10000")
+    whole = Pillow.fromarray(smooth(98, 98))
+    plain, progressive = (as_bytes(whole, "JPEG", progressive=p, subsampling=0) for p in (False, True))
+    assert read(plain).size == (98, 98) and read(plain, near=8).size == (25, 25)
+    for near in (None, 8):
+        with pytest.raises(BadFile, match="would take") if near is None else pytest.raises(BadFile, match="JPEG"):
+            read(progressive, near)
+
+
+def test_limits_are_settings(monkeypatch, tmp_path):
+    data = as_bytes(BIG, "PNG")
+    for setting, cause in (
+        ("pixels=4000", "more than the limit of 4000"),
+        ("picture_bytes=500", "bytes are more than the limit of 500"),
+    ):
+        monkeypatch.setenv("SENSORIUM_LIMITS", setting)
+        with pytest.raises(BadFile, match=cause):
+            read(data)
+    monkeypatch.setenv("SENSORIUM_LIMITS", "aspect=2")
+    with pytest.raises(BadFile, match="more than 2 times the other"):
+        read(as_bytes(Pillow.new("RGB", (30, 10)), "PNG"))
+
+
+def test_decoding_stops_when_it_takes_too_long(monkeypatch):
+    data, clock = as_bytes(Pillow.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)), "PNG"), [0.0]
+
+    def tick() -> float:
+        clock[0] += 4.0
+        return clock[0]
+
+    monkeypatch.setattr("sensorium.modalities.picture_file.time.monotonic", tick)
+    with pytest.raises(BadFile, match=r"a picture of \d+ bytes: it took more than 30 s to decode"):
+        read(data)
+
+
+def test_large_pictures_are_converted_in_bands_without_a_seam(monkeypatch):
+    x = np.random.default_rng(0).integers(0, 256, (90, 70, 4), np.uint8)
+    deep = np.random.default_rng(1).integers(0, 65536, (90, 70), np.uint16)
+    pictures = [
+        Pillow.fromarray(x),
+        Pillow.fromarray(x).convert("LA"),
+        Pillow.fromarray(deep),
+        Pillow.fromarray(x[..., :3]).quantize(16),
+    ]
+    whole = [np.asarray(read(as_bytes(p, "PNG"))) for p in pictures]
+    monkeypatch.setattr("sensorium.modalities.picture_file.BAND", 700)
+    for p, expected in zip(pictures, whole, strict=True):
+        assert np.array_equal(np.asarray(read(as_bytes(p, "PNG"))), expected)
+
+
+def test_facts_are_those_of_the_header():
+    exif = Pillow.Exif()
+    exif[274] = 8
+    assert facts(as_bytes(Pillow.new("RGB", (30, 20)), "JPEG", exif=exif)) == Facts("JPEG", 30, 20, False, True)
+    moving = as_bytes(Pillow.new("L", (5, 6)), "GIF", save_all=True, append_images=[Pillow.new("L", (5, 6), 9)])
+    assert facts(moving) == Facts("GIF", 5, 6, True, False)
+    with pytest.raises(BadFile, match="not a picture"):
+        facts(b"abc")

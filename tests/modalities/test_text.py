@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 from sensorium.core.protocols import Modality
 from sensorium.modalities import MODALITIES, BadRaw, Text
 from sensorium.modalities.text import identity
-from sensorium.modalities.tokenizer import ASCII, plain
+from sensorium.modalities.tokenizer import ASCII, plain, vocabulary
 
 CAPTIONS = ["a red circle above a blue square", "A Red star.", "ein großes Straßenbild 🎈", "a dog"]
 FIELD = Text.from_captions(CAPTIONS)
+PIECES = vocabulary(FIELD.alphabet, FIELD.words)
 
 
 def test_a_caption_is_start_pieces_end_and_pads():
     x = FIELD.prepare("a red dog")
-    names = [FIELD._tokenizer.pieces[i] for i in x["text"]]
+    names = [PIECES[i] for i in x["text"]]
     assert names[:5] == ["[START]", "a", "red", "dog", "[END]"] and set(names[5:]) == {"[PAD]"}
     assert x["text/mask"].tolist() == [True] * 5 + [False] * (FIELD.length - 5)
     assert x["text"].dtype == np.int32 and x["text/id"].dtype == np.int32 and x["text/id"].shape == ()
@@ -40,7 +41,7 @@ def test_a_batch_equals_its_rows_and_the_mask_its_tokens(captions):
 def test_long_text_is_cut_and_keeps_its_end():
     field = Text(length=6)
     x = field.prepare("abcdefghij")["text"]
-    assert [field._tokenizer.pieces[i] for i in x] == ["[START]", "a", "##b", "##c", "##d", "[END]"]
+    assert [vocabulary(field.alphabet, field.words)[i] for i in x] == ["[START]", "a", "##b", "##c", "##d", "[END]"]
     assert field.measure("abcdefghij") == (12, 6)
 
 

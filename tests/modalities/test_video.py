@@ -118,7 +118,7 @@ def test_what_is_no_video_is_told():
         {"frames": 0},
         {"seconds": 0.0},
         {"seconds": float("nan")},
-        {"sampling": "random"},
+        {"sampling": "dense"},
     ]
     for arguments in wrong:
         with pytest.raises(BadRaw, match=next(iter(arguments))):

@@ -12,7 +12,7 @@ import pytest
 from modalities.samples import clip, sine, sound
 
 from sensorium.core.errors import BadFile, MissingExtra
-from sensorium.modalities import video_file
+from sensorium.modalities import video_file, video_index
 
 FORMS = [("mp4", "libx264"), ("webm", "libvpx"), ("matroska", "mpeg4"), ("avi", "mpeg4"), ("gif", "gif")]
 
@@ -118,9 +118,16 @@ def test_sound_alone_is_told():
 
 def test_limits_are_looked_at_before_decoding(monkeypatch):
     data = clip()
-    monkeypatch.setattr(video_file, "MOST_FRAMES", 10)
+    monkeypatch.setenv("SENSORIUM_LIMITS", "frames=10")
     with pytest.raises(BadFile, match="more than 10 frames"):
         read(data)
+    monkeypatch.setenv("SENSORIUM_LIMITS", "pixels=3000")
+    with pytest.raises(BadFile, match="its frames: 64×48 pixels are more than the limit of 3000"):
+        read(data)
+    monkeypatch.setenv("SENSORIUM_LIMITS", "pixels=15359")  # five times 64 · 48 are 15360
+    with pytest.raises(BadFile, match="its frames: 64×48 pixels are more than the limit of 3071 in a video"):
+        read(data)
+    monkeypatch.delenv("SENSORIUM_LIMITS")
     monkeypatch.setattr(video_file, "CODECS", ("vp9",))
     with pytest.raises(BadFile, match="the codec is h264; expected one of vp9"):
         read(data)
@@ -141,7 +148,8 @@ def test_only_the_chosen_frames_are_converted():
 @pytest.mark.parametrize("guess", [5, 13])
 def test_frames_are_chosen_among_those_that_there_are(monkeypatch, guess):
     """Packets that are no frames of their own (hidden ones of VP8, halves of interlaced pictures) make the first count wrong."""
-    monkeypatch.setattr(video_file, "_count", lambda container, seconds: guess)
+    index = video_index.Index((0.0,) * guess, (), (), Fraction(1), 1.0)
+    monkeypatch.setattr(video_index, "of", lambda container, stream, deadline, seconds: index)
     made = read(clip(frames=9), lambda n: [0, n - 1])
     assert made.total == 9 and len(made.frames) == 2 and made.times == pytest.approx([0, 0.8])
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from multi_modal.grids import SAMPLES, batch, built
-from nn.compiled import run
+from nn.once import run
 
 from sensorium.multi_modal.datasets import create_synthetic_multi_modal_dataset
 from sensorium.multi_modal.to_audio import ImageToAudioGenerator, TextToAudioGenerator

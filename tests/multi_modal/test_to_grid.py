@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from multi_modal.grids import NAMES, SAMPLES, batch, built, loss_and_gradients, loud
-from nn.compiled import run
+from nn.once import run
 
 from sensorium.core.errors import UnknownName
 from sensorium.multi_modal.to_audio import ImageToAudioGenerator, TextToAudioGenerator

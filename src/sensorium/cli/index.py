@@ -38,10 +38,11 @@ def index(folder: tyro.conf.Positional[Path], *, model: Path, out: Path) -> dict
     device.prepare()
     listing = data.scan(folder)
     loaded = sensorium.load(model)
+    root = listing.root if isinstance(listing.root, Path) else None  # what is elsewhere is called by its whole address
     with progress() as bar:
         task = bar.add_task("indexing", total=len(listing.items), text="")
         collection = Collection.build(
-            loaded, listing.items, out, root=listing.root, model_path=model, progress=lambda done: bar.advance(task, done)
+            loaded, listing.items, out, root=root, model_path=model, progress=lambda done: bar.advance(task, done)
         )
     return {
         "collection": str(out),

@@ -14,6 +14,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from functools import partial, wraps
 from inspect import cleandoc
 from io import StringIO
+from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -65,12 +66,13 @@ def overview() -> str:
         [
             f"sensorium {__version__}: learning across senses. One shared space for pictures, text and sound.",
             "",
-            "usage: sensorium VERB [arguments] [--json]",
+            "usage: sensorium [--use FILE.py] VERB [arguments] [--json]",
             "",
             *verbs,
             "",
             "  sensorium VERB --help   what the verb takes",
             "  --json                  the answer as one JSON document on stdout, and nothing else there",
+            "  --use FILE.py           import this file first: it may add to sensorium.modalities.MODALITIES",
             "  --version               the version",
             "",
             "Exit codes: 0 fine, 1 an error to act on, 2 wrong usage. SENSORIUM_DEBUG=1 adds tracebacks.",
@@ -109,6 +111,9 @@ def _fail(text: str, kind: str, machine: bool, code: int) -> int:
 
 
 def _answer(arguments: list[str], machine: bool) -> None:
+    while arguments[:1] == ["--use"]:
+        _use(*arguments[1:2])
+        arguments = arguments[2:]
     if not arguments:
         raise WrongUsage(f"which verb?{nearest('', VERBS)} See: sensorium --help")
     name, *rest = arguments
@@ -120,6 +125,15 @@ def _answer(arguments: list[str], machine: bool) -> None:
         raise WrongUsage(f"{name!r} is no verb.{nearest(name, VERBS)} See: sensorium --help")
     else:
         _run(name, rest, machine)
+
+
+def _use(file: str = "") -> None:
+    """Imports a user's own file by its name, as worker processes will do too: its folder goes on the path."""
+    path = Path(file)
+    if not file or path.suffix != ".py" or not path.is_file():
+        raise WrongUsage(f"--use {file}: give a Python file that is there, before the verb. See: sensorium --help")
+    sys.path.insert(0, str(path.resolve().parent))
+    importlib.import_module(path.stem)
 
 
 def _run(name: str, arguments: list[str], machine: bool) -> None:

@@ -1,4 +1,4 @@
-"""`sensorium search`: finds the items of a collection by text, picture, sound, or all of them at once."""
+"""`sensorium search`: finds the items of a collection by text, picture, sound, clip, trace, or all of them at once."""
 
 import re
 import unicodedata
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from sensorium.cli.main import WrongUsage
 from sensorium.core.errors import SensoriumError, UnknownName, nearest
 
 if TYPE_CHECKING:
@@ -28,12 +29,15 @@ def search(
     k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 10,
     image: Path | None = None,
     audio: Path | None = None,
+    video: Path | None = None,
+    sensor: Path | None = None,
+    by: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     within: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     model: Path | None = None,
     page: Path | None = None,
     open_page: Annotated[bool, tyro.conf.arg(name="open")] = False,
 ) -> dict:
-    """Find the items of a collection that are nearest to a text, a picture, a sound, or to all that are given.
+    """Find the items of a collection that are nearest to a text, a picture, a sound, a clip, a trace, or to all that are given.
 
     Args:
         collection: What `sensorium index` wrote.
@@ -41,6 +45,9 @@ def search(
         k: How many items to find.
         image: A picture to look for.
         audio: A sound to look for.
+        video: A clip to look for.
+        sensor: A trace of a sensor to look for.
+        by: A thing of a modality of your own to look for, as KIND=FILE; may be given several times.
         within: A field to search, may be given several times; by default those that the query itself does not have.
         model: The model that made the collection, if it is no longer where it was then.
         page: Write what was found as one HTML page here.
@@ -53,7 +60,8 @@ def search(
     if page and page.is_dir():
         raise SensoriumError(f"{page} is a folder: --page names the file to write, such as {page / 'found.html'}")
     device.prepare()
-    given = {kind: raw for kind, raw in {"text": text, "image": image, "audio": audio}.items() if raw}
+    named = {"text": text, "image": image, "audio": audio, "video": video, "sensor": sensor}
+    given = {kind: raw for kind, raw in {**named, **_own(by)}.items() if raw}
     opened = Collection.open(collection)
     loaded = sensorium.load(_model_place(opened, model, bool(given)))
     hits = opened.query(loaded, k=k, within=within or None, **_by_field(loaded, given))
@@ -91,7 +99,7 @@ def show(result: dict, console: "Console") -> None:
 def _model_place(collection: "Collection", model: Path | None, asked: bool) -> Path:
     """Where the model is; told before it is loaded, which takes seconds, that there is nothing to ask it."""
     if not asked:
-        raise SensoriumError("nothing to look for: give a text, --image FILE or --audio FILE")
+        raise SensoriumError("nothing to look for: give a text, or --image, --audio, --video or --sensor FILE")
     place = model or collection.model_path
     if place is None:
         raise SensoriumError("the collection does not know where its model is: say it with --model")
@@ -109,6 +117,15 @@ def unknown_words(model: "Model", text: str) -> list[str]:
         return []
     words = re.findall(r"\w\w+", unicodedata.normalize("NFC", text).lower())
     return [word for word in dict.fromkeys(words) if word not in field.words]
+
+
+def _own(by: tuple[str, ...]) -> dict[str, Path]:
+    """kind -> file, of words KIND=FILE."""
+    pairs = [word.partition("=") for word in by]
+    for kind, equals, file in pairs:
+        if not (kind and equals and file):
+            raise WrongUsage(f"--by {kind}{equals}{file}: give KIND=FILE, such as depth=room.npy")
+    return {kind: Path(file) for kind, _, file in pairs}
 
 
 def _by_field(model: "Model", given: dict[str, Any]) -> dict[str, Any]:

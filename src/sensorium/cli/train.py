@@ -14,6 +14,7 @@ else:
     Console = Any
 
 EXAMPLE = """sensorium train photos/ --out runs/photos
+sensorium train photos/ --out runs/augmented --augment --workers 2
 sensorium train photos/ --out runs/longer --steps 3000 --lr 1e-3"""
 
 
@@ -25,6 +26,9 @@ def train(
     batch: int | None = None,
     lr: float = 2e-3,
     width: int = 256,
+    augment: bool = False,
+    workers: int = 0,
+    max_bad: float = 0.05,
     seed: int = 0,
     overwrite: bool = False,
 ) -> dict:
@@ -40,10 +44,13 @@ def train(
         batch: Items a step; by default what suits the number of items.
         lr: The highest learning rate.
         width: The dimension of the shared space.
+        augment: Crop, colour, shift and drop a little at random; nothing is mirrored, so "left" stays true.
+        workers: Processes that read files; 0 reads in threads.
+        max_bad: The share of things that may turn out to be unreadable while training, before the run stops.
         seed: Of the parameters and of the order of the items.
         overwrite: Replace an earlier run that stands at `out`.
     """
-    _refuse_nonsense(steps=steps, batch=batch, lr=lr, width=width)
+    _refuse_nonsense(steps=steps, batch=batch, lr=lr, width=width, workers=workers, max_bad=max_bad)
 
     from dataclasses import asdict
 
@@ -59,8 +66,15 @@ def train(
     with progress() as bar:
         task = bar.add_task("reading every file", total=None, text="")
         health = check(folder, progress=lambda done, total: bar.update(task, completed=done, total=total))
-    experiment = of_health(health, folder, steps=steps, batch=batch, lr=lr, width=width, seed=seed)
-    for old in ("run.json", "metrics.json", "config.json", "model.safetensors"):  # none of it may pass for the new run's
+    dials = {"steps": steps, "batch": batch, "lr": lr, "width": width, "augment": augment, "workers": workers}
+    experiment = of_health(health, folder, **dials, max_bad=max_bad, seed=seed)  # type: ignore[arg-type]
+    for old in (
+        "run.json",
+        "rejects.jsonl",
+        "metrics.json",
+        "config.json",
+        "model.safetensors",
+    ):  # none of it may pass for the new run's
         (out / old).unlink(missing_ok=True)
     run = train_with_bar(experiment, out)
     return {
@@ -72,6 +86,8 @@ def train(
         "left_out": list(run.left_out),
         "arguments": experiment.arguments,
         "loss": run.history[-1]["loss"],
+        "busy": run.history[-1]["busy"],
+        "rejected": run.history[-1]["rejected"],
         "seconds": {"compile": run.history[0]["seconds/compile"], "train": run.history[-1]["seconds"]},
         "metrics": run.metrics,
     }
@@ -88,6 +104,10 @@ def show(result: dict, console: "Console") -> None:
         f"{', '.join(result['fields'])}: {counts['train']} items, {arguments['steps']} steps of {arguments['batch']}, "
         f"{result['seconds']['train']:.0f} s (and {result['seconds']['compile']:.0f} s to compile); loss {result['loss']:.3f}"
     )
+    console.print(f"the step was busy {result['busy']:.0%} of that time; the rest it waited for data", style="dim")
+    if result["rejected"]:
+        told = escape(str(Path(result["run"]) / "rejects.jsonl"))
+        console.print(f"[yellow]{result['rejected']} times something could not be read:[/] {told}")
     if result["left_out"]:
         console.print("[yellow]left out:[/] (more: sensorium data check)")
     for said in result["left_out"][-5:]:
@@ -101,10 +121,12 @@ def show(result: dict, console: "Console") -> None:
     console.print(f"Next: {escape(line)}", style="dim", highlight=False, soft_wrap=True)
 
 
-def _refuse_nonsense(*, steps: int | None, batch: int | None, lr: float, width: int) -> None:
+def _refuse_nonsense(*, steps: int | None, batch: int | None, lr: float, width: int, workers: int, max_bad: float) -> None:
     """Dials that could be set but mean nothing: without an update, or without a second item to tell a first one from."""
-    for name, value, least in (("steps", steps, 1), ("batch", batch, 2), ("width", width, 1)):
+    for name, value, least in (("steps", steps, 1), ("batch", batch, 2), ("width", width, 1), ("workers", workers, 0)):
         if value is not None and value < least:
             raise WrongUsage(f"--{name} {value}: at least {least} is needed. See: sensorium train --help")
     if not 0 < lr < float("inf"):
         raise WrongUsage(f"--lr {lr}: a positive number is needed. See: sensorium train --help")
+    if not 0 <= max_bad <= 1:
+        raise WrongUsage(f"--max-bad {max_bad}: a share from 0 to 1 is needed. See: sensorium train --help")

@@ -21,7 +21,7 @@ class Limits:
     """What is beyond any of them is refused, before memory is taken for it."""
 
     pixels: int = 50_000_000
-    """Of a picture, or of a frame of a video."""
+    """Of a picture; a frame of a video may have a fifth of it, as its decoder holds up to sixteen."""
     aspect: int = 100
     """The long side of a picture over its short one."""
     picture_bytes: int = 256 * 2**20

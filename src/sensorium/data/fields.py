@@ -7,7 +7,7 @@ import numpy as np
 
 from sensorium.core.errors import BadFile
 from sensorium.core.protocols import Item, Modality, Raw
-from sensorium.modalities import Audio, Image, Text, Video, sound_file
+from sensorium.modalities import MODALITIES, Audio, Image, Sensor, Text, Video, sound_file
 
 SOUNDS = 200
 """As many sounds are asked for their duration to tell how long the window has to be."""
@@ -15,7 +15,8 @@ SOUNDS = 200
 
 def fields_for(items: Iterable[Item]) -> tuple[Modality, ...]:
     """A field for each kind that occurs: pictures of 64 pixels; text with the words of the captions; sounds at 16 kHz, with
-    a window of their median duration, rounded up to half a second, from 0.5 to 10 s; 8 frames of each clip, of 64 pixels."""
+    a window of their median duration, rounded up to half a second, from 0.5 to 10 s; 8 frames of each clip, of 64 pixels;
+    traces as `Sensor.from_files` reads them; a modality of the user's own as it is made without arguments."""
     items = tuple(items)
     kinds = {kind for item in items for kind in item.raws}
     fields: list[Modality] = []
@@ -27,12 +28,24 @@ def fields_for(items: Iterable[Item]) -> tuple[Modality, ...]:
         fields.append(Audio(rate=16000, seconds=_window([raw for item in items for raw in item.raws.get("audio", ())])))
     if "video" in kinds:
         fields.append(Video(size=64, frames=8))
+    if "sensor" in kinds:
+        fields.append(_sensor([raw for item in items for raw in item.raws.get("sensor", ())]))
+    house = {Image.kind, Text.kind, Audio.kind, Video.kind, Sensor.kind}
+    fields += [made() for kind, made in MODALITIES.items() if kind in kinds - house]  # a user's own
     return tuple(fields)
 
 
 def captions(items: Iterable[Item]) -> list[str]:
     """All captions of some items, in their order."""
     return [caption for item in items for caption in item.raws.get("text", ())]
+
+
+def _sensor(traces: list[Raw]) -> Sensor:
+    """The field that suits some traces; one of a single channel where none can be read, which each is told when it is read."""
+    try:
+        return Sensor.from_files(traces)
+    except BadFile:
+        return Sensor(channels=1)
 
 
 def _window(sounds: list[Raw]) -> float:

@@ -5,6 +5,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol, runtime_checkable
 
@@ -144,7 +145,7 @@ class Folder:
     def _reject(self, key: tuple[str, int, int], kind: str, item: Item, raw: Raw, error: Exception) -> Reject:
         if not isinstance(error, SensoriumError):
             error = BadFile(f"{type(error).__name__}: {' '.join(str(error).split())}")
-        broken = problem(error, _name(raw) if isinstance(raw, Stored) else raw, kind)
+        broken = problem(error, str(raw) if isinstance(raw, Path | Stored) else item.id, kind)
         reject = Reject(broken.path, item.line, kind, broken.cause)
         with self._lock:
             self._kept[key] = reject

@@ -3,16 +3,19 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from statistics import median
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from sensorium.core.errors import BadFile
 from sensorium.core.files import sha256
 from sensorium.core.protocols import Item, Modality, Raw
 from sensorium.data.fields import fields_for
+from sensorium.data.folder import opened
 from sensorium.data.layout import scan
 from sensorium.data.listing import Listing, Problem, problem
 from sensorium.modalities import BadRaw
@@ -42,6 +45,17 @@ class Lengths:
     """So many are cut."""
     shorter: int
     """So many are padded."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A raw thing that was decoded whole. `data`: what was decoded, the path or the bytes; `length`: of `Measured.measure`."""
+
+    field: Modality
+    raw: Raw
+    data: Raw
+    arrays: dict[str, np.ndarray]
+    length: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -80,22 +94,25 @@ class Health:
 
 
 def check(
-    path: Path | str, fields: Sequence[Modality] | None = None, progress: Callable[[int, int], None] | None = None
+    path: Path | str,
+    fields: Sequence[Modality] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    watch: Callable[[Seen], None] | None = None,
 ) -> Health:
     """Decodes every file of the folder or manifest at `path`, as `fields` (those that suit its files unless given) would.
 
-    `progress(done, total)` is called from this thread. `BadFile` where there is nothing to look at.
+    `progress(done, total)` is called from this thread; `watch(seen)` with each whole thing, from several threads. `BadFile`
+    where there is nothing to look at.
     """
     listing = scan(path)
     fields = fields_for(listing.items) if fields is None else tuple(fields)
-    jobs = [
-        (field, row, raw) for row, item in enumerate(listing.items) for field in fields for raw in item.raws.get(field.kind, ())
-    ]
+    rows = enumerate(listing.items)
+    jobs = [(field, row, raw, watch) for row, item in rows for field in fields for raw in item.raws.get(field.kind, ())]
     measured: dict[str, list[tuple[float, float]]] = defaultdict(list)
     bad: dict[tuple[int, str], list[Raw]] = defaultdict(list)
     broken = list(listing.problems)
     with ThreadPoolExecutor(THREADS) as pool:
-        for done, ((field, row, raw), outcome) in enumerate(zip(jobs, pool.map(_examine, jobs), strict=True), 1):
+        for done, ((field, row, raw, _), outcome) in enumerate(zip(jobs, pool.map(_examine, jobs), strict=True), 1):
             if isinstance(outcome, Problem):
                 broken += [outcome] if outcome not in broken else []
                 bad[row, field.kind].append(raw)
@@ -111,7 +128,7 @@ def check(
 def duplicates(files: Iterable[Path]) -> tuple[tuple[str, ...], ...]:
     """Groups of files that have the same bytes; only those of one size are read."""
     by_size: dict[int, list[Path]] = defaultdict(list)
-    for file in sorted(set(files)):
+    for file in sorted(file for file in set(files) if file.is_file()):  # a video may be a folder of frames
         by_size[file.stat().st_size].append(file)
     by_bytes: dict[str, list[str]] = defaultdict(list)
     for group in by_size.values():
@@ -120,15 +137,18 @@ def duplicates(files: Iterable[Path]) -> tuple[tuple[str, ...], ...]:
     return tuple(sorted(tuple(group) for group in by_bytes.values() if len(group) > 1))
 
 
-def _examine(job: tuple[Modality, int, Raw]) -> Problem | tuple[float, float] | None:
+def _examine(job: tuple[Modality, int, Raw, Callable[[Seen], None] | None]) -> Problem | tuple[float, float] | None:
     """Decodes one raw thing: what is wrong with it, or how long it is."""
-    field, _, raw = job
+    field, _, raw, watch = job
     try:
-        length = field.measure(raw) if isinstance(field, Measured) else None
-        field.prepare(raw)
+        data = opened(raw)
+        length = field.measure(data) if isinstance(field, Measured) else None
+        arrays = field.prepare(data)
+        if watch:
+            watch(Seen(field, raw, data, arrays, length))
         return length
     except (BadFile, BadRaw) as error:
-        return problem(error, raw, field.kind)
+        return problem(error, str(raw), field.kind)
 
 
 def _without(items: Sequence[Item], bad: dict[tuple[int, str], list[Raw]]) -> tuple[Item, ...]:
@@ -141,7 +161,7 @@ def _without(items: Sequence[Item], bad: dict[tuple[int, str], list[Raw]]) -> tu
         }
         raws = {kind: alternatives for kind, alternatives in raws.items() if alternatives}
         if raws:
-            out.append(Item(item.id, raws, item.metadata))
+            out.append(replace(item, raws=raws))
     return tuple(out)
 
 

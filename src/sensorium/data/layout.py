@@ -1,58 +1,96 @@
-"""Finding items among files: a folder a kind with equal stems, or one flat folder, or a manifest."""
+"""Finding items: in a folder a kind with equal stems, in one flat folder, through a manifest, in tar shards, in tables."""
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
-from sensorium.core.errors import BadFile
+from sensorium.core.errors import BadFile, MissingExtra, UnknownName
 from sensorium.core.protocols import Item
-from sensorium.data import manifest
+from sensorium.data import hub, manifest, shards
+from sensorium.data.columns import Given
 from sensorium.data.listing import Listing, Problem, captions_of, problem
-from sensorium.modalities import MODALITIES
+from sensorium.data.remote import Remote, found, is_address
+from sensorium.data.tar_index import ENDING
+from sensorium.modalities import MODALITIES, video_file
 
-LAYOUTS = (
-    "folders images/, captions/, audio/ and video/ with equal stems; or files side by side (cat.jpg, cat.txt, cat.wav); "
-    "or a manifest"
-)
-FOLDERS = {"videos": "video"} | {modality.folder: kind for kind, modality in MODALITIES.items()}
-"""Folder -> kind of the files in it."""
+File = Path | Remote
+NOUNS = {"image": "picture", "text": "caption", "audio": "sound", "video": "video", "sensor": "sensor reading"}
 
 
-def scan(path: Path | str) -> Listing:
-    """The items of a folder or of a manifest file, sorted by id, and what had to be left out.
+def scan(uri: Path | str | Remote, columns: Given | None = None) -> Listing:
+    """The items behind a path or an address, sorted by id, and what had to be left out.
 
-    A folder with a file `manifest` or `metadata` (.csv, .tsv, .jsonl) is read through it. Else, if it has folders `images`,
-    `captions`, `audio` or `video` (or `videos`), the files with equal paths in them, suffixes aside, make an item; else the
-    files with equal paths in the folder itself do. Hidden files are ignored. `BadFile` where nothing of this fits.
+    A file is a manifest (.csv, .tsv, .jsonl, .parquet) or a tar shard; `train-{000..009}.tar` and `*.tar` are several. A
+    folder is, in this order: a Hugging Face data set on disk; a folder with a file `manifest` or `metadata`, read through it;
+    folders `images`, `captions`, `audio`, `video` … with equal paths in them, suffixes aside (in `video` a folder of pictures
+    is a clip); tar shards; Parquet files with rows of things; files with equal paths in the folder itself. Kinds that were
+    registered in `MODALITIES` count as those of the house do. Hidden files are ignored. `columns` says which column of a
+    table holds what. `BadFile` where nothing of this fits.
     """
-    path = Path(path)
+    if isinstance(uri, Remote) or (isinstance(uri, str) and is_address(uri) and not uri.startswith("file://")):
+        return _remote(uri if isinstance(uri, Remote) else Remote(uri.rstrip("/")), columns)
+    path = Path(uri.removeprefix("file://") if isinstance(uri, str) else uri)
+    if not path.is_dir() and shards.is_shards(str(path)):
+        return _no_columns(path, shards.scan(shards.expand(str(path))), columns)
     if path.is_file():
-        return manifest.read(path)
+        rows = path.suffix.lower() == ".parquet" and hub.holds_files(path)
+        return hub.scan_tables(path.parent, [path], columns) if rows else manifest.read(path, columns)
     if not path.is_dir():
         raise BadFile(f"{path}: no such file or folder")
+    if hub.is_saved(path):
+        return hub.scan(path, columns)
     problems: list[Problem] = []
-    files = _walk(path, problems)
+    return _folder(path, _walk(path, problems), problems, columns)
+
+
+def _remote(root: Remote, columns: Given | None) -> Listing:
+    if root.suffix.lower() in manifest.SUFFIXES and root.is_file():
+        return manifest.read(root, columns)
+    if shards.is_shards(root.url):
+        raise BadFile(f"{root}: tar shards are read from a disk, at random places: copy them first")
+    return _folder(root, found(root), [], columns)
+
+
+def _folder(path: File, files: Sequence[File], problems: list[Problem], columns: Given | None) -> Listing:
     manifests = [
         f for f in files if f.parent == path and f.stem.lower() in manifest.STEMS and f.suffix.lower() in manifest.SUFFIXES
     ]
     if manifests:
-        return _through_manifest(manifests, files, problems)
-    inside = [f for f in files if len(f.relative_to(path).parts) > 1 and f.relative_to(path).parts[0].lower() in FOLDERS]
+        return _through_manifest(manifests, files, problems, columns)
+    folders = _folders()
+    inside = [f for f in files if len(_parts(f, path)) > 1 and _parts(f, path)[0].lower() in folders]
     if inside:
-        found = _in_folders(path, inside)
-        names = sorted({f.relative_to(path).parts[0] + "/" for f in inside})
+        items = _in_folders(path, inside, folders)
+        names = sorted({_parts(f, path)[0] + "/" for f in inside})
         layout = f"folders {', '.join(names)}: files with equal paths, suffixes aside, are one item"
+    elif isinstance(path, Path) and (tables := _in_tables(path, files, problems, columns)):
+        return tables
     else:
-        found = _side_by_side(path, files)
+        items = _side_by_side(path, files)
         layout = "files side by side: those with equal paths, suffixes aside, are one item"
-    items, used = _items(found, problems)
-    _refuse_nothing(path, items, problems, files)
-    return Listing(path, items, tuple(problems), layout, tuple(f for f in files if f not in used))
+    made, used = _items(items, problems)
+    made = _with_sound(made)
+    _refuse_nothing(path, made, problems, files)
+    unused = tuple(f for f in files if f not in used and f.parent not in used)
+    return _no_columns(path, Listing(path, made, tuple(problems), layout, unused), columns)
 
 
-Found = dict[str, dict[str, list[Path]]]
+Found = dict[str, dict[str, list[File]]]
 """id -> kind -> files."""
+
+
+def _folders() -> dict[str, str]:
+    """Folder -> kind of the files in it, for the kinds that there are now."""
+    return {"videos": "video"} | {modality.folder: kind for kind, modality in MODALITIES.items()}
+
+
+def _parts(file: File, root: File) -> tuple[str, ...]:
+    if isinstance(file, Path):
+        return file.relative_to(str(root)).parts
+    assert isinstance(root, Remote)
+    return file.relative_to(root).parts
 
 
 def _walk(root: Path, problems: list[Problem]) -> list[Path]:
@@ -64,52 +102,92 @@ def _walk(root: Path, problems: list[Problem]) -> list[Path]:
     files: list[Path] = []
     for folder, folders, names in os.walk(root, onerror=failed):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [Path(folder, name) for name in names if not name.startswith(".")]
+        for name in names:
+            path = Path(folder, name)
+            if name.startswith(".") or name.endswith(ENDING):
+                continue
+            if path.is_symlink() and not os.path.exists(path):  # os.path: a link to itself is no error there
+                cause = f"a link to {os.readlink(path)}, which is not there or goes in circles"
+                problems.append(Problem(str(path), "folder", cause))
+            elif not os.path.isfile(path):
+                problems.append(Problem(str(path), "folder", "a pipe, socket or device, not a file"))
+            else:
+                files.append(path)
     return sorted(files)
 
 
-def _through_manifest(manifests: list[Path], files: list[Path], problems: list[Problem]) -> Listing:
-    first, *others = sorted(
-        manifests, key=lambda f: (manifest.STEMS.index(f.stem.lower()), manifest.SUFFIXES.index(f.suffix.lower()))
-    )
-    listing = manifest.read(first)
+def _through_manifest(manifests: list[File], files: Sequence[File], problems: list[Problem], columns: Given | None) -> Listing:
+    order = sorted(manifests, key=lambda f: (manifest.STEMS.index(f.stem.lower()), manifest.SUFFIXES.index(f.suffix.lower())))
+    first, *others = order
+    listing = manifest.read(first, columns)
     problems += [Problem(str(f), "manifest", f"ignored: {first.name} is read instead") for f in others]
-    used = {
-        first,
-        *others,
-        *(raw for item in listing.items for raws in item.raws.values() for raw in raws if isinstance(raw, Path)),
-    }
-    used |= {Path(p.path) for p in listing.problems}
-    unused = tuple(f for f in files if f not in used and f not in listing.unused)
+    unused: tuple[File, ...] = ()
+    if isinstance(listing.items, tuple):  # of lazy items it is not known which files they use before they are read
+        used: set[object] = {first, *others, *(raw for item in listing.items for raws in item.raws.values() for raw in raws)}
+        told = {problem.path for problem in listing.problems}
+        unused = tuple(f for f in files if f not in used and str(f) not in told)
     return Listing(first.parent, listing.items, (*problems, *listing.problems), listing.layout, unused)
 
 
-def _in_folders(root: Path, files: Iterable[Path]) -> Found:
-    found: Found = defaultdict(lambda: defaultdict(list))
+def _in_folders(root: File, files: Iterable[File], folders: dict[str, str]) -> Found:
+    items: Found = defaultdict(lambda: defaultdict(list))
     for file in files:
-        parts = file.relative_to(root).parts
-        kind = FOLDERS[parts[0].lower()]
-        if file.suffix.lower() in MODALITIES[kind].suffixes:
-            found[Path(*parts[1:]).with_suffix("").as_posix()][kind].append(file)
-    return found
+        first, *parts = _parts(file, root)
+        kind, suffix = folders[first.lower()], file.suffix.lower()
+        inside = PurePosixPath(*parts)
+        if suffix in MODALITIES[kind].suffixes:
+            items[inside.with_suffix("").as_posix()][kind].append(file)
+        elif kind == "video" and suffix in MODALITIES["image"].suffixes and len(parts) > 1 and isinstance(file, Path):
+            clips = items[inside.parent.as_posix()][kind]  # a folder of frames is a clip
+            clips += [file.parent] if file.parent not in clips else []
+    return items
 
 
-def _side_by_side(root: Path, files: Iterable[Path]) -> Found:
-    kinds = reversed(MODALITIES.items())  # so that of two kinds with one suffix the first has it: a GIF alone is a picture
-    by_suffix = {suffix: kind for kind, modality in kinds for suffix in modality.suffixes}
-    found: Found = defaultdict(lambda: defaultdict(list))
+def _in_tables(path: Path, files: Sequence[File], problems: list[Problem], columns: Given | None) -> Listing | None:
+    """Tar shards, or Parquet files with rows of things, where the folder holds nothing else that is known."""
+    local = [file for file in files if isinstance(file, Path)]
+    known = {suffix for modality in MODALITIES.values() for suffix in modality.suffixes} - {".parquet", ".txt"}
+    if any(file.suffix.lower() in known for file in local):
+        return None
+    tars = [file for file in local if shards.is_shards(file.name)]
+    if tars:
+        return _with(_no_columns(path, shards.scan(tars), columns), path, problems, [f for f in local if f not in tars])
+    tables = [file for file in local if file.suffix.lower() == ".parquet"]
+    if not tables:
+        return None
+    try:
+        listing = hub.scan_tables(path, tables, columns)
+    except BadFile:
+        if columns or not any(".parquet" in modality.suffixes for modality in MODALITIES.values()):
+            raise
+        return None  # the files of a sensor, one by one
+    return _with(listing, path, problems, [f for f in local if f not in tables])
+
+
+def _with(listing: Listing, root: Path, problems: list[Problem], unused: list[Path]) -> Listing:
+    return Listing(root, listing.items, (*problems, *listing.problems), listing.layout, tuple(unused))
+
+
+def _side_by_side(root: File, files: Iterable[File]) -> Found:
+    known = reversed(MODALITIES.items())  # so that of two kinds with one suffix the first has it: a GIF alone is a picture
+    by_suffix = {suffix: kind for kind, modality in known for suffix in modality.suffixes}
+    items: Found = defaultdict(lambda: defaultdict(list))
     for file in files:
         if kind := by_suffix.get(file.suffix.lower()):
-            found[file.relative_to(root).with_suffix("").as_posix()][kind].append(file)
-    if any(set(kinds) != {"text"} for kinds in found.values()):  # then a text alone is a README, not a caption of anything
-        return {id: kinds for id, kinds in found.items() if set(kinds) != {"text"}}
-    return found
+            items[PurePosixPath(*_parts(file, root)).with_suffix("").as_posix()][kind].append(file)
+    kinds = [set(kinds) for kinds in items.values()]
+    alone = {"text"}  # where there is anything else, a text alone is a README, not a caption of anything
+    if not any("sensor" in one and len(one) > 1 for one in kinds):  # and a lone table is labels.csv, not the reading of a sensor
+        alone.add("sensor")
+    if any(not one <= alone for one in kinds):
+        return {id: kinds for id, kinds in items.items() if not set(kinds) <= alone}
+    return items
 
 
-def _items(found: Found, problems: list[Problem]) -> tuple[tuple[Item, ...], set[Path]]:
+def _items(items: Found, problems: list[Problem]) -> tuple[tuple[Item, ...], set[File]]:
     """The items, and every file that they use or that is told as a problem."""
-    items, used = [], set()
-    for id, kinds in sorted(found.items()):
+    made, used = [], set()
+    for id, kinds in sorted(items.items()):
         raws = {}
         for kind, (first, *others) in kinds.items():
             used |= {first, *others}
@@ -119,14 +197,41 @@ def _items(found: Found, problems: list[Problem]) -> tuple[tuple[Item, ...], set
             except BadFile as error:
                 problems.append(problem(error, first, kind))
         if raws:
-            items.append(Item(id, raws))
-    return tuple(items), used
+            made.append(Item(id, raws))
+    return tuple(made), used
 
 
-def _refuse_nothing(path: Path, items: tuple[Item, ...], problems: list[Problem], files: list[Path]) -> None:
+def _with_sound(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """Items whose video has a sound track have it as their sound too, where they have no other."""
+    return tuple(
+        replace(item, raws=item.raws | {"audio": item.raws["video"]}) if "audio" in MODALITIES and _sounds(item) else item
+        for item in items
+    )
+
+
+def _sounds(item: Item) -> bool:
+    video = item.raws.get("video", (None,))[0]
+    try:
+        return isinstance(video, Path) and video.is_file() and "audio" not in item.raws and video_file.has_sound(video)
+    except (BadFile, MissingExtra):  # told when the video is read
+        return False
+
+
+def _no_columns(path: File, listing: Listing, columns: Given | None) -> Listing:
+    if columns:
+        raise UnknownName(f"{path}: columns={dict(columns)}: there is no table here: {listing.layout}")
+    return listing
+
+
+def _refuse_nothing(path: File, items: Sequence[Item], problems: list[Problem], files: Sequence[File]) -> None:
     if items:
         return
     if problems:
         raise BadFile(f"{path}: nothing in it can be used. {'; '.join(map(str, problems[:3]))}")
-    what = f"none of the {len(files)} files in it is a picture, caption, sound or video" if files else "the folder is empty"
-    raise BadFile(f"{path}: {what}. Expected {LAYOUTS}")
+    *nouns, last = [NOUNS.get(kind, kind) for kind in sorted(MODALITIES, key=[*NOUNS, *MODALITIES].index)]
+    what = f"none of the {len(files)} files in it is a {', '.join(nouns)} or {last}" if files else "the folder is empty"
+    *folders, final = [f"{modality.folder}/" for modality in MODALITIES.values()]
+    raise BadFile(
+        f"{path}: {what}. Expected folders {', '.join(folders)} and {final} with equal stems; or files side by side "
+        "(cat.jpg, cat.txt, cat.wav); or a manifest (manifest.csv, .jsonl, .parquet); or tar shards; or a Hugging Face data set"
+    )

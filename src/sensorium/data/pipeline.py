@@ -6,6 +6,7 @@ thing that cannot be read is an absent row, as an exception would cost Grain's w
 """
 
 import json
+import pickle
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -92,7 +93,7 @@ class Stream(AbstractContextManager["Stream"]):
         if self._ahead is None:
             self._ahead = self._read_ahead()
         try:
-            taken = Taken(*next(self._ahead))
+            taken = _unpacked(next(self._ahead))
         except RuntimeError as error:
             self.close()
             if "terminated unexpectedly" not in str(error):
@@ -143,7 +144,7 @@ class Stream(AbstractContextManager["Stream"]):
 
     def _read_ahead(self) -> Any:
         """Grain's iterator over the batches from `position` on."""
-        take = _Take(self._source, self._order, self._host)
+        take = _Take(self._source, self._order, self._host, packed=self._workers > 0)
         data = grain.MapDataset.range(self.position, self._stop).map(take)
         ahead = data.to_iter_dataset(grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=AHEAD))
         if self._workers:
@@ -175,20 +176,26 @@ class Ledger:
         self._path = path
         self.rejects: dict[tuple[str, str], Reject] = {}
         if path is not None and path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
+            written = path.read_text(encoding="utf-8")
+            for line in written.splitlines():
                 try:
                     reject = Reject(**json.loads(line))
-                except (ValueError, TypeError):  # the last line of a run that was killed
+                except (ValueError, TypeError):  # torn: the last line of a run that was killed
                     continue
                 self.rejects[reject.file, reject.kind] = reject
+            if written and not written.endswith("\n"):
+                self._write("\n")
 
     def add(self, reject: Reject) -> None:
         if (reject.file, reject.kind) in self.rejects:
             return
         self.rejects[reject.file, reject.kind] = reject
+        self._write(json.dumps(reject._asdict()) + "\n")
+
+    def _write(self, text: str) -> None:
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(reject._asdict()) + "\n")
+                lines.write(text)
 
     def told(self, bad: int, most: float) -> str:
         last = "; ".join(f"{r.file}: {r.cause}" for r in list(self.rejects.values())[-5:])
@@ -226,15 +233,25 @@ def fingerprint(source: Source) -> str:
 
 
 class _Take:
-    """Step -> the batch of it; goes to the worker processes as it is."""
+    """Step -> the batch of it; goes to the worker processes as it is.
 
-    def __init__(self, source: Source, order: Order, host: tuple[int, int]):
-        self._source, self._order, self._host = source, order, host
+    `packed`: as bytes, which come through a pipe. Arrays would come through shared memory, which Grain 0.2.18 loses: it closes
+    it in a thread while the array still holds it, so it is never freed (64 blocks after 15 batches).
+    """
 
-    def __call__(self, step: int) -> tuple[Batch, int, tuple[Reject, ...]]:
+    def __init__(self, source: Source, order: Order, host: tuple[int, int], packed: bool):
+        self._source, self._order, self._host, self._packed = source, order, host, packed
+
+    def __call__(self, step: int) -> tuple[Taken] | tuple[bytes]:
         rows = self._order.rows(int(step))
         number, count = self._host
         if len(rows) % count:
             raise ValueError(f"batches of {len(rows)} rows cannot be shared by {count} hosts: take a multiple")
         part = len(rows) // count
-        return tuple(take(self._source, rows[number * part : (number + 1) * part], int(step)))  # type: ignore[return-value]
+        taken = take(self._source, rows[number * part : (number + 1) * part], int(step))
+        return (pickle.dumps(taken, protocol=pickle.HIGHEST_PROTOCOL),) if self._packed else (taken,)
+
+
+def _unpacked(element: tuple[Taken] | tuple[bytes]) -> Taken:
+    (taken,) = element
+    return pickle.loads(taken) if isinstance(taken, bytes) else taken

@@ -1,17 +1,14 @@
-"""The built-in world as a source of batches, and as ordinary files that enter by the same door as a user's own."""
+"""The built-in world as a source of batches; as files (`write_world`) it enters by the same door as a user's own."""
 
-import json
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
 from sensorium.core.batch import Batch, stack
 from sensorium.core.errors import UnknownName, nearest
-from sensorium.core.files import write_text
 from sensorium.core.protocols import Modality, Raw
-from sensorium.modalities.audio import wav_bytes
-from sensorium.world import caption, picture, scene, sound
+from sensorium.data.world_files import write_world as write_world
+from sensorium.world import caption, clip, picture, scene, sound, trace
 from sensorium.world.scene import Scenes
 
 
@@ -19,7 +16,8 @@ class World:
     """Endless scenes of a split, drawn and rendered as they are read: a `Source` of `items` rows.
 
     `missing`: the share of rows that lack one of their fields. `twins`: the share of odd rows that nearly are the row before
-    them (see `scene.twins`), so that a batch holds hard negatives. `styles`: how often each of `caption.STYLES` is said.
+    them (see `scene.twins`), so that a batch holds hard negatives. `styles`: how often each of `caption.STYLES` is said,
+    and after them `caption.MOTION`.
     """
 
     def __init__(
@@ -65,46 +63,6 @@ class World:
         return np.where(u[:, 0] < self.missing, scene.choice(u[:, 1], len(self.fields)), -1)
 
 
-def write_world(
-    folder: Path | str, scenes: Scenes, captions: Sequence[Sequence[str]], progress: Callable[[int], None] | None = None
-) -> None:
-    """Writes scenes as `images/*.png`, `captions/*.txt` (one a line), `audio/*.wav` (stereo) and `manifest.jsonl`.
-
-    `captions`: lists of a caption a scene; each becomes a line of every caption file.
-    """
-    folder = Path(folder)
-    rows = []
-    for start in range(0, len(scenes), 256):
-        part = scenes[start : start + 256]
-        sounds, pictures = sound.render(part), picture.render(part)
-        for i in range(len(part)):
-            name = f"{start + i:05d}"
-            lines = list(dict.fromkeys(said[start + i] for said in captions))
-            files = {"image": f"images/{name}.png", "audio": f"audio/{name}.wav"}
-            _write(folder / files["image"], _png(pictures[i]))
-            _write(folder / files["audio"], wav_bytes(sounds[i], sound.RATE))
-            _write(folder / "captions" / f"{name}.txt", "".join(f"{line}\n" for line in lines).encode())
-            rows += [json.dumps({"id": name, **files, "caption": line}) for line in lines]
-        if progress:
-            progress(len(part))
-    write_text(folder / "manifest.jsonl", "\n".join(rows) + "\n")
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-
-
-def _png(picture: np.ndarray) -> bytes:
-    from io import BytesIO
-
-    from PIL import Image
-
-    buffer = BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
 def _sounds(scenes: Scenes, styles: Sequence[float]) -> list[Raw]:
     return [(wave, sound.RATE) for wave in sound.mono(scenes)]
 
@@ -117,4 +75,12 @@ def _pictures(scenes: Scenes, styles: Sequence[float]) -> list[Raw]:
     return list(picture.render(scenes))
 
 
-RENDERERS = {"image": _pictures, "text": _captions, "audio": _sounds}
+def _clips(scenes: Scenes, styles: Sequence[float]) -> list[Raw]:
+    return [(one, clip.FPS) for one in clip.render(scenes)]
+
+
+def _traces(scenes: Scenes, styles: Sequence[float]) -> list[Raw]:
+    return [(one, trace.RATE) for one in trace.render(scenes)]
+
+
+RENDERERS = {"image": _pictures, "text": _captions, "audio": _sounds, "video": _clips, "sensor": _traces}

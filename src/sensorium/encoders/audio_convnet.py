@@ -10,11 +10,15 @@ from jaxtyping import Bool, Float
 
 from sensorium.core.encoding import Encoding
 from sensorium.encoders.convnet import ConvTrunk, flattened
+from sensorium.encoders.sequence import pieces, sounding
 from sensorium.nn.spectrogram import log_mel
 
 
 class AudioConvNet(nnx.Module):
-    """Waveforms f32[B N] in [-1, 1] at `rate` Hz -> Encoding; `pooled` keeps times and bands apart."""
+    """Waveforms f32[B N] in [-1, 1] at `rate` Hz, and a mask of their samples -> Encoding; `pooled` keeps times and bands apart.
+
+    What is masked is heard as silence, and a cell of the last grid none of whose samples is there is masked and counts as 0.
+    """
 
     def __init__(
         self,
@@ -33,6 +37,7 @@ class AudioConvNet(nnx.Module):
         height, width = self.frames // patch[0], bins // patch[1]
         for _ in widths[1:]:
             height, width = -(-height // 2), -(-width // 2)
+        self.step = patch[0] * hop * 2 ** (len(widths) - 1)  # samples that a row of the last grid stands for
         self.pooled_width = height * width * widths[-1]
 
     @classmethod
@@ -43,9 +48,20 @@ class AudioConvNet(nnx.Module):
     def tiny(cls, rngs: nnx.Rngs) -> tuple["AudioConvNet", jax.Array]:
         return cls(1600, 8000, widths=(8, 12), rngs=rngs), 0.1 * jax.random.normal(rngs.data(), (3, 1600))
 
-    def __call__(self, x: Float[jax.Array, "B N"], mask: Bool[jax.Array, "B L"] | None = None) -> Encoding:
-        if x.shape[1] != self.samples:
-            raise ValueError(f"a sound of {x.shape[1]} samples, where this encoder was built for {self.samples}")
+    def __call__(self, x: Float[jax.Array, "B N"], mask: Bool[jax.Array, "B N"] | None = None) -> Encoding:
+        x, heard = sounding(x, mask, self.samples)
         mel = log_mel(x, self.rate, hop=self.hop, bins=self.bins)
         mel = jnp.pad(mel, ((0, 0), (0, self.frames - mel.shape[1]), (0, 0)), constant_values=-2.0)  # silence
-        return flattened(self.trunk(mel[..., None]))
+        grid = self.trunk(mel[..., None])
+        return flattened(grid) if mask is None else _masked(flattened(grid), self._kept(heard, grid.shape[1], grid.shape[2]))
+
+    def _kept(self, heard: Bool[jax.Array, "B N"], height: int, width: int) -> Bool[jax.Array, "B L"]:
+        """The cells of the last grid some of whose samples are heard."""
+        rows = pieces(heard[:, :, None].astype(jnp.float32), heard, self.step)[1][:, :height]
+        rows = jnp.pad(rows, ((0, 0), (0, height - rows.shape[1])))
+        return jnp.repeat(rows, width, axis=1)
+
+
+def _masked(encoding: Encoding, kept: Bool[jax.Array, "B L"]) -> Encoding:
+    tokens = jnp.where(kept[:, :, None], encoding.tokens, 0.0)
+    return Encoding(tokens, kept, tokens.reshape(len(tokens), -1))

@@ -54,7 +54,7 @@ class ConvNet(nnx.Module):
 
     @classmethod
     def arguments(cls, field: Any) -> dict[str, Any]:
-        return {"size": field.size}
+        return {"size": field.size, "channels": getattr(field, "channels", 3)}
 
     @classmethod
     def tiny(cls, rngs: nnx.Rngs) -> tuple["ConvNet", jax.Array]:

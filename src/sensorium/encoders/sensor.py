@@ -45,7 +45,8 @@ class SensorTransformer(nnx.Module):
 
     @classmethod
     def arguments(cls, field: Any) -> dict[str, Any]:
-        return {"length": field.length, "channels": field.channels}
+        length, channels = field.blank()[field.name].shape
+        return {"length": length, "channels": channels}
 
     @classmethod
     def tiny(cls, rngs: nnx.Rngs) -> tuple["SensorTransformer", jax.Array]:

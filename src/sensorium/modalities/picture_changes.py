@@ -1,6 +1,7 @@
-"""What Pillow does to the pixels of a prepared picture: a part of it enlarged, and the operations of RandAugment."""
+"""What Pillow does to a prepared picture: a thumbnail, a part of it enlarged, and the operations of RandAugment."""
 
-from typing import TYPE_CHECKING
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -11,6 +12,19 @@ if TYPE_CHECKING:
 OPERATIONS = ("identity", "autocontrast", "equalize", "rotate", "solarize", "color", "posterize", "contrast", "brightness")
 OPERATIONS += ("sharpness", "shear_x", "shear_y", "translate_x", "translate_y")
 """Those of Cubuk et al. 2020, table 6."""
+
+
+def jpeg(shown: Any, side: int) -> bytes | None:
+    """A Pillow picture as a JPEG of at most `side` pixels a side; None of anything else that a modality may show."""
+    from PIL import Image as Pillow
+
+    if not isinstance(shown, Pillow.Image):
+        return None
+    small = shown.convert("RGB")
+    small.thumbnail((side, side))
+    buffer = BytesIO()
+    small.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
 
 
 def resized(x: UInt8[np.ndarray, "H W C"], box: tuple[float, float, float, float]) -> UInt8[np.ndarray, "H W C"]:

@@ -3,105 +3,114 @@
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedIOBase, BytesIO
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from sensorium.core.errors import BadFile, SensoriumError, need
+from sensorium.core.limits import limits
+from sensorium.modalities import sound_track, video_container
+from sensorium.modalities.sound_block import BLOCK, Block, Sound
+from sensorium.modalities.sound_track import NoSound as NoSound
+from sensorium.modalities.video_clock import Deadline
+from sensorium.modalities.video_open import File, at_hand, named, stream_of
 
 FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3")
-"""The formats of libsndfile that are let in."""
-MOST_CHANNELS = 64
-MOST_RATE = 1_000_000
-MOST_NUMBERS = 2**28
-"""frames × channels that are read at once: 1 GB of f32."""
-BLOCK = 2**18
+"""The formats of libsndfile that are let in; for AAC, M4A and the sound tracks of videos see `sound_track`."""
 MOST_OGG_PAGE = 27 + 255 + 255 * 255
+ENDLESS = 2**62
 FAILURES = (OSError, RuntimeError, ValueError, OverflowError, MemoryError, struct.error)
 """What soundfile and the operating system raise over a bad file, beside libsndfile's own errors."""
 
 
-def read(source: str | Path | bytes, seconds: float) -> tuple[Float[np.ndarray, "N C"], int]:
-    """The first `seconds` of a sound file and its rate in Hz; `BadFile` where it is none, or is cut short before that."""
-    with _opened(source) as file:
-        frames = min(file.frames, int(np.ceil(seconds * file.samplerate)))
-        if frames * file.channels > MOST_NUMBERS:
-            raise BadFile(f"{named(source)}: {frames} frames of {file.channels} channels are more than the limit of 2^28 numbers")
-        samples = file.read(frames, dtype="float32", always_2d=True)
-        _check_length(source, file, len(samples), frames)
-        return samples, file.samplerate
+@contextmanager
+def opened(source: File) -> Iterator[Sound]:
+    """A sound file, or the sound track of a video, that passed the limits and is read block by block.
+
+    Whatever goes wrong while it is open becomes a `BadFile`: no sound, cut short (as far as it is read), too slow to decode.
+    """
+    where, source, deadline = called(source), at_hand(source), Deadline.start()
+    try:
+        with stream_of(source) as stream:
+            head = stream.read(12)
+    except (BadFile, OSError, ValueError) as error:
+        raise BadFile(f"{where}: {' '.join(str(error).split())}") from error
+    if video_container.is_container(head):
+        with sound_track.open_track(source, where, deadline) as sound:
+            yield sound
+    else:
+        with _sndfile(source, where, deadline) as sound:
+            yield sound
 
 
-def measure(source: str | Path | bytes) -> float:
+def measure(source: File) -> float:
     """The seconds of a sound file, decoded to its end; `BadFile` where it is empty, broken, cut short or holds NaN."""
-    with _opened(source) as file:
+    with opened(source) as sound:
         frames = 0
-        most = max(1, BLOCK // file.channels)
-        while len(block := file.read(most, dtype="float32", always_2d=True)):
+        for block, _ in sound.blocks(0, ENDLESS):
             if not np.isfinite(block).all():
-                raise BadFile(f"{named(source)}: NaN or infinite samples after frame {frames}")
+                raise BadFile(f"{called(source)}: NaN or infinite samples after frame {frames}")
             frames += len(block)
         if not frames:
-            raise BadFile(f"{named(source)}: the sound is empty (no samples)")
-        _check_length(source, file, frames, file.frames)
-        return frames / file.samplerate
+            raise BadFile(f"{called(source)}: the sound is empty (no samples)")
+        return frames / sound.rate
 
 
-def duration(source: str | Path | bytes) -> float:
+def duration(source: File) -> float:
     """The seconds of a sound file as its header says; nothing is decoded."""
-    with _opened(source) as file:
-        return file.frames / file.samplerate
+    with opened(source) as sound:
+        return sound.frames / sound.rate
 
 
-def named(source: str | Path | bytes) -> str:
+def called(source: File) -> str:
     """How an error calls the file."""
-    return f"a sound file of {len(source)} bytes" if isinstance(source, bytes) else str(source)
+    return named(source, "a sound file")
 
 
 @contextmanager
-def _opened(source: str | Path | bytes) -> Iterator[Any]:
-    """A soundfile.SoundFile that passed the limits. Whatever goes wrong while it is open becomes a `BadFile`."""
+def _sndfile(source: str | Path | bytes, where: str, deadline: Deadline) -> Iterator[Sound]:
+    """What libsndfile reads."""
     soundfile = need("soundfile", "media", "reading sound")
     try:
-        with _bytes(source) as stream:
+        with stream_of(source) as stream:
             _check_end(stream)
             with soundfile.SoundFile(stream) as file:
                 _check_header(file)
-                yield file
+                yield Sound(
+                    file.samplerate, file.frames, file.channels, lambda first, count: _blocks(file, first, count, deadline)
+                )
     except BadFile as error:
-        raise error if str(error).startswith(named(source)) else BadFile(f"{named(source)}: {error}") from error
+        raise error if str(error).startswith(where) else BadFile(f"{where}: {error}") from error
     except SensoriumError:
         raise
     except soundfile.LibsndfileError as error:
         cause = error.error_string.strip().rstrip(".")
         unknown = "Format not recognised" in cause
-        cause = f"not a sound in any of the formats {', '.join(FORMATS)}" if unknown else cause
-        raise BadFile(f"{named(source)}: {cause}") from error
+        cause = f"not a sound in any of the formats {', '.join(FORMATS)}, M4A, AAC" if unknown else cause
+        raise BadFile(f"{where}: {cause}") from error
     except FAILURES as error:
-        raise BadFile(f"{named(source)}: {' '.join(str(error).split()) or type(error).__name__}") from error
+        raise BadFile(f"{where}: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 
-def _bytes(source: str | Path | bytes) -> BufferedIOBase:
-    if isinstance(source, bytes):
-        if not source:
-            raise BadFile("the file is empty (0 bytes)")
-        return BytesIO(source)
-    path = Path(source)
-    if not path.is_file():
-        raise BadFile("a folder, not a file" if path.is_dir() else "no such file")
-    if path.stat().st_size == 0:
-        raise BadFile("the file is empty (0 bytes)")
-    return path.open("rb")
+def _blocks(file: Any, first: int, count: int, deadline: Deadline) -> Iterator[Block]:
+    promised, got = max(0, min(file.frames - first, count)), 0
+    file.seek(min(first, file.frames))
+    most = max(1, BLOCK // file.channels)
+    while got < count and len(block := file.read(min(most, count - got), dtype="float32", always_2d=True)):
+        deadline.check()
+        got += len(block)
+        yield block, True
+    _check_length(file, got, promised)
 
 
 def _check_header(file: Any) -> None:
     if file.format not in FORMATS:
         raise BadFile(f"the format is {file.format}; expected one of {', '.join(FORMATS)}")
-    if not (1 <= file.channels <= MOST_CHANNELS and 1 <= file.samplerate <= MOST_RATE):
-        raise BadFile(f"{file.channels} channels at {file.samplerate} Hz: at most {MOST_CHANNELS} at {MOST_RATE} are read")
+    most = limits()
+    if not (1 <= file.channels <= most.channels and 1 <= file.samplerate <= most.rate):
+        raise BadFile(f"{file.channels} channels at {file.samplerate} Hz: at most {most.channels} at {most.rate} are read")
 
 
 def _check_end(stream: BufferedIOBase) -> None:
@@ -131,8 +140,8 @@ def _check_wav(stream: BufferedIOBase, order: str) -> None:
         stream.seek(size + size % 2, 1)
 
 
-def _check_length(source: str | Path | bytes, file: Any, got: int, expected: int) -> None:
+def _check_length(file: Any, got: int, expected: int) -> None:
     """Whether as many frames came as the header promised; the headers of MP3 may be off by a few frames of the codec."""
     slack = 4 * 1152 + expected // 100 if file.format == "MP3" else 0
     if got < expected - slack:
-        raise BadFile(f"{named(source)}: cut short: {got} of {expected} samples could be decoded")
+        raise BadFile(f"cut short: {got} of {expected} samples could be decoded")

@@ -61,7 +61,7 @@ class Tokenizer:
     def numbers(self, text: str) -> list[int]:
         """The numbers of all pieces of a text, however many; no specials."""
         if not _SIMPLE.fullmatch(text):
-            return self.plain.encode(_whole(text), add_special_tokens=False).ids
+            return self.plain.encode(whole(text), add_special_tokens=False).ids
         out: list[int] = []
         remembered = self._remembered
         for word in _WORDS.findall(text.lower()):
@@ -73,7 +73,7 @@ class Tokenizer:
         """The words and punctuation marks of a text, as they are before they are looked up."""
         if _SIMPLE.fullmatch(text):
             return _WORDS.findall(text.lower())
-        normal = self.plain.normalizer.normalize_str(_whole(text))
+        normal = self.plain.normalizer.normalize_str(whole(text))
         return [word for word, _ in self.plain.pre_tokenizer.pre_tokenize_str(normal)]
 
     def text(self, numbers: list[int]) -> str:
@@ -88,6 +88,6 @@ class Tokenizer:
         return numbers
 
 
-def _whole(text: str) -> str:
+def whole(text: str) -> str:
     """Halves of surrogate pairs, which JSON can hold and UTF-8 cannot, as U+FFFD: unknown characters like others."""
     return re.sub("[\ud800-\udfff]", "\ufffd", text)

@@ -1,6 +1,7 @@
 """Clips: u8 RGB frames, square, a fixed number of them; how many there are, and when they stand."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from jaxtyping import UInt8
 
-from sensorium.core.protocols import Raw
-from sensorium.modalities import video_file
+from sensorium.core.protocols import Raw, Stored
+from sensorium.modalities import frames_folder, video_file
+from sensorium.modalities.frames_draw import generator
 from sensorium.modalities.image import Image
 from sensorium.modalities.raw import BadRaw, described
 
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
     from PIL import Image as Pillow
 
 FPS = 25.0
-"""Frames a second of an array that comes without its rate."""
-SAMPLINGS = ("uniform", "segment")
+"""Frames a second of an array, or a folder of frames, that comes without its rate."""
+SAMPLINGS = ("uniform", "segment", "random")
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class Video:
     """A field of clips.
 
     `frames` of a clip are looked at (of its first `seconds`, where they are given): with "uniform" sampling those from the
-    first to the last in equal steps, with "segment" the middle of each of `frames` equal parts (Wang et al. 2016, TSN). A clip
-    with fewer frames keeps each of them, and the rest is masked. Each frame is then treated as `Image` treats a picture.
+    first to the last in equal steps, with "segment" the middle of each of `frames` equal parts, with "random" any one of each
+    part (Wang et al. 2016, TSN: the one to test with, the other to train with). A clip with fewer frames keeps each of them,
+    and the rest is masked. Each frame is then treated as `Image` treats a picture.
     """
 
     name: str = "video"
@@ -54,26 +57,43 @@ class Video:
         """Frames a second of the arrays, where their length in seconds is fixed; else `FPS`."""
         return FPS if self.seconds is None else self.frames / self.seconds
 
-    def prepare(self, raw: Raw) -> dict[str, np.ndarray]:
+    @property
+    def draws(self) -> bool:
+        """Whether `prepare` gives other arrays for another `draw`."""
+        return self.sampling == "random"
+
+    def prepare(self, raw: Raw, draw: int = 0) -> dict[str, np.ndarray]:
         """`{name: u8[T size size 3], name/mask: bool[T], name/time: f32[T]}`: the frames, which of them there are, and when they
         stand, in seconds from the first frame of the clip.
 
-        Takes a path, the bytes of a file, an array of frames T×H×W×C (u8, or floats in [0, 1]), or a pair of such an array and
-        its frames a second. `BadFile` for a file that is no whole video, `BadRaw` for anything else.
+        Takes a path, the bytes of a file, a `Stored`, a folder of pictures (its frames, in the order of the numbers in their
+        names), an array of frames T×H×W×C (u8, or floats in [0, 1]), or a pair of such a folder or array and its frames a
+        second. With "random" sampling the frames are drawn by (`draw`, the file's name or the bytes). `BadFile` for a file that
+        is no whole video, `BadRaw` for anything else.
         """
-        if isinstance(raw, str | Path | bytes):
-            found = video_file.read(raw, self._choose, self._picture, self.seconds)
+        choose = self._chooser(raw, draw)
+        if isinstance(raw, str | Path | bytes | Stored) and not _is_folder(raw):
+            found = video_file.read(raw, choose, self._picture, self.seconds)
             frames, times = found.frames, found.times
         else:
-            clip, fps = _from_array(raw)
+            clip, fps = _sequence(raw)
             total = len(clip) if self.seconds is None else min(len(clip), max(1, int(np.ceil(self.seconds * fps - 1e-6))))
-            chosen = self._choose(total)
+            chosen = choose(total)
             frames, times = [self._picture(clip[i]) for i in chosen], [i / fps for i in chosen]
         out = self.blank()
         out[self.name][: len(frames)] = frames
         out[f"{self.name}/mask"][: len(frames)] = True
         out[f"{self.name}/time"][: len(frames)] = times
         return out
+
+    def measure(self, raw: Raw) -> tuple[float, float]:
+        """(how many seconds the whole clip has, how many are looked at); a file is gone through to its end, not decoded."""
+        if isinstance(raw, str | Path | bytes | Stored) and not _is_folder(raw):
+            whole = video_file.measure(raw)
+        else:
+            clip, fps = _sequence(raw)
+            whole = len(clip) / fps
+        return whole, whole if self.seconds is None else self.seconds
 
     def blank(self) -> dict[str, np.ndarray]:
         """No frame at all: the mask is False everywhere."""
@@ -89,6 +109,19 @@ class Video:
 
         return Pillow.fromarray(np.concatenate(list(np.asarray(x)), axis=1))
 
+    def _chooser(self, raw: Raw, draw: int) -> Callable[[int], Sequence[int]]:
+        """How many frames there are -> the numbers of those that are looked at."""
+        if self.sampling != "random":
+            return self._choose
+
+        def drawn(total: int) -> Sequence[int]:
+            if total <= self.frames:
+                return range(total)
+            edges = [i * total // self.frames for i in range(self.frames + 1)]
+            return generator(raw, draw).integers(edges[:-1], edges[1:]).tolist()
+
+        return drawn
+
     def _choose(self, total: int) -> Sequence[int]:
         """As `nn.frames.sample_frames` chooses without a key."""
         n = self.frames
@@ -98,20 +131,27 @@ class Video:
             return [(2 * i + 1) * total // (2 * n) for i in range(n)]
         return [(total - 1) // 2] if n == 1 else [(2 * i * (total - 1) + n - 1) // (2 * (n - 1)) for i in range(n)]
 
-    def _picture(self, frame: np.ndarray) -> np.ndarray:
+    def _picture(self, frame: np.ndarray | Path) -> np.ndarray:
         return Image(size=self.size).prepare(frame)["image"]
 
 
-def _from_array(raw: Raw) -> tuple[np.ndarray, float]:
+def _is_folder(raw: Raw) -> bool:
+    return isinstance(raw, str | Path) and os.path.isdir(raw)  # as Path.is_dir, but no error for a name that is none
+
+
+def _sequence(raw: Raw) -> tuple[np.ndarray | list[Path], float]:
+    """The frames of an array, or of a folder, and how many there are a second."""
     clip, fps = raw if isinstance(raw, tuple | list) and len(raw) == 2 and np.ndim(raw[1]) == 0 else (raw, FPS)
+    if not (isinstance(fps, int | float | np.number) and 0 < float(fps) < float("inf")):
+        raise BadRaw(f"a video of {fps} frames a second: expected a number above 0")
+    if isinstance(clip, str | Path) and _is_folder(clip):
+        return frames_folder.frames(Path(clip)), float(fps)
     if not isinstance(clip, np.ndarray):
         raise BadRaw(
-            f"a video cannot be made of {described(clip)}: give a path, the bytes of a file, an array of frames T×H×W×C, or a "
-            "pair of such an array and its frames a second"
+            f"a video cannot be made of {described(clip)}: give a path, the bytes of a file, a folder of frames, an array of "
+            "frames T×H×W×C, or a pair of such a folder or array and its frames a second"
         )
     if clip.ndim != 4 or clip.shape[-1] not in (1, 3, 4) or clip.size == 0:
         hint = "; the channels come last: transpose it" if clip.ndim == 4 and {1, 3} & set(clip.shape[:2]) else ""
         raise BadRaw(f"a video of {described(clip)}: the shape has to be T×H×W×C, with C of 1, 3 or 4, and none of them 0{hint}")
-    if not 0 < float(fps) < float("inf"):
-        raise BadRaw(f"a video of {fps} frames a second: expected a number above 0")
     return clip, float(fps)

@@ -7,11 +7,14 @@ import struct
 from io import BufferedIOBase
 
 from sensorium.core.errors import BadFile
+from sensorium.core.limits import limits
 
 FORMATS = {"mov": "MP4, MOV and M4V", "matroska": "WebM and MKV", "avi": "AVI", "gif": "GIF"}
 """The parsers of FFmpeg that are ever called, and what they read."""
 BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 """What an MP4 or MOV file can begin with."""
+ADTS = "aac"
+"""AAC without a container: frames one after another, each with its length."""
 SEGMENT = 0x18538067
 MOST_BOXES = 100_000
 
@@ -35,10 +38,38 @@ def check(stream: BufferedIOBase) -> str:
         if not stream.read().rstrip(b"\0").endswith(b";"):
             raise BadFile("cut short: the mark of its end is missing")
         form = "gif"
+    elif is_adts(head):
+        _check_adts(stream, size)
+        form = ADTS
     else:
         raise BadFile(f"not a video in any of the formats {', '.join(FORMATS.values())}")
     stream.seek(0)
     return form
+
+
+def is_container(head: bytes) -> bool:
+    """Whether a file that begins so is one that may hold a sound track, or AAC alone."""
+    return head[4:8] in BOXES or head[:4] == b"\x1aE\xdf\xa3" or (head[:4] == b"RIFF" and head[8:12] == b"AVI ") or is_adts(head)
+
+
+def is_adts(head: bytes) -> bool:
+    """Twelve set bits and a layer of 0, which MP3 never has (ISO 13818-7, section 6.2)."""
+    return len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
+
+
+def _check_adts(stream: BufferedIOBase, size: int) -> None:
+    """Each frame tells its length in 13 bits (ISO 13818-7, table 9)."""
+    at, left = 0, limits().frames
+    while at < size:
+        if not (left := left - 1):
+            raise BadFile(f"more than {limits().frames} frames of AAC: cut it into parts first")
+        stream.seek(at)
+        header = stream.read(7)
+        length = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5 if len(header) == 7 else 7
+        if len(header) == 7 and (not is_adts(header) or length < 7):
+            raise BadFile(f"no frame of AAC at byte {at}: the file is damaged")
+        at += length
+        _expect(size, at)
 
 
 def _check_boxes(stream: BufferedIOBase, size: int) -> None:

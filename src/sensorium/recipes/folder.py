@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from sensorium.core.errors import SensoriumError
+from sensorium.core.protocols import Source
 from sensorium.data import Folder, Health, check, split
+from sensorium.data.augment import DEFAULTS, Augmented
 from sensorium.recipes.towers import pairs, space
 from sensorium.training import Experiment, adamw
 
@@ -17,7 +19,16 @@ class TooLittle(SensoriumError):
 
 
 def folder(
-    path: Path | str, *, steps: int | None = None, batch: int | None = None, lr: float = 2e-3, width: int = 256, seed: int = 0
+    path: Path | str,
+    *,
+    steps: int | None = None,
+    batch: int | None = None,
+    lr: float = 2e-3,
+    width: int = 256,
+    augment: bool = False,
+    workers: int = 0,
+    max_bad: float = 0.05,
+    seed: int = 0,
 ) -> Experiment:
     """Learn what the pictures, captions, sounds and clips of a folder have in common.
 
@@ -27,13 +38,27 @@ def folder(
         batch: Items a step; by default what suits the number of items.
         lr: The highest learning rate.
         width: The dimension of the shared space.
+        augment: Crop, colour, shift and drop a little at random (see `data.augment`); nothing is mirrored.
+        workers: Processes that read files; 0 reads in threads of this one.
+        max_bad: The share of things that may turn out to be unreadable while training, before the run stops.
         seed: Of the parameters and of the order of the items.
     """
-    return of_health(check(path), path, steps=steps, batch=batch, lr=lr, width=width, seed=seed)
+    dials = {"steps": steps, "batch": batch, "lr": lr, "width": width, "augment": augment, "workers": workers}
+    return of_health(check(path), path, **dials, max_bad=max_bad, seed=seed)  # type: ignore[arg-type]
 
 
 def of_health(
-    health: Health, path: Path | str, *, steps: int | None, batch: int | None, lr: float, width: int, seed: int
+    health: Health,
+    path: Path | str,
+    *,
+    steps: int | None = None,
+    batch: int | None = None,
+    lr: float = 2e-3,
+    width: int = 256,
+    augment: bool = False,
+    workers: int = 0,
+    max_bad: float = 0.05,
+    seed: int = 0,
 ) -> Experiment:
     """The same where the folder has been checked already."""
     fields = health.fields
@@ -51,18 +76,24 @@ def of_health(
     batch = max(2, min(128, len(together) // 2)) if batch is None else batch
     steps = max(50, min(SAMPLES, EPOCHS * len(together)) // max(batch, 1)) if steps is None else steps
     # The path whole, as `evaluate` asks from any directory whether a folder is the one that was trained on.
-    arguments = {"path": str(Path(path).resolve()), "steps": steps, "batch": batch, "lr": lr, "width": width, "seed": seed}
+    arguments = {"path": str(Path(path).resolve()), "steps": steps, "batch": batch, "lr": lr, "width": width}
+    arguments |= {"augment": augment, "workers": workers, "max_bad": max_bad, "seed": seed}
+    source: Source = Folder(together, fields)
+    if augment:
+        source = Augmented(source, {field.name: DEFAULTS.get(field.kind, ()) for field in fields}, seed=seed)
     return Experiment(
         recipe="folder",
         arguments=arguments,
         fields=fields,
-        source=Folder(together, fields),
+        source=source,
         model=space(fields, width),
         losses=pairs(fields),
         optimizer=adamw(lr, steps, weight_decay=0.05),
         steps=steps,
         batch=batch,
         seed=seed,
+        workers=workers,
+        max_bad=max_bad,
         validation=split(health.good, "validation"),
         left_out=tuple(left_out),
     )

@@ -1,7 +1,6 @@
 """Items as entries of a store: unit vectors by field, paths, captions, and a thumbnail."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -11,9 +10,11 @@ from jaxtyping import Float
 
 from sensorium.core.errors import BadFile
 from sensorium.core.protocols import Item, Modality, Raw
+from sensorium.data.folder import opened
 from sensorium.data.listing import Problem, problem
 from sensorium.modalities import picture_file
 from sensorium.modalities.image import Image
+from sensorium.modalities.picture_changes import jpeg
 from sensorium.search.store import Entry, Row
 
 THUMBNAIL = 160
@@ -48,7 +49,7 @@ def embed(model: Model, items: Iterable[Item], root: Path | None, problems: list
                 kinds = ", ".join(field.kind for field in model.fields)
                 problems.append(Problem(item.id, "item", f"left out: nothing of it could be embedded as {kinds}"))
         whole = [(item, own) for item, own in zip(block, vectors, strict=True) if own]
-        yield len(block), [Entry(_row(item, root), own, _thumbnail(item, problems)) for item, own in whole]
+        yield len(block), [Entry(_row(item, root), own, _thumbnail(model, item, problems)) for item, own in whole]
 
 
 def unit(vector: Float[np.ndarray, " D"]) -> Float[np.ndarray, " D"] | None:
@@ -94,20 +95,24 @@ def _row(item: Item, root: Path | None) -> Row:
     return Row(item.id, {kind: _place(path, root) for kind, path in paths.items()}, captions, item.metadata)
 
 
-def _thumbnail(item: Item, problems: list[Problem]) -> bytes | None:
-    """A JPEG of the item's first picture; None where it has none, or none that can be read."""
+def _thumbnail(model: Model, item: Item, problems: list[Problem]) -> bytes | None:
+    """A JPEG of the item's first picture; else of the first of its things that the model's fields show as a picture (the
+    frames of a clip); None where there is nothing to look at."""
     for raw in item.raws.get(Image.kind, ())[:1]:
         try:
-            picture = picture_file.read(raw, THUMBNAIL)
+            return jpeg(picture_file.read(opened(raw), THUMBNAIL), THUMBNAIL)
         except BadFile as error:
             found = problem(error, raw, Image.kind)
             if found not in problems:  # it is there already where the model has a field for pictures
                 problems.append(found)
-            return None
-        picture.thumbnail((THUMBNAIL, THUMBNAIL))
-        buffer = BytesIO()
-        picture.save(buffer, "JPEG", quality=85)
-        return buffer.getvalue()
+    for field in model.fields:
+        for raw in item.raws.get(field.kind, ())[:1]:
+            try:
+                made = jpeg(field.show(field.prepare(opened(raw))[field.name]), THUMBNAIL)
+            except BadFile:  # told where it was embedded
+                continue
+            if made is not None:
+                return made
     return None
 
 

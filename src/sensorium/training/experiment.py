@@ -1,6 +1,6 @@
 """What a recipe returns: everything that a run needs, and the JSON that makes it again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class Experiment:
     order: Order | None = None
     workers: int = 0
     max_bad: float = 0.05
-    validation: tuple[Item, ...] = field(default=())
+    validation: Sequence[Item] = ()
     left_out: tuple[str, ...] = field(default=())
 
     def __post_init__(self):

@@ -96,7 +96,8 @@ def _follow(step: Step, stream: Iterator[Batch], steps: int) -> Iterator[Record]
         if number < steps:
             before = time.perf_counter()
             batch = next(stream)
-            if out["loss"].is_ready():  # pyright: ignore[reportAttributeAccessIssue]  # the device may have waited too; where it still computes, it surely did not
+            # Where the device still computes, it surely did not wait; else it may have, and is held to have.
+            if out["loss"].is_ready():  # pyright: ignore[reportAttributeAccessIssue]
                 idle += time.perf_counter() - before
 
 

@@ -1,4 +1,5 @@
-"""The built-in world: scenes drawn from named factors and rendered as pictures, captions and sounds, with their truth.
+"""The built-in world: scenes drawn from named factors, and moved; rendered as pictures, captions, sounds, clips and the
+traces of an accelerometer, with questions about them, and with their truth.
 
 Everything is a pure function of (split, seed, index), vectorised over scenes in NumPy, and made on the fly.
 """

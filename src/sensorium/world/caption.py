@@ -1,6 +1,6 @@
 """Scenes as sentences of a small grammar in which word order matters, and hard negatives that differ by a swap.
 
-    sentence  = list | relation
+    sentence  = list | relation, and in the style `MOTION` a phrase of `PHRASES` after it
     list      = thing "in the" place ("and" thing "in the" place)*       or     "in the" place thing ("and" …)*
     relation  = thing ("above"|"below"|"left of"|"right of") thing ["and" thing "in the" place]
     thing     = "a"|"an" [size] [texture] colour shape
@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
-from sensorium.world.scene import COLOURS, PLACES, SHAPES, Scenes, focus, uniform
+from sensorium.world.motion import MOTIONS, draw
+from sensorium.world.scene import COLOURS, PLACES, SHAPES, Scenes, choice, focus, uniform
 
 SIZE_WORDS = (("small", "little"), ("large", "big"))
 TEXTURE_WORDS = (("", "plain"), ("striped",), ("dotted",))
@@ -29,29 +30,47 @@ WORDS = tuple(
         | set(COLOURS + SHAPES)
     )
 )
-"""Every word of the grammar."""
+"""Every word of the grammar of `STYLES`."""
+MOTION = "motion"
+"""A style beside `STYLES`: a `short` sentence, and how everything moves."""
+PHRASES = {
+    "still": ("standing still", "staying still"),
+    "left": ("moving left", "going left"),
+    "right": ("moving right", "going right"),
+    "up": ("moving up", "going up"),
+    "down": ("moving down", "going down"),
+    "circle": ("moving in a circle", "going in a circle"),
+    "grow": ("coming closer", "growing"),
+    "shrink": ("going away", "shrinking"),
+}
+MOTION_WORDS = tuple(sorted({w for group in PHRASES.values() for phrase in group for w in phrase.split()} - set(WORDS)))
+"""The words that `MOTION` says beyond `WORDS`."""
 
 Thing = tuple[int, int, int, int, int]  # size, texture, colour, shape, place
 _DRAWS = 5  # numbers drawn a caption: where places are said, relation, and three for the wording
 
 
 def render(scenes: Scenes, style: Sequence[str] | str, variant: int = 0) -> list[str]:
-    """A true sentence a scene. `style`: one of `STYLES`, or one a scene; `variant` draws other words and another order.
-
-    A scene of one object has no relation: it is described by a `list`.
+    """A true sentence a scene. `style`: one of `STYLES` or `MOTION`, or one a scene; `variant` draws other words and another
+    order. A scene of one object has no relation: it is described by a `list`.
     """
     styles = [style] * len(scenes) if isinstance(style, str) else style
     u = uniform(scenes.key, f"words{variant}", _DRAWS).tolist()
     first, second = (column.tolist() for column in focus(scenes, variant))
     ordered = [_focused(*row) for row in zip(objects(scenes), first, second, strict=True)]
-    return [sentence(things, s, v) for things, s, v in zip(ordered, styles, u, strict=True)]
+    said = [sentence(things, "short" if s == MOTION else s, v) for things, s, v in zip(ordered, styles, u, strict=True)]
+    if MOTION not in styles:
+        return said
+    which = choice(uniform(scenes.key, f"moves{variant}", 1)[:, 0], 2)
+    phrases = [PHRASES[MOTIONS[kind]][i] for kind, i in zip(draw(scenes).kind, which, strict=True)]
+    return [f"{one} {phrase}" if s == MOTION else one for one, phrase, s in zip(said, phrases, styles, strict=True)]
 
 
 def styles(scenes: Scenes, weights: Sequence[float], variant: int = 0) -> list[str]:
-    """A style a scene, drawn with `weights` for `STYLES`."""
+    """A style a scene, drawn with `weights` for `STYLES`, and for `MOTION` where there is one more."""
     edges = np.cumsum(weights)[:-1] / np.sum(weights)
     drawn = np.searchsorted(edges, uniform(scenes.key, f"style{variant}", 1)[:, 0], side="right")
-    return [STYLES[i] for i in drawn]
+    return [(*STYLES, MOTION)[i] for i in drawn]
 
 
 def objects(scenes: Scenes) -> list[list[Thing]]:

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from sensorium.world import picture, sound
-from sensorium.world.caption import RELATIONS, SIZE_WORDS, TEXTURE_WORDS, Thing, relations
+from sensorium.world.caption import PHRASES, RELATIONS, SIZE_WORDS, TEXTURE_WORDS, Thing, relations
+from sensorium.world.motion import MOTIONS
 from sensorium.world.scene import COLOURS, MOST, PLACES, SHAPES, Scenes
 
 _CORE = 6  # pixels about the centre of a place that no neighbour reaches
@@ -29,12 +30,25 @@ def of_sounds(sounds: Float[np.ndarray, "B N"]) -> Scenes:
     return _scenes([_sound(one) for one in sounds])
 
 
-def true(things: list[Thing], sentence: str) -> bool:
-    """Whether a sentence of the grammar holds of a scene's objects; a `ValueError` for one that is not of the grammar."""
+def true(things: list[Thing], sentence: str, motion: int | None = None) -> bool:
+    """Whether a sentence of the grammar holds of a scene's objects, and of their motion (its number in `MOTIONS`) where it
+    says one; a `ValueError` for a sentence that is not of the grammar, or of a motion that is not told.
+
+    "a … not above a …" is true where there are both, and no two of them lie so; "no …" where there is none.
+    """
+    if moved := _MOVED.fullmatch(sentence):
+        if motion is None:
+            raise ValueError(f"{sentence!r} says how things move: give the number of their motion")
+        if moved[2] not in PHRASES[MOTIONS[motion]]:
+            return False
+        sentence = moved[1]
+    if absent := _ABSENT.fullmatch(sentence):
+        return not _matches(things, absent[1])
     if related := _RELATED.fullmatch(sentence):
-        first, relation, second, rest = related.groups()
+        first, negated, relation, second, rest = related.groups()
         a, b = (_matches(things, said) for said in (first, second))
-        if not any(relation in relations(p[4], q[4]) for p in a for q in b if p != q):
+        pairs = [(p, q) for p in a for q in b if p != q]
+        if not pairs or any(relation in relations(p[4], q[4]) for p, q in pairs) == bool(negated):
             return False
         sentence = rest or ""
     clauses = [clause for clause in re.split(r" and ", sentence.removeprefix(" and ")) if clause]
@@ -43,7 +57,9 @@ def true(things: list[Thing], sentence: str) -> bool:
 
 _SIZE, _TEXTURE = ("|".join(w for words in group for w in words if w) for group in (SIZE_WORDS, TEXTURE_WORDS))
 _THING = rf"an? (?:(?:{_SIZE}) )?(?:(?:{_TEXTURE}) )?(?:{'|'.join(COLOURS)}) (?:{'|'.join(SHAPES)})"
-_RELATED = re.compile(rf"({_THING}) ({'|'.join(RELATIONS)}) ({_THING})((?: and .*)?)")
+_RELATED = re.compile(rf"({_THING}) (not )?({'|'.join(RELATIONS)}) ({_THING})((?: and .*)?)")
+_ABSENT = re.compile(rf"(no {_THING.removeprefix('an? ')})")
+_MOVED = re.compile(rf"(.*) ({'|'.join(phrase for group in PHRASES.values() for phrase in group)})")
 _PLACE = "|".join(sorted((*PLACES, "middle"), key=len, reverse=True))
 _CLAUSE = re.compile(rf"(?:in the (?P<before>{_PLACE}) )?(?P<thing>{_THING})(?: in the (?P<after>{_PLACE}))?")
 

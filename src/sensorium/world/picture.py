@@ -36,9 +36,15 @@ CENTRES = tuple(round((i + 0.5) * SIZE / 3) for i in range(3))
 
 def render(scenes: Scenes) -> UInt8[np.ndarray, "B 64 64 3"]:
     """One picture a scene."""
+    return paint(scenes, 0)
+
+
+def paint(scenes: Scenes, margin: int) -> UInt8[np.ndarray, "B S S 3"]:
+    """The pictures, with `margin` pixels more about each on every side: S = 64 + 2·margin."""
     u = uniform(scenes.key, "picture", 4 + 7 * MOST).astype(np.float32)
     ground = 255 * (0.06 + 0.20 * u[:, :1] + 0.05 * u[:, 1:4]) + 0.5
-    out = np.empty((len(scenes), SIZE, SIZE, 3), np.uint8)
+    side = SIZE + 2 * margin
+    out = np.empty((len(scenes), side, side, 3), np.uint8)
     out[:] = ground.astype(np.uint8)[:, None, None, :]
     alpha, shade = sprites()
     for b, i in zip(*np.nonzero(scenes.present), strict=True):
@@ -46,17 +52,17 @@ def render(scenes: Scenes) -> UInt8[np.ndarray, "B 64 64 3"]:
         which = (scenes.shape[b, i], scenes.size[b, i], scenes.texture[b, i], int(v[0] * len(TURNS)), int(v[1] * len(SCALES)))
         colour = np.clip(PALETTE[scenes.colour[b, i]] + 0.08 * (v[4:7] - 0.5), 0, 1) * 255
         row, column = divmod(int(scenes.place[b, i]), 3)
-        y, ys = _span(CENTRES[row] + int(v[2] * (2 * JITTER + 1)) - JITTER)
-        x, xs = _span(CENTRES[column] + int(v[3] * (2 * JITTER + 1)) - JITTER)
+        y, ys = _span(margin + CENTRES[row] + int(v[2] * (2 * JITTER + 1)) - JITTER, side)
+        x, xs = _span(margin + CENTRES[column] + int(v[3] * (2 * JITTER + 1)) - JITTER, side)
         a, s = alpha[which][ys, xs, None], shade[which][ys, xs, None]
         out[b, y, x] = out[b, y, x] * (1 - a) + colour * s + 0.5
     return out
 
 
-def _span(centre: int) -> tuple[slice, slice]:
+def _span(centre: int, side: int) -> tuple[slice, slice]:
     """Where a sprite lies on one axis of the picture, and which part of the sprite that is."""
     start = centre - SPRITE // 2
-    first, last = max(start, 0), min(start + SPRITE, SIZE)
+    first, last = max(start, 0), min(start + SPRITE, side)
     return slice(first, last), slice(first - start, last - start)
 
 

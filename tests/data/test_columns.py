@@ -1,0 +1,38 @@
+import pytest
+
+from sensorium.core.errors import BadFile
+from sensorium.data.columns import told, understand
+
+
+@pytest.mark.parametrize(
+    "row, columns",
+    [
+        ({"id": "1", "img": "a.png", "caption": "a"}, {"id": ["id"], "image": ["img"], "text": ["caption"]}),
+        ({"id": "a.png", "caption": "a"}, {"id": ["id"], "text": ["caption"]}),  # an id may look like a file
+        ({"movie": "a.gif"}, {"video": ["movie"]}),
+        ({"x": "a.gif"}, {"image": ["x"]}),
+        ({"file_name": "a.wav", "other": "b.wav"}, {"audio": ["file_name"]}),
+        ({"u": "https://x.org/a.png?size=3", "text": "t"}, {"image": ["u"], "text": ["text"]}),
+        ({"sensor_file": "a.csv", "text": "t"}, {"sensor": ["sensor_file"], "text": ["text"]}),
+        ({"caption_0": "a", "caption_1": "b", "title": "c"}, {"text": ["caption_0", "caption_1"]}),
+        ({"text": "a", "split": "dev"}, {"text": ["text"], "split": ["split"]}),
+        ({"text": "a", "split": "banana"}, {"text": ["text"]}),
+        ({"text": "a", "Group ID": 7}, {"text": ["text"], "group": ["Group ID"]}),
+    ],
+)
+def test_columns_are_understood(row, columns):
+    assert understand("m.csv", [row]) == columns
+
+
+def test_what_is_given_goes_first_and_the_rest_is_found():
+    row = {"caption": "a", "note": "b", "photo": "x.png"}
+    assert understand("m", [row], {"text": "note"}) == {"image": ["photo"], "text": ["note"]}
+    assert understand("m", [row], {"text": []}) == {"image": ["photo"]}
+    assert told(understand("m", [row], {"text": ("note", "caption")})) == "image from photo, text from note and caption"
+
+
+def test_nothing_to_learn_from_is_an_error_with_the_columns():
+    with pytest.raises(
+        BadFile, match=r"m\.csv: no column names files or captions\. Its columns: id, year\. Expected one of image"
+    ):
+        understand("m.csv", [{"id": 1, "year": 2}])
