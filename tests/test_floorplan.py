@@ -8,7 +8,21 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HOUSE = ROOT / "src" / "sensorium"
 ORDER = (
-    *("core", "nn", "modalities", "world", "latent", "data", "encoders", "fusions", "diffusion", "decoders", "models", "losses"),
+    *(
+        "core",
+        "nn",
+        "modalities",
+        "world",
+        "latent",
+        "data",
+        "doctor",
+        "encoders",
+        "fusions",
+        "diffusion",
+        "decoders",
+        "models",
+        "losses",
+    ),
     *("metrics", "training", "pretrained", "recipes", "sensorium", "run", "search", "multi_modal", "show", "web", "cli"),
 )
 FILES = sorted(HOUSE.rglob("*.py"))

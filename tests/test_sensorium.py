@@ -191,7 +191,6 @@ def test_what_is_no_model_is_told(model, tmp_path):
         {"fields": None},
         {"fields": [{"kind": "image", "sizes": 8}]},
         {"builder": "spice"},
-        {"fields": [{"kind": "smell"}]},
         {"arguments": {"width": 3}},
     ],
 )
@@ -200,6 +199,15 @@ def test_a_configuration_that_makes_no_model_is_told(model, tmp_path, change):
     config = json.loads((tmp_path / "config.json").read_text()) | change
     (tmp_path / "config.json").write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
     with pytest.raises(BadFile, match=r"config\.json: "):
+        load(tmp_path)
+
+
+def test_a_modality_that_is_not_known_here_is_named_with_what_to_do(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["fields"][0]["kind"] = "smell"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UnknownName, match=r"its modality 'smell' is not one of the house\. Known: audio, .* --use FILE\.py"):
         load(tmp_path)
 
 

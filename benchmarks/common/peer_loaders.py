@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
+import torch  # pyright: ignore[reportMissingImports]
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset  # pyright: ignore[reportMissingImports]
 
 SIZE, LENGTH, WORKERS = 64, 16, 2
 
@@ -64,7 +64,14 @@ def shards(place: Path, words: list[str], batch: int) -> DataLoader:
         return torch.from_numpy(picture(io.BytesIO(content)).copy()), torch.tensor(made.encode(row["txt"].decode()).ids)
 
     files = sorted(map(str, (place / "tar").glob("*.tar")))
-    data = webdataset.WebDataset(files, shardshuffle=False).shuffle(1000).map(sample).batched(batch, partial=False)
+    data = (
+        webdataset.WebDataset(  # pyright: ignore[reportAttributeAccessIssue]
+            files, shardshuffle=False
+        )
+        .shuffle(1000)
+        .map(sample)
+        .batched(batch, partial=False)
+    )
     return DataLoader(data, None, num_workers=WORKERS)  # type: ignore[arg-type]
 
 

@@ -83,3 +83,24 @@ def test_remarks_say_what_is_no_error():
     text = "\n".join(remarks(result))
     assert "5 captions, 1 to 2 an item" in text and "'a cat'" in text and "4 are longer and will be cut" in text
     assert "a.png, b.png" in text and "belong to no item" not in text
+
+
+def test_the_audit_of_pairs_sees_what_the_model_sees(tmp_path):
+    from string import ascii_lowercase
+
+    import numpy as np
+
+    from sensorium import Sensorium
+    from sensorium.cli.data import _audit
+    from sensorium.modalities import Image, Text
+    from sensorium.recipes.towers import space
+
+    fields = (Image(name="photo", size=8), Text(words=("red", "blue"), alphabet=ascii_lowercase, length=6))
+    card = space(fields, 12, {"convnet": {"widths": [6, 8]}, "text_transformer": {"width": 8, "heads": 2, "window": 3}})
+    model = Sensorium(card.build(0), fields, card)
+    model.save_pretrained(tmp_path / "model")
+    audit = _audit(tmp_path / "model")
+    assert audit.kinds == ("image", "text")
+    assert np.array_equal(audit.encode("text", ["red"]), model.encode(text="red")["text"])
+    raw = np.zeros((8, 8, 3), np.uint8)
+    assert np.array_equal(audit.encode("image", [raw]), model.encode(photo=[raw])["photo"])

@@ -112,3 +112,14 @@ def test_whole_things_are_shown_to_who_watches(root):
     assert kinds == ["audio"] * 4 + ["image"] * 4 + ["text"] * 10
     for one in seen:
         assert one.arrays.keys() == one.field.prepare(one.raw).keys() and (one.length is None) == (one.field.kind == "image")
+
+
+def test_a_modality_that_raises_what_it_likes_breaks_its_own_file_only(root):
+    class Odd(Image):
+        def prepare(self, raw):
+            if "item2" in str(raw):
+                raise ZeroDivisionError("by  zero")
+            return super().prepare(raw)
+
+    broken = {p.path.removeprefix(f"{root}/"): p.cause for p in check(root, (Odd(),)).broken if p.kind == "image"}
+    assert broken["images/item2.png"] == "ZeroDivisionError: by zero" and len(broken) == 4

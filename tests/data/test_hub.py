@@ -166,6 +166,9 @@ def test_damaged_files_and_too_large_cells_are_errors_with_their_place(tmp_path,
     half(tmp_path / "cut" / "data-00000-of-00001.arrow")
     with pytest.raises(BadFile, match=r"data-00000-of-00001\.arrow: not a whole Arrow file"):
         scan(tmp_path / "cut")
+    write(tmp_path / "cut" / "state.json", "{}")
+    with pytest.raises(BadFile, match=r"state\.json: no list of _data_files in it"):
+        scan(tmp_path / "cut")
     (tmp_path / "p").mkdir()
     buffer = BytesIO()
     pq.write_table(pa.table({"image": [b"x"]}), buffer)

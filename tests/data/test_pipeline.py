@@ -258,14 +258,17 @@ def test_workers_change_nothing_and_leave_nothing(tmp_path):
 
 
 def test_workers_leave_no_shared_memory_behind():
-    before = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
+    def shared() -> set[str]:
+        return {name for name in os.listdir("/dev/shm") if name.startswith("psm_")} if os.path.isdir("/dev/shm") else set()
+
+    before = after = shared()
     large = [Item(f"i{n}", {"image": (np.full((64, 64, 3), n, np.uint8),)}) for n in range(64)]
     with batches(Folder(large, (Image(size=64),)), 32, 8, workers=1) as stream:
         for number, batch in enumerate(stream):
             assert batch["image"].nbytes == 32 * 64 * 64 * 3
             if number == 7:
-                after = set(os.listdir("/dev/shm")) if before or os.path.isdir("/dev/shm") else set()
-    assert not {name for name in after - before if name.startswith("psm_")}
+                after = shared()
+    assert not after - before
 
 
 def test_a_killed_worker_is_a_clear_error_and_the_stream_can_go_on():

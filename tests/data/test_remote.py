@@ -71,6 +71,8 @@ def test_what_is_absent_is_told_and_its_row_is_not_here(bucket, tmp_path):
         scan("memory://bucket/nowhere")
     with pytest.raises(BadFile, match=r"memory://bucket/x\.png: no such object"):
         Remote("memory://bucket/x.png").read()
+    with pytest.raises(BadFile, match=r"item0\.png: one object: expected a folder of them, or a manifest"):
+        scan("memory://bucket/photos/images/item0.png")
     with pytest.raises(BadFile, match="copy them first"):
         scan("memory://bucket/train-000.tar")
     with pytest.raises(UnknownName, match="there is no table here"):

@@ -97,6 +97,8 @@ def test_noise_never_gives_another_exception():
                 broken[at] = rng.integers(256)
             with suppress(BadFile):
                 assert read(bytes(broken)).mode == "RGB"
+            with suppress(BadFile):
+                assert facts(bytes(broken)).width > 0
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The recipe for a user's own folder: what it makes of the files, and what it cannot learn from."""
 
+import numpy as np
 import pytest
 from data.trees import three_folders
 
@@ -36,8 +37,21 @@ def test_steps_and_batch_follow_the_number_of_items_unless_given(tmp_path):
         "batch": 5,
         "lr": 2e-3,
         "width": 256,
+        "augment": False,
+        "workers": 0,
+        "max_bad": 0.05,
         "seed": 0,
     }
+
+
+def test_the_dials_of_the_data_reach_the_stream(tmp_path):
+    root = three_folders(tmp_path, 12)
+    plain, augmented = folder(root, steps=2, batch=4), folder(root, steps=2, batch=4, augment=True, workers=1, max_bad=0.5)
+    assert augmented.workers == 1 and augmented.max_bad == 0.5
+    with plain.stream() as one, plain.stream() as same, augmented.stream() as other:
+        a, b, c = next(one), next(same), next(other)
+    assert all(np.array_equal(a[key], b[key]) for key in a)
+    assert np.array_equal(a["group"], c["group"]) and not np.array_equal(a["image"], c["image"])
 
 
 def test_a_broken_file_is_left_out(tmp_path):

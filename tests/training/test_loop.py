@@ -2,15 +2,18 @@
 
 import dataclasses
 import json
+import time
 
 import jax
 import numpy as np
 import pytest
 from flax import nnx
-from training.tiny import experiment
+from training.tiny import FIELDS, experiment
 
 from sensorium.core.batch import Batch
 from sensorium.core.errors import SensoriumError
+from sensorium.core.protocols import Item
+from sensorium.data import Folder
 from sensorium.training import fit, loop
 from sensorium.training.loop import Diverged
 
@@ -79,3 +82,28 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(tmp_path):
     assert isinstance(caught.value, SensoriumError)
     _, history = fit(dataclasses.replace(broken, steps=2))
     assert len(history) == 3
+
+
+class Slow(Broken):
+    """A source that takes a while."""
+
+    def read(self, rows, draw: int = 0) -> Batch:
+        time.sleep(0.25)
+        return self.source.read(rows, draw)
+
+
+def test_a_step_that_waits_for_data_is_told_so():
+    """Four steps of milliseconds wait for batches of a quarter of a second, of which two are read at once."""
+    starved = dataclasses.replace(experiment(8), source=Slow(experiment().source))
+    assert fit(starved)[1][-1]["busy"] < 0.6
+    assert min(record["busy"] for record in fit(experiment(8))[1][1:]) >= 0
+
+
+def test_what_cannot_be_read_is_told_beside_the_log(tmp_path):
+    items = list(experiment().source.items)  # pyright: ignore[reportAttributeAccessIssue]
+    items[3] = Item(items[3].id, items[3].raws | {"image": (b"no picture",)})
+    broken = dataclasses.replace(experiment(4), source=Folder(items, FIELDS))
+    _, history = fit(broken, rejects=tmp_path / "rejects.jsonl")
+    (line,) = (tmp_path / "rejects.jsonl").read_text().splitlines()
+    assert json.loads(line)["file"] == items[3].id and json.loads(line)["kind"] == "image"
+    assert history[-1]["rejected"] == 2, "four batches of 8 are two epochs of 16"

@@ -22,7 +22,7 @@ COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 def data(
     action: Annotated[Literal["check", "fix"], tyro.conf.Positional],
-    folder: Annotated[Path, tyro.conf.Positional],
+    folder: Annotated[str, tyro.conf.Positional],
     plan: Annotated[Path | None, tyro.conf.Positional] = None,
     *,
     fix: Path | None = None,
@@ -58,7 +58,7 @@ def data(
     return _check(folder, fix, html, model)
 
 
-def _check(folder: Path, fix: Path | None, html: Path | None, model: Path | None) -> dict[str, Any]:
+def _check(folder: str, fix: Path | None, html: Path | None, model: Path | None) -> dict[str, Any]:
     from sensorium.cli.progress import progress
     from sensorium.doctor import examine, write_plan
 
@@ -93,7 +93,7 @@ def _audit(model: Path) -> "Audit":
     return Audit(tuple(names), lambda kind, raws: loaded.encode(**{names[kind]: [opened(raw) for raw in raws]})[names[kind]])
 
 
-def _apply(folder: Path, plan: Path, out: Path) -> dict[str, Any]:
+def _apply(folder: str, plan: Path, out: Path) -> dict[str, Any]:
     from sensorium.doctor import apply
 
     applied = apply(folder, plan, out)

@@ -15,7 +15,7 @@ EXAMPLE = "sensorium evaluate runs/photos photos/"
 
 def evaluate(
     model: tyro.conf.Positional[Path],
-    folder: tyro.conf.Positional[Path],
+    folder: tyro.conf.Positional[str],
     *,
     split: Literal["auto", "validation", "train", "all"] = "auto",
 ) -> dict:
@@ -97,16 +97,17 @@ def table(metrics: dict[str, float], console: "Console") -> None:
     console.print(grid)
 
 
-def _split(model: Path, folder: Path) -> str:
+def _split(model: Path, folder: str) -> str:
     """What was kept apart where the run was trained on this folder, else everything."""
     from sensorium.core.files import read_json
+    from sensorium.data.door import whole
 
     about = model / "run.json"
     said = read_json(about) if about.is_file() else {}
     trained = (said.get("arguments") or {}).get("path") if isinstance(said, dict) else None
-    return "validation" if trained and _root(Path(trained)) == _root(folder) else "all"
+    return "validation" if trained and _root(trained) == _root(whole(folder)) else "all"
 
 
-def _root(place: Path) -> Path:
+def _root(place: str) -> str:
     """The folder that a folder, or a manifest in it, stands for."""
-    return (place.parent if place.is_file() else place).resolve()
+    return str(Path(place).parent) if Path(place).is_file() else place

@@ -31,7 +31,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "demo": Verb("train on the built-in world, search it, and write a report", "sensorium demo --quick"),
-    "data": Verb("say what a folder holds, what is missing, what is broken", "sensorium data check photos/"),
+    "data": Verb("say what a folder holds, what is wrong with it, and make a clean copy", "sensorium data check photos/"),
     "train": Verb("train a shared space on a folder", "sensorium train photos/ --out runs/photos"),
     "index": Verb("make a folder searchable", "sensorium index photos/ --model runs/photos --out photos.collection"),
     "search": Verb("search a collection by text, picture or sound", 'sensorium search photos.collection "a red bicycle" -k 5'),

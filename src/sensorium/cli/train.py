@@ -19,7 +19,7 @@ sensorium train photos/ --out runs/longer --steps 3000 --lr 1e-3"""
 
 
 def train(
-    folder: tyro.conf.Positional[Path],
+    folder: tyro.conf.Positional[str],
     *,
     out: Path,
     steps: int | None = None,
@@ -38,7 +38,7 @@ def train(
     picked by a hash of their names, is kept apart and measured on at the end. Broken files are listed and left out.
 
     Args:
-        folder: A folder of files, or a CSV or JSONL manifest (see: sensorium data check).
+        folder: A folder of files, a manifest, tar shards, a Hugging Face data set on disk, or an address (s3://…).
         out: Where the run goes: the model, its log and its metrics.
         steps: Updates of the parameters; by default what suits the number of items.
         batch: Items a step; by default what suits the number of items.
@@ -57,17 +57,17 @@ def train(
     from sensorium.cli import device, place
     from sensorium.cli.progress import progress
     from sensorium.cli.training import train_with_bar
-    from sensorium.data import check
-    from sensorium.recipes.folder import of_health
+    from sensorium.doctor import examine
+    from sensorium.recipes.folder import of_report
 
     place.folder(out)
     place.unused(out, "log.jsonl", overwrite)
     device.prepare()
     with progress() as bar:
         task = bar.add_task("reading every file", total=None, text="")
-        health = check(folder, progress=lambda done, total: bar.update(task, completed=done, total=total))
+        report = examine(folder, progress=lambda done, total: bar.update(task, completed=done, total=total))
     dials = {"steps": steps, "batch": batch, "lr": lr, "width": width, "augment": augment, "workers": workers}
-    experiment = of_health(health, folder, **dials, max_bad=max_bad, seed=seed)  # type: ignore[arg-type]
+    experiment = of_report(report, folder, **dials, max_bad=max_bad, seed=seed)  # type: ignore[arg-type]
     for old in (
         "run.json",
         "rejects.jsonl",
@@ -82,7 +82,7 @@ def train(
         "folder": str(folder),
         "fields": list(run.sensorium.modalities),
         "items": {"train": len(experiment.source), "validation": len(experiment.validation)},
-        "problems": [asdict(problem) for problem in health.broken],
+        "problems": [asdict(problem) for problem in report.health.broken],
         "left_out": list(run.left_out),
         "arguments": experiment.arguments,
         "loss": run.history[-1]["loss"],

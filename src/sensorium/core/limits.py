@@ -21,11 +21,14 @@ class Limits:
     """What is beyond any of them is refused, before memory is taken for it."""
 
     pixels: int = 50_000_000
-    """Of a picture; a frame of a video may have a fifth of it, as its decoder holds up to sixteen."""
+    """Of an RGB picture. Kinds of pictures that take more memory have a lower limit in proportion, as have the frames of a
+    video (a fifth), of which a decoder holds up to sixteen."""
     aspect: int = 100
     """The long side of a picture over its short one."""
     picture_bytes: int = 256 * 2**20
     """Of a picture's file, which is read whole."""
+    stored_bytes: int = 256 * 2**20
+    """Of a thing in a tar file, in a table or at an address, which is read whole."""
     sound_numbers: int = 2**25
     """Frames × channels of a sound that are held at once."""
     channels: int = 64
@@ -36,7 +39,7 @@ class Limits:
     caption_bytes: int = 2**20
     """Of a file of captions."""
     table_bytes: int = 2**28
-    """Of a file of sensor readings."""
+    """Of a file of sensor readings; a 32nd of it in numbers is held at once."""
     seconds: int = 30
     """The time that decoding one file may take."""
 

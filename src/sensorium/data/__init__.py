@@ -8,6 +8,8 @@ from sensorium.data.health import check as check
 from sensorium.data.layout import scan as scan
 from sensorium.data.listing import Listing as Listing
 from sensorium.data.listing import Problem as Problem
+from sensorium.data.mixture import Mixed as Mixed
+from sensorium.data.mixture import Mixture as Mixture
 from sensorium.data.pipeline import Stream as Stream
 from sensorium.data.pipeline import batches as batches
 from sensorium.data.splits import split as split

@@ -90,8 +90,8 @@ def _valid(part: pa.Array | pa.ChunkedArray) -> np.ndarray:
 
 
 def _check(where: str, size: int) -> None:
-    if size > (most := limits().picture_bytes):
-        raise BadFile(f"{where}: {size} bytes are more than the limit of {most} (SENSORIUM_LIMITS, picture_bytes)")
+    if size > (most := limits().stored_bytes):
+        raise BadFile(f"{where}: {size} bytes are more than the limit of {most} (SENSORIUM_LIMITS, stored_bytes)")
 
 
 def _is_parquet(file: Path | str) -> bool:

@@ -10,6 +10,7 @@ from sensorium.data.fields import fields_for
 from sensorium.data.folder import Folder
 from sensorium.data.layout import scan
 from sensorium.data.mixture import Mixture
+from sensorium.data.remote import is_address
 
 LOOK = 5000
 """Of lazy items as many, evenly spaced, are looked at for the fields that suit them."""
@@ -52,6 +53,11 @@ def open(
     if fields is None:
         fields = fields_for([item for listing in listings.values() for item in _some(listing.items)])
     return Mixture({name: Folder(one.items, fields, one.problems) for name, one in listings.items()}, weights)
+
+
+def whole(uri: Path | str) -> str:
+    """The path or address as it is called from any directory."""
+    return str(uri) if isinstance(uri, str) and is_address(uri) else str(Path(uri).resolve())
 
 
 def _some(items: Sequence[Item]) -> Sequence[Item]:

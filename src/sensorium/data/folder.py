@@ -12,10 +12,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from sensorium.core.batch import Batch, stack
-from sensorium.core.errors import BadFile, MissingExtra, SensoriumError
+from sensorium.core.errors import BadFile, SensoriumError
 from sensorium.core.protocols import Item, Modality, Raw, Reject, Stored, Taken
 from sensorium.data.fields import captions
-from sensorium.data.listing import Problem, problem
+from sensorium.data.listing import Lazy, Problem, problem
+from sensorium.modalities import BadRaw
 
 REMEMBERED = 256 * 2**20
 """Bytes of prepared arrays that are kept. Once full it stays as it is: to drop rows in turn would help no epoch."""
@@ -102,8 +103,10 @@ class Folder:
             digest = hashlib.sha256()
             for field in self.fields:
                 digest.update(_text([field.kind, asdict(field)]))  # type: ignore[call-overload]
-            for item in self.items:
+            for item in () if isinstance(self.items, Lazy) else self.items:
                 digest.update(_text([item.id, {kind: [_name(raw) for raw in raws] for kind, raws in item.raws.items()}]))
+            if isinstance(self.items, Lazy):
+                digest.update(self.items.fingerprint().encode())
             self._fingerprint = digest.hexdigest()[:32]
         return self._fingerprint
 
@@ -129,9 +132,9 @@ class Folder:
             drawn = isinstance(field, Drawing) and field.draws
             given = {"draw": _mixed(item.id, draw) >> 32} if drawn else {}
             arrays = field.prepare(opened(raw), **given)
-        except MissingExtra:
-            raise
-        except Exception as error:  # a user's own modality and its libraries raise what they like; `max_bad` stops a bug
+        except Exception as error:
+            if not is_fault(error):
+                raise
             return self._reject(key, field.kind, item, raw, error)
         if drawn:
             return arrays
@@ -143,8 +146,6 @@ class Folder:
         return arrays
 
     def _reject(self, key: tuple[str, int, int], kind: str, item: Item, raw: Raw, error: Exception) -> Reject:
-        if not isinstance(error, SensoriumError):
-            error = BadFile(f"{type(error).__name__}: {' '.join(str(error).split())}")
         broken = problem(error, str(raw) if isinstance(raw, Path | Stored) else item.id, kind)
         reject = Reject(broken.path, item.line, kind, broken.cause)
         with self._lock:
@@ -157,6 +158,12 @@ class Folder:
         self._kept: dict[tuple[str, int, int], Arrays | Reject] = {}
         self._room = self._remember
         self._lock = Lock()
+
+
+def is_fault(error: Exception) -> bool:
+    """Whether an exception of `prepare` says that the raw thing is to blame. A user's own modality and its libraries raise what
+    they like; of our errors `BadFile` and `BadRaw` do, and a library that is not installed or a wrong setting does not."""
+    return isinstance(error, BadFile | BadRaw) or not isinstance(error, SensoriumError)
 
 
 def opened(raw: Raw) -> Raw:

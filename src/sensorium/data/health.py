@@ -11,14 +11,13 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from sensorium.core.errors import BadFile
+from sensorium.core.errors import BadFile, MissingExtra, SensoriumError
 from sensorium.core.files import sha256
 from sensorium.core.protocols import Item, Modality, Raw
 from sensorium.data.fields import fields_for
 from sensorium.data.folder import opened
 from sensorium.data.layout import scan
 from sensorium.data.listing import Listing, Problem, problem
-from sensorium.modalities import BadRaw
 from sensorium.modalities.text import identity
 
 THREADS = 2
@@ -147,8 +146,13 @@ def _examine(job: tuple[Modality, int, Raw, Callable[[Seen], None] | None]) -> P
         if watch:
             watch(Seen(field, raw, data, arrays, length))
         return length
-    except (BadFile, BadRaw) as error:
+    except MissingExtra:
+        raise
+    except SensoriumError as error:
         return problem(error, str(raw), field.kind)
+    except Exception as error:  # a user's own modality and its libraries raise what they like; the others are still looked at
+        cause = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return problem(BadFile(cause), str(raw), field.kind)
 
 
 def _without(items: Sequence[Item], bad: dict[tuple[int, str], list[Raw]]) -> tuple[Item, ...]:

@@ -203,6 +203,8 @@ def _saved(path: Path, split: str) -> list[Part]:
     from sensorium.data import cells
 
     state = read_json(path / "state.json")
+    if not isinstance(state, dict) or not isinstance(state.get("_data_files"), list):
+        raise BadFile(f"{path / 'state.json'}: no list of _data_files in it: expected a folder that save_to_disk wrote")
     files = [path / one["filename"] for one in state["_data_files"]]
     lengths = [len(cells.plain(file, cells.schema(file).names[:1])) for file in files]
     mapping = state.get("_indices_data_files") or []

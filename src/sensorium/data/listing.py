@@ -99,9 +99,11 @@ def decoded(data: bytes, where: object) -> str:
         raise BadFile(f"{where}: not UTF-8 {at}; perhaps it is Latin-1: save it as UTF-8") from error
 
 
-def problem(error: SensoriumError, path: object, kind: str) -> Problem:
-    """An error about `path` as a `Problem`: its cause without the path that it starts with."""
-    return Problem(str(path), kind, str(error).removeprefix(f"{path}: "))
+def problem(error: Exception, path: object, kind: str) -> Problem:
+    """An error about `path` as a `Problem`: its cause without the path that it starts with; of a library's its type, too."""
+    if isinstance(error, SensoriumError):
+        return Problem(str(path), kind, str(error).removeprefix(f"{path}: "))
+    return Problem(str(path), kind, " ".join(f"{type(error).__name__}: {error}".split()))
 
 
 def printable(text: str) -> str:

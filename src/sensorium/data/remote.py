@@ -70,7 +70,7 @@ class Remote:
 
     def read(self) -> bytes:
         """Its bytes. `BadFile` where it is absent, larger than the limit, or cannot be had after some attempts."""
-        most = limits().picture_bytes
+        most = limits().stored_bytes
         try:
             fs, path = opened(self.url)
         except MissingExtra as error:
@@ -89,7 +89,7 @@ class Remote:
                     ) from error
                 time.sleep(0.2 * 2**attempt)
         if len(data) > most:
-            raise BadFile(f"{self.url}: more than the limit of {most} bytes (SENSORIUM_LIMITS, picture_bytes)")
+            raise BadFile(f"{self.url}: more than the limit of {most} bytes (SENSORIUM_LIMITS, stored_bytes)")
         return data
 
 
@@ -123,6 +123,8 @@ def found(folder: Remote) -> list[Remote]:
         raise BadFile(f"{folder.url}: cannot be listed: {type(error).__name__}: {error}") from error
     if not names:
         raise BadFile(f"{folder.url}: no such file or folder, or an empty one")
+    if names == [path]:
+        raise BadFile(f"{folder.url}: one object: expected a folder of them, or a manifest (.csv, .tsv, .jsonl, .parquet)")
     root = PurePosixPath(path)
     inside = sorted(PurePosixPath(name).relative_to(root) if name.startswith(path) else PurePosixPath(name) for name in names)
     return [folder / str(name) for name in inside if not any(part.startswith(".") for part in name.parts)]

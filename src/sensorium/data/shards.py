@@ -36,8 +36,8 @@ class Member:
 
     def read(self) -> bytes:
         """Its bytes; `BadFile` where they are more than the limit, or the tar file has been cut since it was indexed."""
-        if self.size > (most := limits().picture_bytes):
-            raise BadFile(f"{self}: {self.size} bytes are more than the limit of {most} (SENSORIUM_LIMITS, picture_bytes)")
+        if self.size > (most := limits().stored_bytes):
+            raise BadFile(f"{self}: {self.size} bytes are more than the limit of {most} (SENSORIUM_LIMITS, stored_bytes)")
         try:
             with open(self.tar, "rb", buffering=0) as file:  # a handle that is kept would go on reading a tar that was replaced
                 data = os.pread(file.fileno(), self.size, self.offset)

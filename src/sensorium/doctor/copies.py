@@ -45,6 +45,13 @@ def across_splits(items: Sequence[Item], groups: Iterable[Paths]) -> list[Findin
     return list(out.values())
 
 
+def leaking(findings: Iterable[Finding], items: Sequence[Item]) -> frozenset[str]:
+    """The ids of the items of training that have a copy in validation, equal or nearly: without them no side knows the other."""
+    copied = {path for one in findings if one.kind == "copies across splits" for path in one.paths}
+    training = split(items, "train")
+    return frozenset(item.id for item in training if any(str(raw) in copied for raws in item.raws.values() for raw in raws))
+
+
 def _few(ids: set[str]) -> str:
     names = sorted(ids)
     return ", ".join(Path(name).name for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

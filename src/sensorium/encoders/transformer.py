@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float, Int
 
 from sensorium.core.encoding import Encoding
 from sensorium.core.errors import UnknownName, nearest
-from sensorium.modalities.tokenizer import END
 from sensorium.nn.pooling import AttentionPool, at_end, masked_mean, side_by_side
 from sensorium.nn.transformer import Positions, Transformer, look_up
 
@@ -49,7 +48,7 @@ class TokenTransformer(nnx.Module):
 
     @classmethod
     def arguments(cls, field: Any) -> dict[str, Any]:
-        return {"vocabulary": field.vocabulary_size, "length": field.length, "end": END}
+        return {"vocabulary": field.vocabulary_size, "length": field.length, "end": field.end}
 
     @classmethod
     def tiny(cls, rngs: nnx.Rngs) -> tuple["TokenTransformer", jax.Array]:

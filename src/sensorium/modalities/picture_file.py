@@ -92,7 +92,10 @@ def facts(source: str | Path | bytes) -> Facts:
 
 
 def _facts(picture: "Pillow.Image", where: str, stream: _Timed) -> Facts:
-    moves = bool(getattr(picture, "is_animated", False))  # the plugins for formats that cannot move do not have it
+    try:
+        moves = bool(getattr(picture, "is_animated", False))  # the plugins for formats that cannot move do not have it
+    except Exception:  # there is a second frame, though a damaged one; the first, which is what is read, may be whole
+        moves = True
     turned = picture.getexif().get(ORIENTATION, 1) not in (0, 1)
     return Facts(str(picture.format), *picture.size, moves, turned)
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from sensorium.core.errors import SensoriumError
 from sensorium.core.protocols import Modality, Raw
 from sensorium.modalities import BadRaw, Image, Text, picture_file
 from sensorium.modalities.raw import described
@@ -57,6 +58,10 @@ class Tokens:
         return np.asarray(x)[: kept[-1] + 1 if len(kept) else 0].tolist()
 
 
+class BadTransform(SensoriumError, ValueError):
+    """A user's transform that fails, or makes what cannot be a batch."""
+
+
 @dataclass(frozen=True)
 class Transformed:
     """A field of pictures as somebody's own transform makes them of PIL images (RGB, upright): arrays of one shape, H×W×C."""
@@ -72,11 +77,14 @@ class Transformed:
     tower: ClassVar[str] = Image.tower
 
     def prepare(self, raw: Raw) -> dict[str, np.ndarray]:
-        """`{name: [H W C]}` of a path or the bytes of a file. What the transform raises goes through: no file is to blame."""
+        """`{name: [H W C]}` of a path or the bytes of a file. What the transform raises is a `BadTransform`."""
         picture = picture_file.read(raw)
-        made = _array(self.transform(picture))
+        try:
+            made = _array(self.transform(picture))
+        except Exception as error:
+            raise BadTransform(f"image_transform failed on {raw}: {type(error).__name__}: {error}") from error
         if made.shape != self.shape or made.dtype != self.dtype:
-            raise ValueError(
+            raise BadTransform(
                 f"image_transform makes {described(made)} of {raw}, and {self.dtype}{list(self.shape)} of another picture: all "
                 "have to be alike, so that they make a batch; resize or cut to one size"
             )

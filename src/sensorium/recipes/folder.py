@@ -4,8 +4,11 @@ from pathlib import Path
 
 from sensorium.core.errors import SensoriumError
 from sensorium.core.protocols import Source
-from sensorium.data import Folder, Health, check, split
+from sensorium.data import Folder, split
 from sensorium.data.augment import DEFAULTS, Augmented
+from sensorium.data.door import whole
+from sensorium.doctor import Report, examine
+from sensorium.doctor.copies import leaking
 from sensorium.recipes.towers import pairs, space
 from sensorium.training import Experiment, adamw
 
@@ -44,11 +47,11 @@ def folder(
         seed: Of the parameters and of the order of the items.
     """
     dials = {"steps": steps, "batch": batch, "lr": lr, "width": width, "augment": augment, "workers": workers}
-    return of_health(check(path), path, **dials, max_bad=max_bad, seed=seed)  # type: ignore[arg-type]
+    return of_report(examine(path), path, **dials, max_bad=max_bad, seed=seed)  # type: ignore[arg-type]
 
 
-def of_health(
-    health: Health,
+def of_report(
+    report: Report,
     path: Path | str,
     *,
     steps: int | None = None,
@@ -60,13 +63,18 @@ def of_health(
     max_bad: float = 0.05,
     seed: int = 0,
 ) -> Experiment:
-    """The same where the folder has been checked already."""
+    """The same where the folder has been examined already. What is a copy of an item kept for validation is left out."""
+    health = report.health
     fields = health.fields
-    items = split(health.good, "train")
+    leaks = leaking(report.findings, health.good)
+    items = [item for item in split(health.good, "train") if item.id not in leaks]
     together = [item for item in items if len(item.raws) > 1]
     left_out = [str(problem) for problem in health.broken]
     if alone := len(items) - len(together):
         left_out.append(f"{alone} items have one modality only: there is nothing to learn from them")
+    if leaks:
+        some = ", ".join(sorted(leaks)[:3])
+        left_out.append(f"{len(leaks)} items ({some} …) are copies, or nearly, of items that are kept for validation")
     if len(fields) < 2 or len(together) < 2:
         kinds = ", ".join(field.kind for field in fields) or "nothing"
         raise TooLittle(
@@ -76,7 +84,7 @@ def of_health(
     batch = max(2, min(128, len(together) // 2)) if batch is None else batch
     steps = max(50, min(SAMPLES, EPOCHS * len(together)) // max(batch, 1)) if steps is None else steps
     # The path whole, as `evaluate` asks from any directory whether a folder is the one that was trained on.
-    arguments = {"path": str(Path(path).resolve()), "steps": steps, "batch": batch, "lr": lr, "width": width}
+    arguments = {"path": whole(path), "steps": steps, "batch": batch, "lr": lr, "width": width}
     arguments |= {"augment": augment, "workers": workers, "max_bad": max_bad, "seed": seed}
     source: Source = Folder(together, fields)
     if augment:
