@@ -1,3 +1,4 @@
+import json
 import os
 from dataclasses import dataclass
 from typing import ClassVar
@@ -256,3 +257,18 @@ def test_sensor_readings_have_a_folder_and_a_lone_table_beside_pictures_is_none(
     assert names(scan(tmp_path / "b"))["x"] == {"image", "sensor"}
     write(tmp_path / "c" / "one.csv", "t,x\n0,1\n")
     assert names(scan(tmp_path / "c")) == {"one": {"sensor"}}
+
+
+def test_caption_files_that_repeat_the_manifest_are_not_told_as_unused(tmp_path):
+    root = three_folders(tmp_path, 3)
+    lines = [
+        {"id": f"item{i}", "image": f"images/item{i}.png", "caption": caption} for i in range(3) for caption in _lines(root, i)
+    ]
+    (root / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (root / "captions" / "item2.txt").write_text("something else\n")
+    unused = {str(path.relative_to(root)) for path in scan(root).unused}  # pyright: ignore[reportArgumentType]
+    assert unused == {"captions/item2.txt", *(f"audio/item{i}.wav" for i in range(3))}
+
+
+def _lines(root, i: int) -> list[str]:
+    return (root / "captions" / f"item{i}.txt").read_text().splitlines()

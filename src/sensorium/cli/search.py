@@ -67,7 +67,7 @@ def search(
     hits = opened.query(loaded, k=k, within=within or None, **_by_field(loaded, given))
     target = page or (_beside(collection) if open_page else None)
     if target:
-        _write_page(opened, given, hits, target, open_page)
+        _write_page(opened, loaded, given, hits, target, open_page)
     answers = [_answer(rank, hit) for rank, hit in enumerate(hits, 1)]
     query = {kind: str(raw) for kind, raw in given.items()}
     return {
@@ -155,13 +155,24 @@ def _near(path: str | None) -> str:
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
-def _write_page(collection: "Collection", given: dict[str, Any], hits: list["Hit"], path: Path, look: bool) -> None:
+def _write_page(
+    collection: "Collection", model: "Model", given: dict[str, Any], hits: list["Hit"], path: Path, look: bool
+) -> None:
     from sensorium.show.gallery import QueryResult, Shown, shown, write_gallery
 
-    asked = Shown(given.get("text", ""), given.get("image"), given.get("audio"), label=" + ".join(given))
+    picture = given.get("image") or _seen(model, given)
+    asked = Shown(given.get("text", ""), picture, given.get("audio"), label=" + ".join(given))
     note = f"{len(hits)} of {len(collection)} items"
     write_gallery([QueryResult(asked, [shown(collection, hit) for hit in hits], note)], path)
     if look:
         import webbrowser
 
         webbrowser.open(path.resolve().as_uri())
+
+
+def _seen(model: "Model", given: dict[str, Any]) -> bytes | None:
+    """What is asked for as a picture (the frames of a clip), where its modality shows it as one."""
+    from sensorium.modalities.picture_changes import jpeg
+
+    shown = (f.show(f.prepare(given[f.kind])[f.name]) for f in model.fields if f.kind in given)
+    return next((made for one in shown if (made := jpeg(one, 640))), None)

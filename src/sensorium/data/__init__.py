@@ -10,6 +10,9 @@ from sensorium.data.listing import Listing as Listing
 from sensorium.data.listing import Problem as Problem
 from sensorium.data.mixture import Mixed as Mixed
 from sensorium.data.mixture import Mixture as Mixture
+from sensorium.data.pipeline import OtherData as OtherData
 from sensorium.data.pipeline import Stream as Stream
+from sensorium.data.pipeline import TooManyRejects as TooManyRejects
+from sensorium.data.pipeline import WorkerLost as WorkerLost
 from sensorium.data.pipeline import batches as batches
 from sensorium.data.splits import split as split

@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -125,8 +125,21 @@ def _through_manifest(manifests: list[File], files: Sequence[File], problems: li
     if isinstance(listing.items, tuple):  # of lazy items it is not known which files they use before they are read
         used: set[object] = {first, *others, *(raw for item in listing.items for raws in item.raws.values() for raw in raws)}
         told = {problem.path for problem in listing.problems}
-        unused = tuple(f for f in files if f not in used and str(f) not in told)
+        said = {item.id: item.raws.get("text", ()) for item in listing.items}
+        unused = tuple(f for f in files if f not in used and str(f) not in told and not _repeats(f, first.parent, said))
     return Listing(first.parent, listing.items, (*problems, *listing.problems), listing.layout, unused)
+
+
+def _repeats(file: File, root: File, said: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether a file of captions says of its item what the manifest says of it too."""
+    folder, *parts = _parts(file, root)
+    if folder != MODALITIES["text"].folder or file.suffix.lower() not in MODALITIES["text"].suffixes:
+        return False
+    own = said.get(PurePosixPath(*parts).with_suffix("").as_posix(), ())
+    try:
+        return bool(own) and set(captions_of(file)) <= set(own)
+    except BadFile:
+        return False
 
 
 def _in_folders(root: File, files: Iterable[File], folders: dict[str, str]) -> Found:
