@@ -203,6 +203,11 @@ def test_words_are_dropped_in_order_and_the_marks_stay():
         lengths.append(len(kept))
     assert np.mean(lengths) == pytest.approx(4, abs=0.25)
     assert np.array_equal(DropWords(0.0)({"": tokens, "mask": mask}, random())[""], tokens)
+    left = np.array([9, 9, 2, 10, 11, 12, 3], np.int32)  # filled up on the left, with a 9
+    for seed in range(20):
+        parts = DropWords(0.5)({"": left, "mask": left != 9}, random(seed))
+        kept = parts[""][parts["mask"]].tolist()
+        assert parts[""].tolist() == [9] * (7 - len(kept)) + kept and kept[0] == 2 and kept[-1] == 3
 
 
 def test_frames_move_to_a_neighbour_with_their_times():

@@ -159,7 +159,7 @@ def test_ids_groups_paths_and_plain_bytes(tmp_path):
 def test_damaged_files_and_too_large_cells_are_errors_with_their_place(tmp_path, monkeypatch):
     dataset(tmp_path).save_to_disk(tmp_path / "d")
     cell = scan(tmp_path / "d").items[0].raws["image"][0]
-    monkeypatch.setenv("SENSORIUM_LIMITS", "picture_bytes=10")
+    monkeypatch.setenv("SENSORIUM_LIMITS", "stored_bytes=10")
     with pytest.raises(BadFile, match=r"arrow#photo\[0\]: \d+ bytes are more than the limit of 10"):
         cell.read()
     dataset(tmp_path).save_to_disk(tmp_path / "cut")

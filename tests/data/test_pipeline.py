@@ -305,7 +305,8 @@ if __name__ == "__main__":
 """
 
 
-def test_ctrl_c_leaves_no_process_behind(tmp_path):
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
+def test_the_end_of_the_process_leaves_none_behind(tmp_path, end):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     process = subprocess.Popen(
@@ -314,9 +315,12 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path):
     assert process.stdout is not None
     children = [int(number) for number in process.stdout.readline().split()]
     assert len(children) == 2
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
-    process.communicate(timeout=30)
-    assert process.returncode != 0
+    if end == signal.SIGINT:
+        os.killpg(process.pid, end)  # as a terminal does: to the whole group
+    else:
+        process.kill()
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode != 0 and told.count("KeyboardInterrupt") == (end == signal.SIGINT)
     deadline = time.monotonic() + 20
     while any(os.path.exists(f"/proc/{child}") for child in children) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -118,7 +118,7 @@ def test_a_failing_network_is_tried_again_and_an_object_is_never_more_than_the_l
     with pytest.raises(BadFile, match=r"item0\.png: cannot be read, tried 3 times: ConnectionResetError: reset by peer"):
         Remote(url).read()
     monkeypatch.undo()
-    monkeypatch.setenv("SENSORIUM_LIMITS", "picture_bytes=10")
+    monkeypatch.setenv("SENSORIUM_LIMITS", "stored_bytes=10")
     with pytest.raises(BadFile, match="more than the limit of 10 bytes"):
         Remote(url).read()
 

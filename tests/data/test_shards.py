@@ -218,7 +218,7 @@ def test_what_is_no_tar_is_an_error_that_says_what_to_do(tmp_path):
 def test_a_member_is_never_more_than_the_limit_nor_less_than_whole(tmp_path, monkeypatch):
     path = shard(tmp_path, "s.tar", range(2))
     member = scan(path).items[1].raws["image"][0]
-    monkeypatch.setenv("SENSORIUM_LIMITS", "picture_bytes=10")
+    monkeypatch.setenv("SENSORIUM_LIMITS", "stored_bytes=10")
     with pytest.raises(BadFile, match=r"0001\.png: \d+ bytes are more than the limit of 10"):
         member.read()
     monkeypatch.delenv("SENSORIUM_LIMITS")

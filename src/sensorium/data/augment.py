@@ -218,7 +218,8 @@ class SpecAugment:
 
 @dataclass(frozen=True)
 class DropWords:
-    """Tokens of a text are left out by `chance`, the first and the last never; what follows moves up."""
+    """Tokens of a text are left out by `chance`, the first and the last never; what follows moves up (what is before moves
+    down, where a text is filled up on its left)."""
 
     chance: float = 0.1
 
@@ -227,10 +228,12 @@ class DropWords:
         kept = mask & (random.random(len(tokens)) >= self.chance)
         real = np.flatnonzero(mask)
         kept[real[:1]] = kept[real[-1:]] = True
-        left = int(kept.sum())
-        out = np.full_like(tokens, 0)
-        out[:left] = tokens[kept]
-        return parts | {"": out, "mask": np.arange(len(tokens)) < left}
+        n, left = len(tokens), int(kept.sum())
+        filler = tokens[~mask][0] if not mask.all() else tokens.dtype.type(0)
+        place = np.arange(n) >= n - left if real.size and not mask[0] else np.arange(n) < left
+        out = np.full_like(tokens, filler)
+        out[place] = tokens[kept]
+        return parts | {"": out, "mask": place}
 
 
 @dataclass(frozen=True)

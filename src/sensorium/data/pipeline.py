@@ -6,12 +6,17 @@ thing that cannot be read is an absent row, as an exception would cost Grain's w
 """
 
 import json
+import os
 import pickle
+import signal
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import grain
@@ -152,7 +157,8 @@ class Stream(AbstractContextManager["Stream"]):
 
             if not flags.FLAGS.is_parsed():
                 flags.FLAGS.mark_as_parsed()  # else Grain's worker processes end with UnparsedFlagAccessError
-            ahead = ahead.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers, per_worker_buffer_size=AHEAD))
+            processes = grain.MultiprocessingOptions(num_workers=self._workers, per_worker_buffer_size=AHEAD)
+            ahead = ahead.mp_prefetch(processes, worker_init_fn=partial(_begin, os.getpid()))
         return iter(ahead)
 
     def _account(self, taken: Taken) -> None:
@@ -250,6 +256,18 @@ class _Take:
         part = len(rows) // count
         taken = take(self._source, rows[number * part : (number + 1) * part], int(step))
         return (pickle.dumps(taken, protocol=pickle.HIGHEST_PROTOCOL),) if self._packed else (taken,)
+
+
+def _begin(parent: int, number: int, count: int) -> None:
+    """In a worker: Ctrl-C is the parent's to answer, which ends its workers in order; where it is killed, they end too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _unpacked(element: tuple[Taken] | tuple[bytes]) -> Taken:
