@@ -1,5 +1,7 @@
 """The recipe for a user's own folder: what it makes of the files, and what it cannot learn from."""
 
+import json
+
 import numpy as np
 import pytest
 from data.trees import three_folders
@@ -98,3 +100,29 @@ def test_files_that_do_not_belong_together_are_too_little(tmp_path):
         file.rename(file.with_name(f"third{i}.wav"))
     with pytest.raises(TooLittle, match="holds image, text, audio, and 0 items"):
         folder(root)
+
+
+def test_items_of_one_group_are_kept_apart(tmp_path):
+    root = three_folders(tmp_path, 24)
+    lines = [
+        {"id": f"item{i}", "image": f"images/item{i}.png", "caption": f"number {i}", "group": f"visit{i // 3}"} for i in range(24)
+    ]
+    (root / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    experiment = folder(root / "manifest.jsonl", steps=6, batch=4)
+    items = experiment.source.items  # pyright: ignore[reportAttributeAccessIssue]
+    with experiment.stream() as stream:
+        for batch in stream:
+            visits = [items[row].group for row in batch["group"]]
+            assert len(set(visits)) == 4
+    assert folder(root / "manifest.jsonl", steps=6, batch=12).order is None, "too few batches to keep three of a visit apart"
+
+
+def test_copies_of_what_is_kept_for_validation_are_left_out(tmp_path):
+    root = three_folders(tmp_path, 24)
+    whole = folder(root)
+    kept, learnt = whole.validation[0].id, whole.source.items[0].id  # pyright: ignore[reportAttributeAccessIssue]
+    (root / "images" / f"{learnt}.png").write_bytes((root / "images" / f"{kept}.png").read_bytes())
+    experiment = folder(root)
+    left = {item.id for item in whole.source.items} - {item.id for item in experiment.source.items}  # pyright: ignore[reportAttributeAccessIssue]
+    assert left == {learnt} and kept in {item.id for item in experiment.validation}
+    assert any("copies, or nearly, of items that are kept for validation" in said for said in experiment.left_out)

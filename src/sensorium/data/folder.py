@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Int
 
 from sensorium.core.batch import Batch, stack
 from sensorium.core.errors import BadFile, SensoriumError
@@ -109,6 +110,13 @@ class Folder:
                 digest.update(self.items.fingerprint().encode())
             self._fingerprint = digest.hexdigest()[:32]
         return self._fingerprint
+
+    def groups(self) -> Int[np.ndarray, " N"]:
+        """A number for each row, equal for items of one group (`Item.group`); of an item without a group its own. See
+        `orders.Apart`."""
+        numbers: dict[tuple[str, str], int] = {}
+        names = (("group", item.group) if item.group else ("id", item.id) for item in self.items)
+        return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
 
     def raw(self, row: int, kind: str) -> tuple[Raw, ...]:
         """The alternatives that an item has of a kind (a path, or captions); none where it is missing."""

@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Int
+
 from sensorium.core.errors import SensoriumError
 from sensorium.core.protocols import Source
 from sensorium.data import Folder, split
 from sensorium.data.augment import DEFAULTS, Augmented
 from sensorium.data.door import whole
+from sensorium.data.orders import Apart
 from sensorium.doctor import Report, examine
 from sensorium.doctor.copies import leaking
 from sensorium.recipes.towers import pairs, space
@@ -34,6 +38,8 @@ def folder(
     seed: int = 0,
 ) -> Experiment:
     """Learn what the pictures, captions, sounds and clips of a folder have in common.
+
+    Items of one group (a manifest's column `group`) are kept out of each other's batch, where the groups are small enough.
 
     Args:
         path: The folder, or a CSV or JSONL manifest of files.
@@ -87,6 +93,7 @@ def of_report(
     arguments = {"path": whole(path), "steps": steps, "batch": batch, "lr": lr, "width": width}
     arguments |= {"augment": augment, "workers": workers, "max_bad": max_bad, "seed": seed}
     source: Source = Folder(together, fields)
+    groups = source.groups()
     if augment:
         source = Augmented(source, {field.name: DEFAULTS.get(field.kind, ()) for field in fields}, seed=seed)
     return Experiment(
@@ -94,6 +101,7 @@ def of_report(
         arguments=arguments,
         fields=fields,
         source=source,
+        order=_apart(groups, batch, seed),
         model=space(fields, width),
         losses=pairs(fields),
         optimizer=adamw(lr, steps, weight_decay=0.05),
@@ -105,3 +113,9 @@ def of_report(
         validation=split(health.good, "validation"),
         left_out=tuple(left_out),
     )
+
+
+def _apart(groups: Int[np.ndarray, " N"], batch: int, seed: int) -> Apart | None:
+    """The order that keeps items of one group out of each other's batch, where there are groups and it can."""
+    largest = np.unique(groups, return_counts=True)[1].max()
+    return Apart(groups, batch, seed) if 1 < largest <= len(groups) // batch else None

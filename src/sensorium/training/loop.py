@@ -95,7 +95,7 @@ def _follow(step: Step, stream: Iterator[Batch], steps: int) -> Iterator[Record]
             pending = []
         if number < steps:
             before = time.perf_counter()
-            batch = next(stream)
+            batch = jax.device_put(next(stream))  # on its way while the step computes
             # Where the device still computes, it surely did not wait; else it may have, and is held to have.
             if out["loss"].is_ready():  # pyright: ignore[reportAttributeAccessIssue]
                 idle += time.perf_counter() - before

@@ -73,7 +73,7 @@ class Step(Generic[M]):
         """How many numbers are trained."""
         return sum(leaf.size for leaf in self._leaves)
 
-    def compile(self, batch: Batch) -> float:
+    def compile(self, batch: Batch | dict[str, jax.Array]) -> float:
         """Makes the program for batches of this one's shapes; the seconds it took (0 where it is there already)."""
         shapes = _shapes(batch)
         if shapes in self._programs:
@@ -84,7 +84,7 @@ class Step(Generic[M]):
         self._programs[shapes] = update.lower(*given).compile()
         return time.perf_counter() - start
 
-    def __call__(self, batch: Batch) -> dict[str, jax.Array]:
+    def __call__(self, batch: Batch | dict[str, jax.Array]) -> dict[str, jax.Array]:
         """One update. Gives `"loss"` and what the objective tells, still on the device: reading them waits for the step."""
         self.compile(batch)
         program = self._programs[_shapes(batch)]
@@ -135,5 +135,5 @@ def _trained(model: nnx.Module, frozen: Sequence[str]) -> Callable[[tuple, Any],
     return trains
 
 
-def _shapes(batch: Batch) -> tuple:
+def _shapes(batch: Batch | dict[str, jax.Array]) -> tuple:
     return tuple((key, value.shape, value.dtype) for key, value in sorted(batch.items()))
