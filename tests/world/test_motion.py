@@ -5,8 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from sensorium.data.world_files import mp4_bytes
 from sensorium.modalities import Video
+from sensorium.modalities.written import mp4_bytes
 from sensorium.world import caption, clip, judge, judge_motion, motion, picture, scene, sound, trace
 from sensorium.world.motion import MOTIONS
 

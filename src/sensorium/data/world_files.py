@@ -2,16 +2,13 @@
 
 import json
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from jaxtyping import Float, UInt8
 
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.core.files import write_text
 from sensorium.modalities.audio import wav_bytes
+from sensorium.modalities.written import csv_bytes, mp4_bytes, png_bytes
 from sensorium.world import clip, picture, question, sound, trace
 from sensorium.world.scene import Scenes
 
@@ -74,43 +71,6 @@ def _write_part(
     return rows
 
 
-def mp4_bytes(clip: UInt8[np.ndarray, "T H W 3"], fps: float) -> bytes:
-    """A video file in H.264, or in MPEG-4 part 2 where PyAV was built without it; H and W have to be even."""
-    from fractions import Fraction
-
-    from sensorium.core.errors import need
-
-    av = need("av", "media", "writing video")
-    buffer = BytesIO()
-    h264 = "libx264" in av.codecs_available
-    options = {"crf": "16", "preset": "veryfast", "threads": "1"} if h264 else {"qscale": "2"}
-    with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("libx264" if h264 else "mpeg4", rate=Fraction(fps).limit_denominator(1000), options=options)
-        stream.height, stream.width = clip.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        for frame in clip:
-            for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
-    return buffer.getvalue()
-
-
-def csv_bytes(x: Float[np.ndarray, "T C"], times: Float[np.ndarray, " T"], names: Sequence[str], unit: str) -> bytes:
-    """A CSV with a column `time` in seconds and the unit beside each other name."""
-    lines = [",".join(["time", *(f"{name} ({unit})" for name in names)])]
-    lines += [",".join([f"{t:.4f}", *(f"{value:.6g}" for value in row)]) for t, row in zip(times, x, strict=True)]
-    return "".join(f"{line}\n" for line in lines).encode()
-
-
-def _png(picture: np.ndarray) -> bytes:
-    from PIL import Image
-
-    buffer = BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -121,7 +81,7 @@ def _write_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 FILES: dict[str, tuple[str, Callable[[Scenes], list[bytes]]]] = {
-    "image": ("images/{}.png", lambda scenes: [_png(one) for one in picture.render(scenes)]),
+    "image": ("images/{}.png", lambda scenes: [png_bytes(one) for one in picture.render(scenes)]),
     "audio": ("audio/{}.wav", lambda scenes: [wav_bytes(one, sound.RATE) for one in sound.render(scenes)]),
     "video": ("video/{}.mp4", lambda scenes: [mp4_bytes(one, clip.FPS) for one in clip.render(scenes)]),
     "sensor": (
