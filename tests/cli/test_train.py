@@ -14,7 +14,9 @@ from sensorium.cli.main import main
         (["--lr", "-1"], "--lr -1.0: a positive number"),
         (["--lr", "nan"], "--lr nan: a positive number"),
         (["--workers", "-1"], "--workers -1: at least 0"),
-        (["--max-bad", "1.5"], "--max-bad 1.5: a share from 0 to 1"),
+        (["--max-bad", "1.5"], "--max-bad 1.5: a share such as 5%"),
+        (["--max-bad", "120%"], "--max-bad 120%: a share such as 5%"),
+        (["--max-bad", "few"], "--max-bad few: a share such as 5%"),
         (["--stepz", "3"], "--steps"),
     ],
 )
@@ -33,3 +35,10 @@ def test_an_earlier_run_is_kept_unless_it_is_to_be_replaced_and_can_be(capsys, t
     assert main(["train", str(tmp_path / "typo"), "--out", str(out), "--overwrite"]) == 1
     assert "no such file or folder" in capsys.readouterr().err
     assert (out / "model.safetensors").read_text() == "earlier"
+
+
+@pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("0.05", 0.05), ("0", 0), ("100%", 1)])
+def test_a_share_is_written_in_either_way(text, share):
+    from sensorium.cli.train import _share
+
+    assert _share(text) == pytest.approx(share)

@@ -7,7 +7,8 @@ from modalities.samples import save, smooth
 
 from sensorium import data
 from sensorium.core.protocols import Item, Source, Taking
-from sensorium.data import Folder, Stream
+from sensorium.data import Folder, Stream, batches
+from sensorium.data.augment import Augmented
 from sensorium.data.mixture import Mixed, Mixture
 from sensorium.data.orders import Order
 from sensorium.data.synthetic import World
@@ -146,3 +147,20 @@ def test_what_does_not_fit_together_is_an_error(pools, tmp_path):
     write(tmp_path / "d" / "x.txt", "words of another pool")
     fields = data.open([tmp_path / "c", tmp_path / "d"]).fields
     assert [field.kind for field in fields] == ["image", "text"]
+
+
+def test_batches_of_a_mixture_keep_its_weights_also_augmented():
+    items = [Item(f"i{n}", {"text": (f"number {n}",)}) for n in range(30)]
+    text = (Text(length=8),)
+    mixture = Mixture({"a": Folder(items[:20], text), "b": Folder(items[20:], text)}, weights=[1, 9])
+    for source in (mixture, Augmented(mixture, {"text": ()})):
+        drawn = np.concatenate([mixture_rows(batch) for batch in batches(source, 20, 10)])
+        assert [(drawn < 20).sum(), (drawn >= 20).sum()] == [20, 180]
+    plain = np.concatenate([mixture_rows(batch) for batch in batches(mixture, 10, 3, shuffle=False)])
+    assert plain.tolist() == list(range(30))
+
+
+def mixture_rows(batch) -> np.ndarray:
+    """The rows of a batch of the texts "number 0" to "number 29"."""
+    known = {int(Text(length=8).prepare(f"number {n}")["text/id"]): n for n in range(30)}
+    return np.array([known[int(identity)] for identity in batch["text/id"]])

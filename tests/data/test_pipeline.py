@@ -41,6 +41,14 @@ def rows(stream) -> list[list[int]]:
     return [batch["group"].tolist() for batch in stream]
 
 
+def no_children() -> bool:
+    """Whether no process of ours is left; one that was killed a moment ago is given the time to go."""
+    deadline = time.monotonic() + 20
+    while multiprocessing.active_children() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not multiprocessing.active_children()
+
+
 def pictures(n: int) -> Folder:
     """Items with a picture of their own colour; every seventh has a broken one, every fifth none; all have two captions."""
     items = []
@@ -131,6 +139,8 @@ def test_the_position_stays_small_after_thousands_of_batches():
     for _ in range(3000):
         next(stream)
     assert len(json.dumps(stream.state())) < 10_000
+    nothing = batches(Folder([Item(f"i{n}") for n in range(8)], FIELDS[:1]), 2, 3000)
+    assert len(list(nothing)) == 3000 and len(json.dumps(nothing.state())) < 1000
 
 
 def test_a_position_in_other_data_or_another_order_is_refused():
@@ -143,8 +153,9 @@ def test_a_position_in_other_data_or_another_order_is_refused():
     ):
         with pytest.raises(OtherData, match=named):
             other.restore(state)
-    with pytest.raises(OtherData, match="41 is none of the batches"):
-        batches(pictures(30), 4, 40, seed=1).restore(state | {"position": 41})
+    for wrong in (41, -1, 3.5, "3", None):
+        with pytest.raises(OtherData, match="is none of the batches 0 to 40"):
+            batches(pictures(30), 4, 40, seed=1).restore(state | {"position": wrong})
 
 
 def test_the_fingerprint_tells_items_and_fields_apart():
@@ -156,6 +167,13 @@ def test_the_fingerprint_tells_items_and_fields_apart():
     items = list(pictures(9).items)
     items[0] = Item("item0", {"text": ("number zero",)})
     assert Folder(items, FIELDS[:2]).fingerprint() != of(9, *FIELDS[:2])
+
+
+def test_a_position_holds_where_the_same_files_lie_elsewhere(tmp_path):
+    three_folders(tmp_path / "a", 8)
+    state = batches(data.open(tmp_path / "a", FIELDS), 4, 6).state()
+    (tmp_path / "a").rename(tmp_path / "b")
+    batches(data.open(tmp_path / "b", FIELDS), 4, 6).restore(state)
 
 
 def test_a_broken_thing_is_an_absent_row_told_once_and_everything_is_counted(tmp_path):
@@ -249,12 +267,23 @@ def test_workers_change_nothing_and_leave_nothing(tmp_path):
         for a, b in zip(expected[:12] if workers == 1 else expected[12:], got, strict=True):
             assert a.keys() == b.keys() and all(np.array_equal(a[key], b[key]) for key in a)
         stream.close()
-        assert not multiprocessing.active_children()
+        assert no_children()
     plain = batches(pictures(30), 4, 20, seed=5, rejects=tmp_path / "none")
     list(plain)
     assert stream.counts == plain.counts
     both = {line for name in ("one", "two") for line in (tmp_path / name).read_text().splitlines()}
     assert both == set((tmp_path / "none").read_text().splitlines())
+
+
+def test_a_stream_of_large_batches_ends_at_once():
+    """A worker that writes a batch which no pipe holds would wait for its reader, and Grain for the worker."""
+    large = [Item(f"i{n}", {"image": (np.full((64, 64, 3), n, np.uint8),)}) for n in range(64)]
+    stream = batches(Folder(large, (Image(size=64),)), 64, workers=2)
+    next(stream)
+    start = time.monotonic()
+    stream.close()
+    assert time.monotonic() - start < 20, "a second or two, where it was 50"
+    assert no_children()
 
 
 def test_workers_leave_no_shared_memory_behind():
@@ -282,10 +311,10 @@ def test_a_killed_worker_is_a_clear_error_and_the_stream_can_go_on():
             for _ in range(100):
                 next(stream)
         assert time.monotonic() - start < 30
-        assert not multiprocessing.active_children()
+        assert no_children()
         position = stream.position
         assert next(stream)["group"].tolist() == expected[position]
-    assert not multiprocessing.active_children()
+    assert no_children()
 
 
 SCRIPT = """

@@ -66,3 +66,8 @@ def test_no_page_is_left_half_written(tmp_path):
     with pytest.raises(AttributeError):
         write_gallery([QueryResult(Shown("q", picture=np.zeros(3)))], tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text() == "before"
+
+
+def test_a_name_that_is_no_utf_8_is_shown_with_escapes(tmp_path):
+    write_gallery([QueryResult(Shown("na\udcffme"), [Shown("x", label="na\udcffme.png")])], tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("na\\udcffme") == 2

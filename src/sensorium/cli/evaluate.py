@@ -109,5 +109,8 @@ def _split(model: Path, folder: str) -> str:
 
 
 def _root(place: str) -> str:
-    """The folder that a folder, or a manifest in it, stands for."""
-    return str(Path(place).parent) if Path(place).is_file() else place
+    """The folder that a folder, or the manifest through which it is read, stands for."""
+    from sensorium.data.manifest import STEMS
+
+    path = Path(place)
+    return str(path.parent) if path.stem.lower() in STEMS and path.is_file() else place

@@ -119,13 +119,13 @@ def unknown_words(model: "Model", text: str) -> list[str]:
     return [word for word in dict.fromkeys(words) if word not in field.words]
 
 
-def _own(by: tuple[str, ...]) -> dict[str, Path]:
+def _own(by: tuple[str, ...]) -> dict[str, str | Path]:
     """kind -> file, of words KIND=FILE."""
     pairs = [word.partition("=") for word in by]
     for kind, equals, file in pairs:
         if not (kind and equals and file):
             raise WrongUsage(f"--by {kind}{equals}{file}: give KIND=FILE, such as depth=room.npy")
-    return {kind: Path(file) for kind, _, file in pairs}
+    return {kind: file if kind == "text" else Path(file) for kind, _, file in pairs}
 
 
 def _by_field(model: "Model", given: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def train(
     width: int = 256,
     augment: bool = False,
     workers: int = 0,
-    max_bad: float = 0.05,
+    max_bad: str = "5%",
     seed: int = 0,
     overwrite: bool = False,
 ) -> dict:
@@ -50,7 +50,8 @@ def train(
         seed: Of the parameters and of the order of the items.
         overwrite: Replace an earlier run that stands at `out`.
     """
-    _refuse_nonsense(steps=steps, batch=batch, lr=lr, width=width, workers=workers, max_bad=max_bad)
+    _refuse_nonsense(steps=steps, batch=batch, lr=lr, width=width, workers=workers)
+    most = _share(max_bad)
 
     from dataclasses import asdict
 
@@ -67,7 +68,7 @@ def train(
         task = bar.add_task("reading every file", total=None, text="")
         report = examine(folder, progress=lambda done, total: bar.update(task, completed=done, total=total))
     dials = {"steps": steps, "batch": batch, "lr": lr, "width": width, "augment": augment, "workers": workers}
-    experiment = of_report(report, folder, **dials, max_bad=max_bad, seed=seed)  # type: ignore[arg-type]
+    experiment = of_report(report, folder, **dials, max_bad=most, seed=seed)  # type: ignore[arg-type]
     for old in (
         "run.json",
         "rejects.jsonl",
@@ -121,12 +122,21 @@ def show(result: dict, console: "Console") -> None:
     console.print(f"Next: {escape(line)}", style="dim", highlight=False, soft_wrap=True)
 
 
-def _refuse_nonsense(*, steps: int | None, batch: int | None, lr: float, width: int, workers: int, max_bad: float) -> None:
+def _refuse_nonsense(*, steps: int | None, batch: int | None, lr: float, width: int, workers: int) -> None:
     """Dials that could be set but mean nothing: without an update, or without a second item to tell a first one from."""
     for name, value, least in (("steps", steps, 1), ("batch", batch, 2), ("width", width, 1), ("workers", workers, 0)):
         if value is not None and value < least:
             raise WrongUsage(f"--{name} {value}: at least {least} is needed. See: sensorium train --help")
     if not 0 < lr < float("inf"):
         raise WrongUsage(f"--lr {lr}: a positive number is needed. See: sensorium train --help")
-    if not 0 <= max_bad <= 1:
-        raise WrongUsage(f"--max-bad {max_bad}: a share from 0 to 1 is needed. See: sensorium train --help")
+
+
+def _share(text: str) -> float:
+    """A share that is written as 5% or as 0.05."""
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise WrongUsage(f"--max-bad {text}: a share such as 5% or 0.05 is needed. See: sensorium train --help")
+    return share

@@ -16,7 +16,8 @@ import numpy as np
 from sensorium.core.batch import Batch
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.core.protocols import Source, Taken
-from sensorium.data.pipeline import fingerprint, take
+from sensorium.data.orders import Endless, Order
+from sensorium.data.pipeline import Ordered, fingerprint, take
 from sensorium.modalities.picture_changes import OPERATIONS, operate, resized
 
 Parts = dict[str, np.ndarray]
@@ -52,6 +53,11 @@ class Augmented:
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def order(self, batch_size: int, seed: int = 0) -> Order:
+        """That of the source, where it has one of its own; else shuffled epochs."""
+        own = isinstance(self.source, Ordered)
+        return self.source.order(batch_size, seed) if own else Endless(len(self), batch_size, seed)
 
     def read(self, rows: Sequence[int] | np.ndarray, draw: int = 0) -> Batch:
         return self.take(rows, draw).batch

@@ -5,7 +5,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePath
 from threading import Lock
 from typing import Any, Protocol, runtime_checkable
 
@@ -180,7 +180,9 @@ def opened(raw: Raw) -> Raw:
 
 
 def _name(raw: Raw) -> str:
-    """How a raw thing is called: a path or a caption as it is; an array, which may be large, by what it holds."""
+    """What tells a raw thing from others of its item: a file's name, wherever the data lie; a caption; what an array holds."""
+    if isinstance(raw, Path | Stored):
+        return PurePath(str(raw)).name
     if isinstance(raw, np.ndarray):
         return f"{raw.dtype}{list(raw.shape)} {zlib.crc32(np.ascontiguousarray(raw).tobytes()):08x}"
     return str(raw)

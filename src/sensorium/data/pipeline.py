@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import grain
 import numpy as np
@@ -30,6 +30,8 @@ from sensorium.data.orders import Endless, Order
 WINDOW = 1000
 """Raw things over which the share of rejects is watched."""
 THREADS = 2
+PATIENCE = 2.0
+"""Seconds that a worker has to end by itself. Grain gives it 25, which one that writes a large batch always takes in full."""
 AHEAD = 4
 """Batches that are read ahead, by each worker where there are some."""
 
@@ -44,6 +46,13 @@ class OtherData(SensoriumError, ValueError):
 
 class WorkerLost(SensoriumError, RuntimeError):
     """A process that reads ahead has ended: killed from outside, or for want of memory."""
+
+
+@runtime_checkable
+class Ordered(Protocol):
+    """A source that says in which order it is to be read."""
+
+    def order(self, batch_size: int, seed: int = 0) -> Order: ...
 
 
 @dataclass(frozen=True)
@@ -140,9 +149,9 @@ class Stream(AbstractContextManager["Stream"]):
         if other := sorted(key for key in own.keys() | saved.keys() if own.get(key) != saved.get(key)):
             told = ", ".join(f"{key} {saved.get(key)!r}, and not {own.get(key)!r}" for key in other)
             raise OtherData(f"the position was saved with {told}. Read the same data in the same order, or start anew")
-        position = state.get("position", -1)
-        if not 0 <= position <= self._stop:
-            raise OtherData(f"the position {position} is none of the batches 0 to {self._stop}")
+        position = state.get("position")
+        if type(position) is not int or not 0 <= position <= self._stop:
+            raise OtherData(f"the position {position!r} is none of the batches 0 to {self._stop}")
         self.close()
         self.position, self.counts = position, Counts(*state["counts"])
         self._window = deque((asked, bad) for asked, bad in state["window"])
@@ -154,6 +163,9 @@ class Stream(AbstractContextManager["Stream"]):
         ahead = data.to_iter_dataset(grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=AHEAD))
         if self._workers:
             from absl import flags
+            from grain._src.python.dataset.transformations import process_prefetch
+
+            process_prefetch._PROCESS_KILL_TIMEOUT_S = PATIENCE
 
             if not flags.FLAGS.is_parsed():
                 flags.FLAGS.mark_as_parsed()  # else Grain's worker processes end with UnparsedFlagAccessError
@@ -167,7 +179,8 @@ class Stream(AbstractContextManager["Stream"]):
         self.counts = Counts(self.counts.asked + asked, self.counts.used + asked - bad, self.counts.rejected + bad)
         for reject in taken.rejects:
             self._ledger.add(reject)
-        self._window.append((asked, bad))
+        if asked:
+            self._window.append((asked, bad))
         while len(self._window) > 1 and sum(a for a, _ in self._window) - self._window[0][0] >= WINDOW:
             self._window.popleft()
         if bad and sum(b for _, b in self._window) > self._max_bad * WINDOW:
@@ -218,11 +231,14 @@ def batches(
     """Batches `start` … `steps` − 1 of `size` rows each, equal in every run with the same source, size and seed.
 
     Every epoch has its own order, and of an item's alternatives (its captions) every batch draws anew. With
-    `shuffle=False` rows come in their order, which keeps the twins of the built-in world together. `dials`: see `Stream`.
+    `shuffle=False` rows come in their order, which keeps the twins of the built-in world together. A source with an order of
+    its own (a `Mixture` with its weights) is read in that. `dials`: see `Stream`.
     """
     if not len(source):
         raise ValueError("a source without items: nothing to read")
-    return Stream(source, Endless(len(source), size, seed, shuffle), start=start, stop=steps, **dials)
+    own = shuffle and isinstance(source, Ordered)
+    order = source.order(size, seed) if own else Endless(len(source), size, seed, shuffle)
+    return Stream(source, order, start=start, stop=steps, **dials)
 
 
 def take(source: Source, rows: Sequence[int] | np.ndarray, draw: int = 0) -> Taken:

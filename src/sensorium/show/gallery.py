@@ -63,8 +63,9 @@ def shown(collection: Collection, hit: Hit) -> Shown:
 
 
 def write_gallery(results: Sequence[QueryResult], path: Path | str, title: str = "Search results") -> None:
-    """Writes the page; it refers to nothing outside of itself."""
-    write_text(path, environment().get_template("gallery.html").render(title=title, results=results))
+    """Writes the page; it refers to nothing outside of itself. Names of files that are no UTF-8 are shown with escapes."""
+    page = environment().get_template("gallery.html").render(title=title, results=results)
+    write_text(path, page.encode("utf-8", "backslashreplace").decode())
 
 
 @cache

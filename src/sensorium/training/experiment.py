@@ -11,8 +11,8 @@ from flax import nnx
 from sensorium.core.errors import SensoriumError
 from sensorium.core.objective import Loss
 from sensorium.core.protocols import Item, Modality, Source
-from sensorium.data.orders import Endless, Order
-from sensorium.data.pipeline import Stream
+from sensorium.data.orders import Order
+from sensorium.data.pipeline import Stream, batches
 from sensorium.models import MODELS, Space
 
 
@@ -65,5 +65,7 @@ class Experiment:
 
     def stream(self, rejects: Path | None = None) -> Stream:
         """The batches of the run; what cannot be read is told in the file `rejects`."""
-        order = self.order or Endless(len(self.source), self.batch, self.seed, self.shuffle)
-        return Stream(self.source, order, stop=self.steps, workers=self.workers, rejects=rejects, max_bad=self.max_bad)
+        dials = {"workers": self.workers, "rejects": rejects, "max_bad": self.max_bad}
+        if self.order is not None:
+            return Stream(self.source, self.order, stop=self.steps, **dials)
+        return batches(self.source, self.batch, self.steps, self.seed, self.shuffle, **dials)
