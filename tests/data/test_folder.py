@@ -12,6 +12,7 @@ from sensorium.core.errors import BadFile
 from sensorium.core.protocols import Item
 from sensorium.data import Folder, fields_for
 from sensorium.modalities import Audio, Image, Text
+from sensorium.modalities.written import mp4_bytes
 
 FIELDS = (Image(size=16), Text.from_captions(["a picture number 0 1 2 3 as"]), Audio(rate=8000, seconds=0.25))
 
@@ -161,3 +162,13 @@ def test_raws_captions_and_earlier_problems_are_kept(root):
     assert folder.raw(0, "image") == (root / "images" / "item0.png",) and folder.raw(2, "text") == ()
     assert len(folder.captions()) == 6 and folder.captions()[1] == "number 0 as a picture"
     assert [p.path for p in folder.problems] == [str(root / "captions" / "item2.txt")] and folder.broken == []
+
+
+def test_a_video_without_sound_lacks_its_sound_and_nothing_is_broken(tmp_path):
+    clip = mp4_bytes(np.zeros((8, 16, 16, 3), np.uint8), 8.0)
+    (tmp_path / "mute.mp4").write_bytes(clip)
+    sound(tmp_path / "loud.wav", sine(300, 8000, 0.25), 8000)
+    items = [Item("mute", {"audio": (tmp_path / "mute.mp4",)}), Item("loud", {"audio": (tmp_path / "loud.wav",)})]
+    folder = Folder(items, (FIELDS[2],))
+    taken = folder.take([0, 1])
+    assert taken.batch["audio/here"].tolist() == [False, True] and taken.asked == 1 and not taken.rejects and not folder.broken
