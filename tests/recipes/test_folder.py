@@ -39,6 +39,7 @@ def test_steps_and_batch_follow_the_number_of_items_unless_given(tmp_path):
         "batch": 5,
         "lr": 2e-3,
         "width": 256,
+        "micro_batch": None,
         "augment": False,
         "workers": 0,
         "max_bad": 0.05,

@@ -24,6 +24,7 @@ def train(
     out: Path,
     steps: int | None = None,
     batch: int | None = None,
+    micro_batch: int | None = None,
     lr: float = 2e-3,
     width: int = 256,
     augment: bool = False,
@@ -42,6 +43,7 @@ def train(
         out: Where the run goes: the model, its log and its metrics.
         steps: Updates of the parameters; by default what suits the number of items.
         batch: Items a step; by default what suits the number of items.
+        micro_batch: Items whose activations are held at once, a divisor of batch: a large batch in the memory of a small one.
         lr: The highest learning rate.
         width: The dimension of the shared space.
         augment: Crop, colour, shift and drop a little at random; nothing is mirrored, so "left" stays true.
@@ -67,7 +69,15 @@ def train(
     with progress() as bar:
         task = bar.add_task("reading every file", total=None, text="")
         report = examine(folder, progress=lambda done, total: bar.update(task, completed=done, total=total))
-    dials = {"steps": steps, "batch": batch, "lr": lr, "width": width, "augment": augment, "workers": workers}
+    dials = {
+        "steps": steps,
+        "batch": batch,
+        "micro_batch": micro_batch,
+        "lr": lr,
+        "width": width,
+        "augment": augment,
+        "workers": workers,
+    }
     experiment = of_report(report, folder, **dials, max_bad=most, seed=seed)  # type: ignore[arg-type]
     for old in (
         "run.json",

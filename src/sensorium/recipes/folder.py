@@ -30,6 +30,7 @@ def folder(
     *,
     steps: int | None = None,
     batch: int | None = None,
+    micro_batch: int | None = None,
     lr: float = 2e-3,
     width: int = 256,
     augment: bool = False,
@@ -45,6 +46,7 @@ def folder(
         path: The folder, or a CSV or JSONL manifest of files.
         steps: Updates of the parameters; by default what suits the number of items.
         batch: Items a step; by default what suits the number of items.
+        micro_batch: Items whose activations are held at once: a large batch in the memory of a small one.
         lr: The highest learning rate.
         width: The dimension of the shared space.
         augment: Crop, colour, shift and drop a little at random (see `data.augment`); nothing is mirrored.
@@ -52,7 +54,15 @@ def folder(
         max_bad: The share of things that may turn out to be unreadable while training, before the run stops.
         seed: Of the parameters and of the order of the items.
     """
-    dials = {"steps": steps, "batch": batch, "lr": lr, "width": width, "augment": augment, "workers": workers}
+    dials = {
+        "steps": steps,
+        "batch": batch,
+        "micro_batch": micro_batch,
+        "lr": lr,
+        "width": width,
+        "augment": augment,
+        "workers": workers,
+    }
     return of_report(examine(path), path, **dials, max_bad=max_bad, seed=seed)  # type: ignore[arg-type]
 
 
@@ -62,6 +72,7 @@ def of_report(
     *,
     steps: int | None = None,
     batch: int | None = None,
+    micro_batch: int | None = None,
     lr: float = 2e-3,
     width: int = 256,
     augment: bool = False,
@@ -91,6 +102,7 @@ def of_report(
     steps = max(50, min(SAMPLES, EPOCHS * len(together)) // max(batch, 1)) if steps is None else steps
     # The path whole, as `evaluate` asks from any directory whether a folder is the one that was trained on.
     arguments = {"path": whole(path), "steps": steps, "batch": batch, "lr": lr, "width": width}
+    arguments["micro_batch"] = micro_batch
     arguments |= {"augment": augment, "workers": workers, "max_bad": max_bad, "seed": seed}
     source: Source = Folder(together, fields)
     groups = source.groups()
@@ -109,6 +121,7 @@ def of_report(
         batch=batch,
         seed=seed,
         workers=workers,
+        micro_batch=micro_batch,
         max_bad=max_bad,
         validation=split(health.good, "validation"),
         left_out=tuple(left_out),

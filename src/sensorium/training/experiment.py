@@ -37,7 +37,7 @@ class Experiment:
 
     `left_out`: a sentence for each thing that the recipe was given and does not train on (a broken file, lone items), which
     is kept with the run. `losses[name]` is (weight, loss). `shuffle=False` reads the rows of `source` in their order; `order`
-    in one of its own (see `data.orders`). `workers` and `max_bad`: see `data.Stream`.
+    in one of its own (see `data.orders`). `workers` and `max_bad`: see `data.Stream`; `micro_batch`: see `contrast`.
     `validation`: items to evaluate on at the end; none where the caller evaluates by other means.
     """
 
@@ -55,6 +55,7 @@ class Experiment:
     order: Order | None = None
     workers: int = 0
     max_bad: float = 0.05
+    micro_batch: int | None = None
     validation: Sequence[Item] = ()
     left_out: tuple[str, ...] = field(default=())
 
@@ -62,6 +63,8 @@ class Experiment:
         for name, least in (("steps", 1), ("batch", 2)):
             if getattr(self, name) < least:
                 raise BadDial(f"{name}={getattr(self, name)}: expected at least {least}")
+        if self.micro_batch is not None and (self.micro_batch < 1 or self.batch % self.micro_batch):
+            raise BadDial(f"micro_batch={self.micro_batch}: expected a divisor of the batch, {self.batch}")
 
     def stream(self, rejects: Path | None = None) -> Stream:
         """The batches of the run; what cannot be read is told in the file `rejects`."""

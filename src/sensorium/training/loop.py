@@ -41,7 +41,13 @@ def fit(
     that is not finite is `Diverged`.
     """
     model = experiment.model.build(experiment.seed)
-    step = Step(model, contrast(experiment.losses), experiment.optimizer, settle=Space.settle, seed=experiment.seed)
+    step = Step(
+        model,
+        contrast(experiment.losses, experiment.micro_batch),
+        experiment.optimizer,
+        settle=Space.settle,
+        seed=experiment.seed,
+    )
     history: list[Record] = []
     with (
         log.open("w", encoding="utf-8") if log else nullcontext() as lines,

@@ -18,17 +18,22 @@ from sensorium.core.batch import Batch
 from sensorium.core.objective import Loss
 from sensorium.losses import total
 from sensorium.models import Space
+from sensorium.training.parts import in_parts
 
 M = TypeVar("M", bound=nnx.Module)
 Objective = Callable[[Any, dict[str, jax.Array], jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
 """(model, batch, key) -> the loss, and numbers to tell beside it."""
 
 
-def contrast(losses: Mapping[str, tuple[float, Loss]]) -> Objective:
-    """The weighted sum of some losses of a space; beside it tells the scale and every `loss/<name>`."""
+def contrast(losses: Mapping[str, tuple[float, Loss]], micro_batch: int | None = None) -> Objective:
+    """The weighted sum of some losses of a space; beside it tells the scale and every `loss/<name>`.
+
+    `micro_batch`: so many rows are encoded at a time, and only their activations are held; the value and the gradient are
+    those of the whole batch (see `parts`).
+    """
 
     def objective(model: Space, batch: dict[str, jax.Array], key: jax.Array):
-        outputs = model(batch, key)
+        outputs = model(batch, key) if micro_batch is None else in_parts(model, batch, key, micro_batch)
         loss, parts = total(losses, outputs, batch)
         return loss, {"scale": outputs["scale"]} | {f"loss/{name}": x for name, x in parts.items()}
 
