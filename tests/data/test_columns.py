@@ -36,3 +36,17 @@ def test_nothing_to_learn_from_is_an_error_with_the_columns():
         BadFile, match=r"m\.csv: no column names files or captions\. Its columns: id, year\. Expected one of image"
     ):
         understand("m.csv", [{"id": 1, "year": 2}])
+
+
+LONG = ["ein roter Kreis oben", "zwei kleine grüne Quadrate", "ein Dreieck neben dem Kreis"]
+
+
+def test_a_caption_column_of_any_name_is_found_by_its_words():
+    rows = [{"Bild": f"{i}.png", "Beschreibung": text, "Farbe": "rot", "Jahr": "1999"} for i, text in enumerate(LONG)]
+    assert understand("m", rows) == {"image": ["Bild"], "text": ["Beschreibung"]}
+    assert understand("m", rows, {"text": []}) == {"image": ["Bild"]}
+    two = [row | {"Notiz": row["Beschreibung"][::-1]} for row in rows]
+    assert understand("m", two) == {"image": ["Bild"]}  # a choice of two is the user's
+    same = [row | {"Beschreibung": LONG[0]} for row in rows * 3]
+    assert understand("m", same) == {"image": ["Bild"]}  # a label of several words is no caption
+    assert understand("m", [row | {"caption": "x"} for row in rows])["text"] == ["caption"]

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from data.trees import three_folders, write
 
 from sensorium import data
@@ -24,3 +25,11 @@ def test_of_many_lazy_items_some_are_looked_at_for_the_fields(tmp_path, monkeypa
     assert image == Image(size=64) and isinstance(text, Text)
     seen = data.fields_for(data.scan(path).items[::75])
     assert (image, text) == seen and len(data.open(path)) == 300
+
+
+def test_a_source_is_named_once_however_it_is_called(tmp_path, monkeypatch):
+    three_folders(tmp_path / "two rooms", 2)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="each once"):
+        data.open(["two rooms", "./two rooms"])
+    assert len(data.open(f"file://{tmp_path}/two%20rooms", ())) == 2

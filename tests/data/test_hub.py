@@ -103,7 +103,33 @@ def test_the_splits_of_a_data_set_are_kept(tmp_path):
     assert listing.layout.startswith("Hugging Face data set with the splits train, test: ")
     check_lazy(listing.items)
     assert [item.id for item in data.split(listing.items, "test")] == ["test-0000000", "test-0000001"]
-    assert [item.id for item in data.split(listing.items, "train")] == [f"train-{i:07d}" for i in range(5)]
+    rest = [data.split(listing.items, name, 0.4, 0.4) for name in ("train", "validation")]  # no validation: a hash takes it
+    assert rest[0] and rest[1] and sorted(i.id for one in rest for i in one) == [f"train-{i:07d}" for i in range(5)]
+    three = {"train": range(3), "dev": [3, 4], "test": [5, 6]}
+    datasets.DatasetDict({name: whole.select(rows) for name, rows in three.items()}).save_to_disk(tmp_path / "e")
+    assert [i.id for i in data.split(scan(tmp_path / "e").items, "train")] == [f"train-{i:07d}" for i in range(3)]
+
+
+def test_a_train_split_alone_is_split_as_if_it_were_none(tmp_path):
+    rows = dataset(tmp_path, 60)
+    datasets.DatasetDict({"train": rows}).save_to_disk(tmp_path / "d")
+    rows.save_to_disk(tmp_path / "plain")
+    one, other = (scan(tmp_path / name).items for name in ("d", "plain"))
+    sizes = [[len(data.split(items, name)) for name in ("train", "validation", "test")] for items in (one, other)]
+    assert sizes[0] == sizes[1] and sizes[0][1] > 0 and sizes[0][2] == 0 and one[0].metadata == other[0].metadata
+
+
+def test_unknown_words_of_a_split_column_are_told_and_go_by_a_hash(tmp_path):
+    words = ["train", "val", "test", "extra"] * 20
+    rows = [{"image": {"bytes": b"x", "path": f"{i}.png"}, "caption": f"c{i}", "split": word} for i, word in enumerate(words)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "part.parquet")
+    listing = scan(tmp_path / "part.parquet")
+    assert [p.cause.partition(": expected")[0] for p in listing.problems] == ["column 'split': 'extra' (line 4)"]
+    check_lazy(listing.items)
+    assert [item.metadata.get("split", "") for item in listing.items[:4]] == ["train", "validation", "test", ""]
+    aside = scan(tmp_path / "part.parquet", columns={"split": []}).items
+    check_lazy(aside)
+    assert not [item for item in aside if item.metadata.get("split", "extra") != "extra"]
 
 
 def test_parquet_files_of_the_hub_are_rows(tmp_path):
@@ -117,7 +143,7 @@ def test_parquet_files_of_the_hub_are_rows(tmp_path):
         whole.select(rows).to_parquet(tmp_path / "d" / "data" / f"{name}.parquet", batch_size=2)
     listing = scan(tmp_path / "d")
     check(tmp_path, listing.items, [5, 6, 0, 1, 2, 3, 4])
-    assert [item.metadata["split"] for item in listing.items] == ["test"] * 2 + ["train"] * 5
+    assert [item.metadata["split"] for item in listing.items] == ["test"] * 2 + ["train or validation"] * 5
     assert [path.name for path in listing.unused] == ["README.md"]
     check(tmp_path, scan(tmp_path / "d" / "data" / "train-00000-of-00002.parquet").items, [0, 1, 2])
     expected = {item.id: item.raws["audio"][0].read() for item in listing.items}

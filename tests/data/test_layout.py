@@ -156,6 +156,11 @@ def test_the_sound_track_of_a_video_is_its_sound_unless_it_has_another(tmp_path,
     assert names(listing) == {"loud": {"video", "audio"}, "mute": {"video"}, "own": {"video", "audio"}}
     assert listing.items[0].raws["audio"] == (tmp_path / "video" / "loud.mp4",)
     assert listing.items[2].raws["audio"] == (tmp_path / "audio" / "own.wav",) and sorted(asked) == ["loud.mp4", "mute.mp4"]
+    path = write(tmp_path / "m.csv", "video,audio\nvideo/loud.mp4,\nvideo/mute.mp4,\nvideo/own.mp4,audio/own.wav\n")
+    kinds = {"loud": {"video", "audio"}, "mute": {"video"}, "own": {"video", "audio"}}
+    assert names(scan(path)) == {f"{'audio' if name == 'own' else 'video'}/{name}": one for name, one in kinds.items()}
+    assert scan(path).items[1].raws["audio"] == (tmp_path / "video" / "loud.mp4",)
+    assert names(scan(path, {"audio": []}))["video/loud"] == {"video"}  # the user says that there is no sound
     monkeypatch.undo()
     assert names(scan(tmp_path))["loud"] == {"video"}  # broken: told when it is read
 

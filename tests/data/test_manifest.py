@@ -147,9 +147,11 @@ def test_groups_and_splits_are_read_and_kept(files):
     assert [item.id for item in split(listing.items, "test")] == ["pics/c"]
     other = "".join("pics/a.png,,train\n" for _ in range(300))
     path = write(files / "n.csv", f"image,group,split\n{other}pics/b.png,g,holdout\n")
-    with pytest.raises(BadFile, match="line 302: split 'holdout': expected one of train"):
-        scan(path)
+    [told] = scan(path).problems
+    assert told.cause.startswith("column 'split': 'holdout' (line 302): expected one of train, ")
     assert scan(path, columns={"split": []}).items[1].metadata == {"split": "holdout"}
+    with pytest.raises(BadFile, match=r"columns=\{'split': 'group'\}: nothing in that column is a split: expected train, "):
+        scan(path, columns={"split": "group"})
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
@@ -227,7 +229,8 @@ def test_a_large_manifest_is_read_as_a_small_one_is(files, suffix, monkeypatch):
     assert {there[id].raws["image"][0].name for id in ("pics/0/3", "pics/0/5") if id in there} <= {"3.jpg", "3.png", "5.png"}
     assert there["https://example.org/a.b/c"].raws["image"] == (Remote("https://example.org/a.b/c.png?size=3"),)
     told = [p for p in small.problems if p.kind == "manifest"]
-    assert [p for p in lazy.problems] == told and len(told) == (suffix == ".csv")
+    assert [p.cause for p in lazy.problems] == [p.cause for p in told] and len(told) == 1 + (suffix == ".csv")
+    assert "two groups" in told[-1].cause
     again = pickle.loads(pickle.dumps(lazy.items))
     assert again[5] == lazy.items[5] and again[-1] == lazy.items[len(again) - 1]
     check_lazy(lazy.items)
@@ -240,15 +243,11 @@ def test_a_large_manifest_is_read_as_a_small_one_is(files, suffix, monkeypatch):
         ('image,caption\na.png,"never closed\n', "line"),
         ("image,caption\na.png,Müsli\n".encode("latin-1"), "not UTF-8 (byte 0xfc at 21)"),
         ("image,image\na,b\n", "two columns have one name"),
-        ("image,split\na.png,train\nb.png,holdout\n" + "c.png,train\n" * 250, "no column"),
     ],
 )
 def test_what_is_wrong_with_a_large_manifest_is_told_as_exactly(files, content, cause, monkeypatch):
     monkeypatch.setattr(manifest, "SMALL", 0)
     path = write(files / "m.csv", content)
-    if cause == "no column":  # a column of other words is no split
-        assert scan(path).items[0].metadata == {"split": "train"}
-        return
     with pytest.raises(BadFile) as caught:
         scan(path)
     assert str(caught.value).startswith(f"{path}: ") and cause in str(caught.value)
@@ -267,3 +266,29 @@ def test_odd_lines_and_late_columns_of_a_large_manifest(files, monkeypatch):
     listing = scan(write(files / "m.csv", f"image,caption\n{nul}b.png,a\0b\n"))
     assert [p.cause for p in listing.problems] == ["line 302: a NUL in column 'caption': the row is left out"]
     assert len(listing.items) == 300
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+def test_a_given_id_keeps_its_name_before_one_that_is_made(files, monkeypatch, large):
+    rows = ",pics/a.png,one\npics/a,pics/b.png,two\n" + "".join(f",x/{i:05d}.png,w\n" for i in range(220))
+    monkeypatch.setattr(manifest, "SMALL", 0 if large else 2**20)
+    listing = scan(write(files / "m.csv", f"id,image,caption\n{rows}"))
+    items = {item.id: item.raws["text"] for item in listing.items}
+    assert isinstance(listing.items, TableItems) == large and len(items) == len(listing.items)
+    assert items["pics/a"] == ("two",) and items["pics/a.png"] == ("one",)
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+def test_objects_in_json_are_paths_or_told(files, monkeypatch, large):
+    rows = [
+        {"image": {"path": "pics/a.png"}, "caption": "fine"},
+        {"image": {"path": "pics/b.png"}, "caption": {"en": "a cat"}},
+        *({"image": {"path": "pics/c.png"}, "caption": "more"} for _ in range(220)),
+    ]
+    monkeypatch.setattr(manifest, "SMALL", 0 if large else 2**20)
+    items, listing = told(write(files / "m.jsonl", "\n".join(map(json.dumps, rows))))
+    assert items["pics/a"].raws == {"image": (files / "pics/a.png",), "text": ("fine",)}
+    assert items["pics/b"].raws == {"image": (files / "pics/b.png",)} and len(items["pics/c"].raws["text"]) == 220
+    assert [p.cause.partition(", exp")[0] for p in listing.problems] == ["line 2: column 'caption': an object"]
+    items, _ = told(write(files / "n.jsonl", json.dumps({"x": {"path": "snd/a.wav"}, "caption": "by what it holds"})))
+    assert items["snd/a"].raws["audio"] == (files / "snd/a.wav",)

@@ -4,6 +4,8 @@ import zipfile
 
 import fsspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from data.trees import three_folders, write
 from modalities.samples import save, smooth
@@ -129,3 +131,16 @@ def test_hidden_objects_are_ignored(bucket, tmp_path):
     memory.pipe("/bucket/photos/images/.h.png", (tmp_path / "h.png").read_bytes())
     memory.pipe("/bucket/photos/images/.cache/h.png", (tmp_path / "h.png").read_bytes())
     assert len(scan("memory://bucket/photos").items) == 3
+
+
+def test_a_parquet_file_of_whole_files_behind_an_address_is_refused_and_one_of_names_is_a_manifest(tmp_path):
+    memory = fsspec.filesystem("memory")
+    for name, column in (("whole", [{"bytes": b"x", "path": "a.png"}]), ("named", ["https://example.org/a.png"])):
+        with memory.open(f"/tables/{name}/train.parquet", "wb") as file:
+            pq.write_table(pa.table({"image": column, "caption": ["c"]}), file)
+    for address in ("memory://tables/whole/train.parquet", "memory://tables/whole"):
+        with pytest.raises(BadFile, match=r"train\.parquet: the columns image hold whole files, .*copy it first"):
+            scan(address)
+    [item] = scan("memory://tables/named").items
+    assert item.raws == {"image": (Remote("https://example.org/a.png"),), "text": ("c",)}
+    memory.rm("/tables", recursive=True)

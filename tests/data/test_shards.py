@@ -4,6 +4,8 @@ import os
 import pickle
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from sensorium.core.errors import BadFile
 from sensorium.core.files import replacing
 from sensorium.data import scan, tar_index
 from sensorium.data.shards import Member
-from sensorium.modalities import Image, Text
+from sensorium.modalities import MODALITIES, Image, Text
 
 
 @pytest.fixture(autouse=True)
@@ -235,3 +237,47 @@ def test_shards_of_several_splits_say_theirs(tmp_path):
     assert [item.id for item in data.split(listing.items, "validation", 0.0)] == ["val-0/0000"]
     check_lazy(listing.items)
     assert scan(tmp_path / "shards" / "train-0.tar").items[0].metadata == {}
+
+
+def test_shards_of_one_name_in_several_folders_keep_apart(tmp_path):
+    for name in ("train/000.tar", "val/000.tar", "train/001.tar"):
+        shard(tmp_path, name, range(3))
+    items = scan(tmp_path / "shards").items
+    keys = [f"{name}/{i:04d}" for name in ("001", "train/000", "val/000") for i in range(3)]
+    assert [item.id for item in items] == keys == sorted(keys)
+    assert [item.id for item in data.split(items, "validation", 0.5)] == keys[6:]
+    check_lazy(items)
+
+
+def test_train_and_test_shards_without_validation_give_it_some_of_train(tmp_path):
+    shard(tmp_path, "train-0.tar", range(40))
+    shard(tmp_path, "test-0.tar", range(5))
+    items = scan(tmp_path / "shards").items
+    train, validation, test = (data.split(items, name, 0.3, 0.3) for name in ("train", "validation", "test"))
+    assert [item.id for item in test] == [f"test-0/{i:04d}" for i in range(5)]
+    assert train and validation and len(train) + len(validation) == 40
+    check_lazy(items)
+
+
+def test_an_index_is_made_anew_for_other_kinds_and_limits_and_may_move(tmp_path, monkeypatch):
+    @dataclass(frozen=True)
+    class Smell:
+        kind: ClassVar[str] = "smell"
+        folder: ClassVar[str] = "smells"
+        suffixes: ClassVar[tuple[str, ...]] = (".smell",)
+
+    path = tar(tmp_path / "s.tar", [("a.smell", b"x"), ("a.png", png(tmp_path, 1)), ("a.txt", b"words"), ("b.txt", b"")])
+    assert set(scan(path).items[0].raws) == {"image", "text"}
+    monkeypatch.setitem(MODALITIES, "smell", Smell)
+    assert set(scan(path).items[0].raws) == {"image", "text", "smell"}
+    monkeypatch.delitem(MODALITIES, "smell")
+    assert set(scan(path).items[0].raws) == {"image", "text"}
+    with monkeypatch.context() as within:
+        within.setenv("SENSORIUM_LIMITS", "caption_bytes=3")
+        assert any("caption_bytes" in p.cause for p in scan(path).problems)
+    (tmp_path / "moved").mkdir()
+    scan(path)
+    for name in ("s.tar", "s.tar.index.npz"):
+        os.rename(tmp_path / name, tmp_path / "moved" / name)
+    monkeypatch.setattr(tar_index, "build", lambda path: pytest.fail("the index moved with its tar"))
+    assert [p.path for p in scan(tmp_path / "moved" / "s.tar").problems] == [str(tmp_path / "moved" / "s.tar" / "b.txt")]

@@ -1,11 +1,12 @@
 """What the columns of a table hold: understood by their names and by what is in them, or as the user says."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from sensorium.core.errors import BadFile, UnknownName, nearest
+from sensorium.data.sides import SIDES, known
 from sensorium.modalities import MODALITIES
 
 Columns = dict[str, list[str]]
@@ -24,15 +25,12 @@ NAMES: dict[str, tuple[str, ...]] = {  # in the order of preference
     "group": ("group", "group_id"),
     "split": ("split", "subset", "partition", "fold"),
 }
+SEVERAL = 3
+"""Words that make a text of a caption rather than a name or a label."""
 FILES = ("file_name", "filename", "filepath", "file_path", "path", "file", "name")
 """Names of columns that hold some file; its suffix says of which kind."""
 LOOK = 200
 """Rows that are looked at to tell what a column holds."""
-SIDES = {
-    **{"train": "train", "training": "train", "validation": "validation", "valid": "validation"},
-    **{"val": "validation", "dev": "validation", "test": "test", "testing": "test"},
-}
-"""The ways in which data sets call their splits."""
 
 
 def file_kinds() -> tuple[str, ...]:
@@ -46,18 +44,33 @@ def kind_of(name: str) -> str | None:
     return next((kind for kind, modality in MODALITIES.items() if suffix in modality.suffixes), None)
 
 
-def understand(where: object, rows: Sequence[Mapping[str, Any]], given: Given | None = None) -> Columns:
+def understand(
+    where: object,
+    rows: Sequence[Mapping[str, Any]],
+    given: Given | None = None,
+    words: Mapping[str, Iterable[Any]] | None = None,
+) -> Columns:
     """The columns of a table of which `rows` are the first. `given` goes before what names and contents say.
 
-    `BadFile` where no column names files or captions, `UnknownName` where `given` names what there is not.
+    `words`: all different values of each column that `may_split`; without it those of `rows` have to do. A column of which no
+    value is a split is metadata. `BadFile` where no column names files or captions, or none of the values of a column that is
+    given for "split" is one; `UnknownName` where `given` names what there is not.
     """
     columns = list(dict.fromkeys(name for row in rows[:LOOK] for name in row))
     said = _given(where, columns, given or {})
     free = [name for name in columns if not any(name in names for names in said.values())]
     out = _by_name(free, [role for role in _roles() if role not in said])
     _by_content(rows, free, out, [kind for kind in file_kinds() if kind not in said])
-    if "split" in out and not _are_splits(rows, out["split"][0]):
+    if "split" in out and not _are_splits(rows, out["split"][0], words):
         del out["split"]
+    if said.get("split") and not _are_splits(rows, said["split"][0], words):
+        raise BadFile(
+            f"{where}: columns={{'split': {said['split'][0]!r}}}: nothing in that column is a split: expected "
+            f"{', '.join(SIDES)}; "
+            'to leave it aside: columns={"split": []}'
+        )
+    if not out.get("text") and "text" not in said:
+        out["text"] = _free_text(rows, [name for name in free if not any(name in names for names in out.values())])
     out |= said
     out = {role: out[role] for role in _roles() if out.get(role)}
     if not out.keys() - set(ROLES):
@@ -75,12 +88,26 @@ def told(columns: Columns) -> str:
 
 
 def values(row: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
-    """The texts in some columns of a row; a list in JSON is several, blank and null are none."""
+    """The texts in some columns of a row; a list in JSON is several, blank and null are none. Of an object with a `path`, as
+    Hugging Face writes files, it is the path; of another object nothing."""
     for name in names:
         value = row.get(name)
         for one in value if isinstance(value, list) else [value]:
-            if one is not None and str(one).strip():
-                yield str(one).strip()
+            text = one.get("path") if isinstance(one, dict) else one
+            if text is not None and str(text).strip():
+                yield str(text).strip()
+
+
+def is_object(value: Any) -> bool:
+    """Whether a value is a JSON object that is no file, or a list with one."""
+    return any(isinstance(one, dict) and not one.get("path") for one in (value if isinstance(value, list) else [value]))
+
+
+def may_split(columns: Iterable[str], given: Given | None = None) -> list[str]:
+    """The columns that may say which split a row is in: by their names, or as the user says."""
+    said = (given or {}).get("split", ())
+    names = (said,) if isinstance(said, str) else said
+    return [name for name in columns if name in names or _stem(_plain(name)) in NAMES["split"]]
 
 
 def _roles() -> tuple[str, ...]:
@@ -130,6 +157,17 @@ def _by_content(rows: Sequence[Mapping[str, Any]], columns: list[str], out: Colu
                 out[other] = [name for name in out[other] if name not in chosen]
 
 
+def _free_text(rows: Sequence[Mapping[str, Any]], columns: list[str]) -> list[str]:
+    """The one column of free text, whatever its name is (`Beschreibung`): most of its values are of `SEVERAL` words and more,
+    and most of them are different. None where there is no such column, or a choice of them."""
+    found = []
+    for name in columns:
+        texts = [v for row in rows[:LOOK] if isinstance(v := row.get(name), str) and v.strip()]
+        long = {text for text in texts if sum(any(map(str.isalpha, word)) for word in text.split()) >= SEVERAL}
+        found += [name] if len(long) > len(texts) / 2 else []
+    return found if len(found) == 1 else []
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[\s\-]+", "_", name.strip().lower())
 
@@ -141,7 +179,8 @@ def _stem(name: str) -> str:
 def _held(rows: Sequence[Mapping[str, Any]], column: str, said: str | None) -> str | None:
     """The kind of file that nearly all values of a column name by their suffix; where that leaves a choice (a GIF), what the
     name of the column says."""
-    texts = [v for row in rows[:LOOK] if isinstance(v := row.get(column), str) and v.strip()]
+    found = [v.get("path") if isinstance(v, dict) else v for v in (row.get(column) for row in rows[:LOOK])]
+    texts = [v for v in found if isinstance(v, str) and v.strip()]
     suffixes = [PurePosixPath(v.strip().partition("?")[0] if "://" in v else v.strip()).suffix.lower() for v in texts]
     for kind in sorted(file_kinds(), key=lambda kind: kind != said):
         if texts and sum(suffix in MODALITIES[kind].suffixes for suffix in suffixes) >= 0.9 * len(texts):
@@ -149,7 +188,7 @@ def _held(rows: Sequence[Mapping[str, Any]], column: str, said: str | None) -> s
     return None
 
 
-def _are_splits(rows: Sequence[Mapping[str, Any]], column: str) -> bool:
-    """Whether a column that is called so says train, validation or test; one with other words in it is metadata."""
-    words = {str(value).strip().lower() for row in rows[:LOOK] if (value := row.get(column)) not in (None, "")}
-    return bool(words) and words <= SIDES.keys()
+def _are_splits(rows: Sequence[Mapping[str, Any]], column: str, words: Mapping[str, Iterable[Any]] | None) -> bool:
+    """Whether a column says train, validation or test anywhere; one with other words only is metadata."""
+    said = words[column] if words is not None else (row.get(column) for row in rows)
+    return any(known(str(value)) for value in said if value is not None)

@@ -47,7 +47,7 @@ def open(
             )
         listing = scan(uri, columns)
         return Folder(listing.items, fields_for(_some(listing.items)) if fields is None else fields, listing.problems)
-    if len({str(one) for one in uri}) != len(uri) or not uri:
+    if len({whole(one) for one in uri}) != len(uri) or not uri:
         raise ValueError(f"sources {[str(one) for one in uri]}: expected at least one, and each once (weights say how often)")
     listings = {str(one): scan(one, columns) for one in uri}
     if fields is None:

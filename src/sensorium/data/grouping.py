@@ -51,7 +51,7 @@ def group(manifest: str, table: pa.Table, lines: Int[np.ndarray, " rows"], colum
     files = [_text(table[name]) for kind in file_kinds() for name in columns.get(kind, ())]
     given = [_text(table[name]) for name in columns.get("id", ())[:1]]
     texts = [table[name] for name in columns.get("text", ())]
-    if any(column is None for column in (*files, *given)):
+    if any(column is None for column in (*files, *given)) or any(_has_objects(text.type) for text in texts):
         return None
     first = files[0] if len(files) == 1 else pa.chunked_array([pa.nulls(len(table), pa.string())])
     if len(files) > 1:
@@ -70,7 +70,7 @@ def group(manifest: str, table: pa.Table, lines: Int[np.ndarray, " rows"], colum
         clashes = _clashes(files, named, order, new)
         if not len(clashes):
             return Groups(ids, order, np.append(np.flatnonzero(new), len(order)).astype(order.dtype))
-        ids = _apart(ids, first, files, lines, order, new, clashes, level)
+        ids = _apart(ids, first, files, named, lines, order, new, clashes, level)
     return None
 
 
@@ -84,6 +84,10 @@ def _text(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
         text = compute.utf8_trim_whitespace(text)
         text = compute.if_else(compute.equal(text, ""), pa.scalar(None, text.type), text)
     return text
+
+
+def _has_objects(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) or (pa.types.is_list(kind) and pa.types.is_struct(kind.value_type))
 
 
 def _held(files: list[pa.ChunkedArray], texts: list[pa.ChunkedArray], n: int) -> np.ndarray:
@@ -172,21 +176,24 @@ def _apart(
     ids: pa.ChunkedArray,
     first: pa.ChunkedArray,
     files: list[pa.ChunkedArray],
+    named: np.ndarray,
     lines: np.ndarray,
     order: np.ndarray,
     new: np.ndarray,
     clashes: np.ndarray,
     level: int,
 ) -> pa.ChunkedArray:
-    """Longer ids for the items that have to give way: a name with its suffix, then with its line too."""
+    """Longer ids for the items that have to give way: a name with its suffix, then with its line too. Given ids never do."""
     starts = np.flatnonzero(new)
     changed: dict[int, str] = {}
     for run in np.unique(np.searchsorted(starts, clashes, side="right") - 1):
         end = starts[run + 1] if run + 1 < len(starts) else len(order)
         apart: dict[tuple[str | None, ...], list[int]] = defaultdict(list)
-        for row in order[starts[run] : end].tolist():
-            apart[tuple(column[row].as_py() for column in files)].append(row)
-        for others in list(apart.values())[1:]:
+        members = order[starts[run] : end].tolist()
+        for row in members:
+            if not named[row]:
+                apart[tuple(column[row].as_py() for column in files)].append(row)
+        for others in list(apart.values())[0 if named[members].any() else 1 :]:
             name = first[others[0]].as_py() or ids[others[0]].as_py()
             changed |= dict.fromkeys(others, name if level == 0 and stem(name) != name else f"{name}-{lines[others[0]]:06d}")
     mask = np.zeros(len(ids), bool)

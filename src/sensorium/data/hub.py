@@ -16,8 +16,9 @@ from jaxtyping import Int
 from sensorium.core.errors import BadFile, need
 from sensorium.core.files import read_json
 from sensorium.core.protocols import Item
-from sensorium.data.columns import LOOK, NAMES, SIDES, Columns, Given, file_kinds, kind_of, told, understand, values
-from sensorium.data.listing import Listing
+from sensorium.data.columns import LOOK, NAMES, Columns, Given, file_kinds, kind_of, may_split, told, understand, values
+from sensorium.data.listing import Listing, Problem
+from sensorium.data.sides import known, meanings, told_unknown
 from sensorium.modalities import MODALITIES
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Shape:
     """Columns whose cells hold files."""
     labels: Mapping[str, Sequence[str]]
     """Column of numbers -> the names of its labels."""
+    sides: Mapping[str, str]
+    """What each word means that the split column or the name of a part says (`sides.meanings`)."""
 
 
 class Rows(Sequence[Item]):
@@ -114,9 +117,10 @@ class Rows(Sequence[Item]):
         for name, names in self.shape.labels.items():
             if name in metadata and 0 <= metadata[name] < len(names):
                 metadata[name] = names[metadata[name]]
-        side = next(values(cells, self.shape.columns.get("split", ())), "").lower() or part.split.lower()
-        if side in SIDES:
-            metadata["split"] = SIDES[side]
+        if known(str(metadata.get("split", ""))):
+            del metadata["split"]  # a column that was left aside must not decide
+        if side := self._side(next(values(cells, self.shape.columns.get("split", ())), ""), part):
+            metadata["split"] = side
         group = next(values(cells, self.shape.columns.get("group", ())), "") or ("" if self._unique else said)
         return Item(id, raws, metadata, group)
 
@@ -129,7 +133,7 @@ class Rows(Sequence[Item]):
             for i in range(part.length):
                 own = f"{part.split or 'row'}-{self._first[which] + i:07d}"
                 names.append(of["group"][i] or of["id"][i] or own)
-                said.append(SIDES.get(of["split"][i].lower() or part.split.lower(), ""))
+                said.append(self._side(of["split"][i], part))
         return names, said
 
     def fingerprint(self) -> str:
@@ -139,6 +143,9 @@ class Rows(Sequence[Item]):
             digest.update(f"{part.file.name} {part.file.stat().st_size} {part.length} {part.split}".encode())
             digest.update(b"" if part.rows is None else part.rows.tobytes())
         return digest.hexdigest()
+
+    def _side(self, word: str, part: Part) -> str:
+        return self.shape.sides.get(word or part.split, "")
 
     def _texts(self, which: int, role: str) -> list[str]:
         """The text of a role in each row of a part, "" where there is none."""
@@ -174,7 +181,7 @@ def scan(path: Path, columns: Given | None = None) -> Listing:
     need("pyarrow", "hub", f"Reading the Hugging Face data set {path}")
     if (path / "dataset_dict.json").is_file():
         splits = read_json(path / "dataset_dict.json")["splits"]
-        parts = [part for split in splits for part in _saved(path / split, split)]
+        parts = [part for split in splits for part in _saved(path / split, split if len(splits) > 1 else "")]
         what = f"Hugging Face data set with the splits {', '.join(splits)}"
     else:
         parts, what = _saved(path, ""), "Hugging Face data set"
@@ -185,7 +192,7 @@ def scan_tables(path: Path, files: Sequence[Path], columns: Given | None = None)
     """The rows of Parquet files; `train-00000-of-00002.parquet` says its split."""
     pq = need("pyarrow.parquet", "hub", f"Reading the Parquet files in {path}")
     words = {file: re.match(r"[a-z]*", file.stem.lower()).group() for file in files}  # type: ignore[union-attr]
-    splits = {file: word if word in SIDES else "" for file, word in words.items()}
+    splits = {file: word if known(word) else "" for file, word in words.items()}
     if len(set(splits.values())) == 1:  # all in train: then nobody has split them yet
         splits = dict.fromkeys(files, "")
     parts = []
@@ -231,30 +238,51 @@ def _indices(file: Path) -> np.ndarray:
 def _listing(path: Path, parts: list[Part], given: Given | None, what: str) -> Listing:
     if not parts:
         raise BadFile(f"{path}: there are no rows in it")
-    shape = _shape(path, parts[0], given)
     _same_columns(parts)
+    shape, problems = _shape(path, parts, given)
     unique = _is_unique(parts, shape)
     layout = f"{what}: {told(shape.columns)}"
-    return Listing(path, Rows(parts, shape, unique), (), layout)
+    return Listing(path, Rows(parts, shape, unique), tuple(problems), layout)
 
 
-def _shape(path: Path, part: Part, given: Given | None) -> Shape:
+def _shape(path: Path, parts: Sequence[Part], given: Given | None) -> tuple[Shape, list[Problem]]:
+    """What the columns hold, and the words in a split column that are no split."""
     from sensorium.data import cells
 
+    part = parts[0]
     schema = cells.schema(part.file)
     features = _features(schema)
-    media = {field.name: _kind(field.name, features, schema) for field in schema if _holds_files(field.type)}
+    media = {field.name: _kind(field.name, features, schema) for field in schema if is_file_column(field.type)}
     media |= {name: kind for name, feature in features.items() if (kind := FEATURES.get(feature.get("_type", "")))}
     plain = [name for name in schema.names if name not in media]
     rows = cells.plain(part.file, plain).slice(0, LOOK).to_pylist()
     # what a file is called says what it is: so that columns of files are understood as those with names of files are
     named = {name: f"x{MODALITIES[kind].suffixes[0]}" for name, kind in media.items() if kind}
-    columns = understand(path, [{name: (row | named).get(name) for name in schema.names} for row in rows], given)
+    words = {name: _rows_of_words(parts, name) for name in may_split(plain, given)}
+    columns = understand(path, [{name: (row | named).get(name) for name in schema.names} for row in rows], given, words)
+    firsts = next((words[name] for name in columns.get("split", ()) if name in words), {})
+    problems = told_unknown(path, columns.get("split", [""])[0], firsts)
+    sides = meanings([*firsts, *(part.split for part in parts)])
     labels = {name: feature["names"] for name, feature in features.items() if feature.get("_type") == "ClassLabel"}
-    return Shape(columns, tuple(media), labels)
+    return Shape(columns, tuple(media), labels, sides), problems
 
 
-def _holds_files(kind: "pa.DataType") -> bool:
+def _rows_of_words(parts: Sequence[Part], column: str) -> dict[str, int]:
+    """The different texts in a column, and the row of all in which each is first."""
+    from sensorium.data import cells
+
+    words: dict[str, int] = {}
+    before = 0
+    for part in parts:
+        said = cells.plain(part.file, [column]).column(0)
+        for row, word in enumerate(said.to_pylist() if part.rows is None else said.take(part.rows).to_pylist(), before + 1):
+            words.setdefault("" if word is None else str(word).strip(), row)
+        before += part.length
+    return words
+
+
+def is_file_column(kind: "pa.DataType") -> bool:
+    """Whether the cells of a column are whole files: bytes, or the `{bytes, path}` of Hugging Face."""
     import pyarrow as pa
 
     if pa.types.is_struct(kind):
@@ -291,7 +319,7 @@ def holds_files(file: Path) -> bool:
     """Whether a Parquet file has columns whose cells are whole files; else it is a manifest, which names them."""
     from sensorium.data import cells
 
-    return any(_holds_files(field.type) for field in cells.schema(file))
+    return any(is_file_column(field.type) for field in cells.schema(file))
 
 
 def _is_unique(parts: Sequence[Part], shape: Shape) -> bool:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from sensorium.core.errors import BadFile, MissingExtra, UnknownName
 from sensorium.core.protocols import Item
@@ -26,17 +27,19 @@ def scan(uri: Path | str | Remote, columns: Given | None = None) -> Listing:
     folder is, in this order: a Hugging Face data set on disk; a folder with a file `manifest` or `metadata`, read through it;
     folders `images`, `captions`, `audio`, `video` … with equal paths in them, suffixes aside (in `video` a folder of pictures
     is a clip); tar shards; Parquet files with rows of things; files with equal paths in the folder itself. Kinds that were
-    registered in `MODALITIES` count as those of the house do. Hidden files are ignored. `columns` says which column of a
+    registered in `MODALITIES` count as those of the house do. The sound track of a video on this disk is its sound, in a
+    folder and in a manifest of up to `manifest.SMALL` bytes; not in tar shards, tables with rows of things, larger manifests
+    and behind an address, whose files are not opened here. Hidden files are ignored. `columns` says which column of a
     table holds what. `BadFile` where nothing of this fits.
     """
     if isinstance(uri, Remote) or (isinstance(uri, str) and is_address(uri) and not uri.startswith("file://")):
         return _remote(uri if isinstance(uri, Remote) else Remote(uri.rstrip("/")), columns)
-    path = Path(uri.removeprefix("file://") if isinstance(uri, str) else uri)
+    path = Path(unquote(uri.removeprefix("file://")) if isinstance(uri, str) and uri.startswith("file://") else uri)
     if not path.is_dir() and shards.is_shards(str(path)):
         return _no_columns(path, shards.scan(shards.expand(str(path))), columns)
     if path.is_file():
         rows = path.suffix.lower() == ".parquet" and hub.holds_files(path)
-        return hub.scan_tables(path.parent, [path], columns) if rows else manifest.read(path, columns)
+        return hub.scan_tables(path.parent, [path], columns) if rows else _manifest(path, columns)
     if not path.is_dir():
         raise BadFile(f"{path}: no such file or folder")
     if hub.is_saved(path):
@@ -50,7 +53,16 @@ def _remote(root: Remote, columns: Given | None) -> Listing:
         return manifest.read(root, columns)
     if shards.is_shards(root.url):
         raise BadFile(f"{root}: tar shards are read from a disk, at random places: copy them first")
-    return _folder(root, found(root), [], columns)
+    files = found(root)
+    known = [file for file in files if file.suffix.lower() in _suffixes()]
+    if len(known) == 1 and known[0].suffix.lower() == ".parquet":  # one table is a manifest, not the reading of a sensor
+        return manifest.read(known[0], columns)
+    return _folder(root, files, [], columns)
+
+
+def _suffixes() -> set[str]:
+    """Those of all kinds; a text may be a README."""
+    return {suffix for kind, modality in MODALITIES.items() for suffix in modality.suffixes if kind != "text"}
 
 
 def _folder(path: File, files: Sequence[File], problems: list[Problem], columns: Given | None) -> Listing:
@@ -87,8 +99,8 @@ def _folders() -> dict[str, str]:
 
 
 def _parts(file: File, root: File) -> tuple[str, ...]:
-    if isinstance(file, Path):
-        return file.relative_to(str(root)).parts
+    if isinstance(file, Path) and isinstance(root, Path):
+        return file.parts[len(root.parts) :]
     assert isinstance(root, Remote)
     return file.relative_to(root).parts
 
@@ -103,23 +115,23 @@ def _walk(root: Path, problems: list[Problem]) -> list[Path]:
     for folder, folders, names in os.walk(root, onerror=failed):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            path = Path(folder, name)
+            path = os.path.join(folder, name)
             if name.startswith(".") or name.endswith(ENDING):
                 continue
-            if path.is_symlink() and not os.path.exists(path):  # os.path: a link to itself is no error there
+            if os.path.isfile(path):
+                files.append(Path(path))
+            elif os.path.islink(path) and not os.path.exists(path):
                 cause = f"a link to {os.readlink(path)}, which is not there or goes in circles"
-                problems.append(Problem(str(path), "folder", cause))
-            elif not os.path.isfile(path):
-                problems.append(Problem(str(path), "folder", "a pipe, socket or device, not a file"))
+                problems.append(Problem(path, "folder", cause))
             else:
-                files.append(path)
+                problems.append(Problem(path, "folder", "a pipe, socket or device, not a file"))
     return sorted(files)
 
 
 def _through_manifest(manifests: list[File], files: Sequence[File], problems: list[Problem], columns: Given | None) -> Listing:
     order = sorted(manifests, key=lambda f: (manifest.STEMS.index(f.stem.lower()), manifest.SUFFIXES.index(f.suffix.lower())))
     first, *others = order
-    listing = manifest.read(first, columns)
+    listing = _manifest(first, columns)
     problems += [Problem(str(f), "manifest", f"ignored: {first.name} is read instead") for f in others]
     unused: tuple[File, ...] = ()
     if isinstance(listing.items, tuple):  # of lazy items it is not known which files they use before they are read
@@ -128,6 +140,14 @@ def _through_manifest(manifests: list[File], files: Sequence[File], problems: li
         said = {item.id: item.raws.get("text", ()) for item in listing.items}
         unused = tuple(f for f in files if f not in used and str(f) not in told and not _repeats(f, first.parent, said))
     return Listing(first.parent, listing.items, (*problems, *listing.problems), listing.layout, unused)
+
+
+def _manifest(file: File, columns: Given | None) -> Listing:
+    """The items of a manifest; those of a small one with the sound of their videos, unless the user says what is sound."""
+    listing = manifest.read(file, columns)
+    if not isinstance(listing.items, tuple) or "audio" in (columns or {}):
+        return listing
+    return replace(listing, items=_with_sound(listing.items))
 
 
 def _repeats(file: File, root: File, said: Mapping[str, tuple[str, ...]]) -> bool:

@@ -9,10 +9,11 @@ from typing import Any
 
 from sensorium.core.errors import BadFile
 from sensorium.core.limits import limits
-from sensorium.data.columns import LOOK, Given, told, understand
+from sensorium.data.columns import LOOK, Given, told, understand, values
 from sensorium.data.listing import Listing, Problem, decoded
 from sensorium.data.remote import Remote
 from sensorium.data.rows import Reader, Row
+from sensorium.data.sides import meanings, told_unknown
 
 STEMS = ("manifest", "metadata")
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -46,13 +47,16 @@ def _row_by_row(path: Path | Remote, columns: Given | None) -> Listing:
     text = decoded(_bytes(path), path)
     if not text.strip():
         raise BadFile(f"{path}: the file is empty")
-    lines = path.suffix.lower() in LINES
-    rows = _jsonl(path, text, problems) if lines else _csv(path, text, problems)
+    rows = _jsonl(path, text, problems) if path.suffix.lower() in LINES else _csv(path, text, problems)
     rows = [row for row in rows if not _has_nul(path, row, problems)]
     if not rows:
         raise BadFile(f"{path}: there are no rows in it. {'; '.join(map(str, problems[:3]))}".rstrip())
-    understood = understand(path, [row for _, row in rows[:LOOK]], columns)
-    items = Reader(path, understood, check=True).items(rows, problems)
+    understood = understand(path, [row for _, row in rows], columns)
+    lines: dict[str, int] = {}
+    for line, row in rows:
+        lines.setdefault(next(values(row, understood.get("split", ())), ""), line)
+    problems += told_unknown(path, understood.get("split", [""])[0], lines)
+    items = Reader(path, understood, True, meanings(lines)).items(rows, problems)
     if not items:
         raise BadFile(f"{path}: nothing in it can be used. {'; '.join(map(str, problems[:3]))}")
     layout = f"manifest {path.name}: {told(understood)}"
@@ -128,7 +132,9 @@ def _has_nul(path: Path | Remote, row: Row, problems: list[Problem]) -> bool:
 
 
 def _holds_nul(value: Any) -> bool:
-    return "\0" in value if isinstance(value, str) else isinstance(value, list) and any(map(_holds_nul, value))
+    if isinstance(value, str):
+        return "\0" in value
+    return any(map(_holds_nul, value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()))
 
 
 def sample(path: Path, head: bytes) -> list[dict[str, Any]] | None:

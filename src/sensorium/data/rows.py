@@ -9,9 +9,10 @@ from typing import Any
 
 from sensorium.core.errors import BadFile
 from sensorium.core.protocols import Item
-from sensorium.data.columns import SIDES, Columns, file_kinds, values
+from sensorium.data.columns import Columns, file_kinds, is_object, values
 from sensorium.data.listing import Problem, captions_of, problem
 from sensorium.data.remote import Remote, is_address
+from sensorium.data.sides import known, told_torn
 
 Row = tuple[int, Mapping[str, Any]]
 """(line number, column -> value)."""
@@ -29,11 +30,13 @@ class _Making:
 
 @dataclass(frozen=True)
 class Reader:
-    """How the rows of one manifest become items. `check`: absent files are problems; else they are left to the reading."""
+    """How the rows of one manifest become items. `check`: absent files are problems; else they are left to the reading.
+    `sides`: what each word in its split column means (`sides.meanings`)."""
 
     where: Path | Remote
     columns: Columns
     check: bool
+    sides: Mapping[str, str] = field(default_factory=dict)
 
     def key(self, row: Row) -> tuple[Any, Files]:
         """What rows of one item have in common, and the files that this one names."""
@@ -44,15 +47,18 @@ class Reader:
     def items(self, rows: Sequence[Row], problems: list[Problem]) -> list[Item]:
         """All items of some rows, in the order of their first rows; those that are left with nothing are not among them."""
         made: dict[Any, tuple[str, list[Row]]] = {}
-        taken: set[str] = set()
-        for row in rows:
-            key, files = self.key(row)
+        keys = [self.key(row) for row in rows]
+        taken = {key for key, _ in keys if isinstance(key, str)}  # ids that are given go before those that are made
+        for row, (key, files) in zip(rows, keys, strict=True):
+            problems += self._objects(row)
             if key not in made:
                 id = key if isinstance(key, str) else _free_id(self.where.stem, files, row[0], taken)
                 taken.add(id)
                 made[key] = (id, [])
             made[key][1].append(row)
         found = [self.item(id, group, problems) for id, group in made.values()]
+        for role in ("split", "group"):
+            problems += told_torn(self.where, role, [torn for id, group in made.values() for torn in self._torn(id, role, group)])
         return [item for item in found if item.raws]
 
     def item(self, id: str, rows: Sequence[Row], problems: list[Problem]) -> Item:
@@ -65,20 +71,29 @@ class Reader:
         line, first = rows[0]
         understood = {name for names in self.columns.values() for name in names}
         metadata = {name: value for name, value in first.items() if name not in understood and value is not None}
-        if side := self.side(rows[0]):
+        if known(str(metadata.get("split", ""))):
+            del metadata["split"]  # a column that was left aside must not decide
+        if side := self.side(first):
             metadata["split"] = side
         group = next(values(first, self.columns.get("group", ())), "")
         return Item(id, {kind: tuple(raws) for kind, raws in making.raws.items()}, metadata, group, line)
 
-    def side(self, row: Row) -> str:
-        """The split that a row says it belongs to, in our words; `BadFile` where it says something else."""
-        said = next(values(row[1], self.columns.get("split", ())), "")
-        if said and said.lower() not in SIDES:
-            raise BadFile(
-                f"{self.where}: line {row[0]}: split {said!r}: expected one of {', '.join(SIDES)}; "
-                'to leave the column aside: columns={"split": []}'
-            )
-        return SIDES[said.lower()] if said else ""
+    def side(self, row: Mapping[str, Any]) -> str:
+        """The split that a row says it belongs to, as `sides` has it; "" where it says none that we know."""
+        return self.sides.get(next(values(row, self.columns.get("split", ())), ""), "")
+
+    def _objects(self, row: Row) -> list[Problem]:
+        """What is told of JSON objects without a path in columns that were understood: they are neither files nor captions."""
+        line, cells = row
+        found = [name for names in self.columns.values() for name in names if is_object(cells.get(name))]
+        cause = "an object, expected a text or a list of texts: that value is left out"
+        return [Problem(str(self.where), "manifest", f"line {line}: column {name!r}: {cause}") for name in found]
+
+    def _torn(self, id: str, role: str, rows: Sequence[Row]) -> list[tuple[str, int, int]]:
+        """The item, its first line and one that says another split or group, where there is such a line."""
+        said = [(line, next(values(row, self.columns.get(role, ())), "")) for line, row in rows]
+        said = [(line, known(word) if role == "split" else word) for line, word in said]
+        return [(id, said[0][0], line) for line, word in said if word != said[0][1]][:1]
 
     def _add(self, making: _Making, kind: str, value: str, line: int, id: str, problems: list[Problem]) -> None:
         """Adds a file or caption to an item, or tells why not, once."""

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,8 +16,9 @@ import numpy as np
 from sensorium.core.errors import BadFile
 from sensorium.core.limits import limits
 from sensorium.core.protocols import Item
-from sensorium.data.columns import NAMES, SIDES, kind_of
+from sensorium.data.columns import NAMES, kind_of
 from sensorium.data.listing import Listing, Problem, captions_in, decoded
+from sensorium.data.sides import known, meanings
 from sensorium.data.tar_index import Index, key_of, load
 
 COMPRESSED = (".gz", ".tgz", ".bz2", ".tbz", ".tbz2", ".xz", ".txz", ".zst", ".tzst")
@@ -49,13 +51,19 @@ class Member:
 
 
 class Members(Sequence[Item]):
-    """The items of some shards, sorted by id (`<shard>/<key>`); captions and metadata are read as an item is asked for."""
+    """The items of some shards, sorted by id (`<shard>/<key>`); captions and metadata are read as an item is asked for.
+
+    A shard is called by its name without the suffix; where two have one name, in several folders, by their paths.
+    """
 
     def __init__(self, shards: Sequence[tuple[Path, Index]]):
         self._shards = tuple(shards)
         self._ends = np.cumsum([len(index) for _, index in shards])
-        sides = [_side(path) for path, _ in shards]
-        self._sides = sides if len(set(sides)) > 1 else [""] * len(sides)  # all in train: then nobody has split them yet
+        names = names_of([path for path, _ in shards])
+        self._names = [names[path] for path, _ in shards]
+        words = [_word(path) for path, _ in shards]
+        means = meanings(words) if len(set(words)) > 1 else {}  # all in one: then nobody has split them yet
+        self._sides = [means.get(word, "") for word in words]
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -71,28 +79,28 @@ class Members(Sequence[Item]):
         shard = int(np.searchsorted(self._ends, i, side="right"))
         path, index = self._shards[shard]
         found = [Member(str(path), *member) for member in index.members(i - (int(self._ends[shard - 1]) if shard else 0))]
-        return _item(f"{path.stem}/{key_of(found[0].name)}", found, self._sides[shard])
+        return _item(f"{self._names[shard]}/{key_of(found[0].name)}", found, self._sides[shard])
 
     def sides(self) -> tuple[list[str], list[str]]:
         """For each item its group, or else its id, and its split; items are read only where they have JSON, which may say so."""
         names: list[str] = []
         said: list[str] = []
         ends = [0, *self._ends.tolist()]
-        for (path, index), side, start, end in zip(self._shards, self._sides, ends, ends[1:], strict=False):
+        for (_, index), name, side, start, end in zip(self._shards, self._names, self._sides, ends, ends[1:], strict=False):
             if ".json" in index.endings:
                 items = [self[i] for i in range(start, end)]
                 names += [item.group or item.id for item in items]
-                said += [SIDES.get(str(item.metadata.get("split", "")).strip().lower(), "") for item in items]
+                said += [str(item.metadata.get("split", "")) for item in items]
             else:
-                names += [f"{path.stem}/{key_of(index.names[first])}" for first in index.starts[:-1]]
+                names += [f"{name}/{key_of(index.names[first])}" for first in index.starts[:-1]]
                 said += [side] * len(index)
         return names, said
 
     def fingerprint(self) -> str:
         """A hash of the names and sizes of all members."""
         digest = hashlib.sha256()
-        for path, index in self._shards:
-            digest.update(json.dumps([path.name, index.names, index.sizes.tolist()]).encode())
+        for name, (_, index) in zip(self._names, self._shards, strict=True):
+            digest.update(json.dumps([name, index.names, index.sizes.tolist()]).encode())
         return digest.hexdigest()
 
 
@@ -113,7 +121,8 @@ def scan(paths: Sequence[Path]) -> Listing:
         raise BadFile(f"{packed[0]}: compressed: decompress it first (gunzip): random access needs a plain tar file")
     shards: list[tuple[Path, Index]] = []
     problems: list[Problem] = []
-    for path in sorted(paths, key=lambda path: f"{path.stem}/"):
+    names = names_of(paths)
+    for path in sorted(names, key=lambda path: f"{names[path]}/"):
         index = load(path)
         problems += index.problems
         shards += [(path, index)] if len(index) else []
@@ -176,13 +185,23 @@ def _item(id: str, members: Sequence[Member], side: str) -> Item:
         said = told.pop(caption)
         raws["text"] = tuple(str(one) for one in said) if isinstance(said, list) else (str(said),)
     metadata |= told
-    if side and str(metadata.get("split", "")).lower() not in SIDES:
-        metadata["split"] = side
+    own = known(str(metadata.get("split", "")))
+    if own or side:
+        metadata["split"] = own or side
     group = next((str(told[name]) for name in NAMES["group"] if told.get(name) is not None), "")
     return Item(id, raws, metadata, group)
 
 
-def _side(path: Path) -> str:
-    """The split that a shard's name begins with, as in `train-000.tar`."""
-    word = re.match(r"[a-z]*", path.stem.lower())
-    return SIDES.get(word.group() if word else "", "")
+def names_of(paths: Sequence[Path]) -> dict[Path, str]:
+    """What the shards are called in ids: each by its own name, those of equal names by their paths below what all share."""
+    paths = list(dict.fromkeys(paths))
+    often = Counter(path.stem for path in paths)
+    root = os.path.commonpath([path.parent for path in paths])
+    below = {path: PurePosixPath(os.path.relpath(path, root).replace(os.sep, "/")) for path in paths}
+    return {path: path.stem if often[path.stem] == 1 else below[path].with_suffix("").as_posix() for path in paths}
+
+
+def _word(path: Path) -> str:
+    """The split that a shard's name begins with, as in `train-000.tar`, or else that of its folder; "" where neither does."""
+    words = [found.group() for text in (path.stem, path.parent.name) if (found := re.match(r"[a-z]*", text.lower()))]
+    return next((known(word) for word in words if known(word)), "")

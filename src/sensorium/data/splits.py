@@ -9,8 +9,8 @@ from jaxtyping import Int
 
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.core.protocols import Item
-from sensorium.data.columns import SIDES
 from sensorium.data.listing import Lazy
+from sensorium.data.sides import TRAIN_OR_VALIDATION, known
 
 SPLITS = ("train", "validation", "test", "all")
 
@@ -43,9 +43,10 @@ def split(items: Iterable[Item], name: str, fraction: float = 0.1, test: float =
     """The items of "train", "validation" (about `fraction` of them, perhaps none of a few), "test" (about `test` of them) or
     "all", in their order; a lazy sequence for a lazy one.
 
-    An item that its source puts in a split (`metadata["split"]`: train, validation, test) stays there. The others go by a
-    hash of their group, or else of their id: items of one group are on one side, and no item moves when others are added, nor
-    out of validation when `test` grows.
+    An item that its source puts in a split (`metadata["split"]`: train, validation, test) stays there; one that it puts in
+    "train or validation" (it has a test split, but no validation) is never in test. The others go by a hash of their group,
+    or else of their id: items of one group are on one side, and no item moves when others are added, nor out of validation
+    when `test` grows.
     """
     if name not in SPLITS:
         raise UnknownName(f"no split is called {name!r}.{nearest(name, SPLITS)}")
@@ -59,20 +60,24 @@ def split(items: Iterable[Item], name: str, fraction: float = 0.1, test: float =
     if name == "all":
         return items
     names, said = items.sides()
-    sides = (own or _by_hash(by, fraction, test) for by, own in zip(names, said, strict=True))
+    sides = (_side(by, own, fraction, test) for by, own in zip(names, said, strict=True))
     return Chosen(items, np.flatnonzero(np.fromiter((one == name for one in sides), bool)))
 
 
 def side(item: Item, fraction: float = 0.1, test: float = 0.0) -> str:
     """The split that an item is in: "train", "validation" or "test"."""
-    own = SIDES.get(str(item.metadata.get("split", "")).strip().lower())
-    return own or _by_hash(item.group or item.id, fraction, test)
+    return _side(item.group or item.id, str(item.metadata.get("split", "")), fraction, test)
 
 
 def place(name: str) -> float:
     """A number in [0, 1) that depends on the name only; below the fraction is validation, the highest ones are test."""
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
     return (int.from_bytes(digest[:8], "big") >> 11) * 2.0**-53
+
+
+def _side(name: str, said: str, fraction: float, test: float) -> str:
+    """The split of what goes by `name`, of which its source says `said`."""
+    return known(said) or _by_hash(name, fraction, 0.0 if said == TRAIN_OR_VALIDATION else test)
 
 
 def _by_hash(name: str, fraction: float, test: float) -> str:

@@ -9,6 +9,7 @@ import hashlib
 import io
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, overload
@@ -20,12 +21,13 @@ from jaxtyping import Int
 from sensorium.core.errors import BadFile
 from sensorium.core.files import sha256
 from sensorium.core.protocols import Item
-from sensorium.data import grouping, manifest
-from sensorium.data.columns import LOOK, Columns, Given, told, understand
+from sensorium.data import grouping, hub, manifest
+from sensorium.data.columns import LOOK, Columns, Given, may_split, told, understand
 from sensorium.data.grouping import compute
 from sensorium.data.listing import Listing, Problem
 from sensorium.data.remote import Remote
 from sensorium.data.rows import Reader
+from sensorium.data.sides import known, meanings, told_torn, told_unknown
 
 BLOCK = 2**22
 """Bytes that are parsed at a time; a row cannot be longer."""
@@ -63,8 +65,20 @@ class TableItems(Sequence[Item]):
         by = _column(self._table, self._reader.columns, "group", firsts)
         split = _column(self._table, self._reader.columns, "split", firsts)
         names = [group or id for group, id in zip(by, self._groups.ids.take(pa.array(firsts)).to_pylist(), strict=True)]
-        column = self._reader.columns.get("split", [""])[0]
-        return names, [self._reader.side((0, {column: said})) for said in split]
+        return names, [self._reader.sides.get(word, "") for word in split]
+
+    def torn(self, role: str) -> list[tuple[str, int, int]]:
+        """(id, its first line, a line that says another split or group) of the items whose rows do not agree."""
+        if role not in self._reader.columns:
+            return []
+        order, starts = self._groups.order, self._groups.starts
+        said = _column(self._table, self._reader.columns, role, order)
+        codes = np.unique([known(word) for word in said] if role == "split" else said, return_inverse=True)[1]
+        item = np.repeat(np.arange(len(self)), np.diff(starts))
+        differ = np.flatnonzero(codes != codes[starts[:-1]][item])
+        at = differ[np.unique(item[differ], return_index=True)[1]]
+        lines = self._lines[order]
+        return [(self._groups.id(int(item[k])), int(lines[starts[item[k]]]), int(lines[k])) for k in at]
 
     def fingerprint(self) -> str:
         """A hash of the manifest's bytes, and of how its columns were understood."""
@@ -86,19 +100,24 @@ def read(path: Path | Remote, given: Given | None) -> Listing | None:
     if not len(table):
         raise BadFile(f"{path}: there are no rows in it. {'; '.join(map(str, problems[:3]))}".rstrip())
     table, lines = _without_nul(path, table, lines, problems)
-    columns = understand(path, table.slice(0, LOOK).to_pylist(), given)
-    reader = Reader(path, columns, check=False)
-    _check_splits(reader, table)
+    words = {name: _different(table[name]).to_pylist() for name in may_split(table.column_names, given)}
+    columns = understand(path, table.slice(0, LOOK).to_pylist(), given, words)
+    firsts = _first_lines(table, lines, columns)
+    reader = Reader(path, columns, False, meanings(firsts))
     layout = f"manifest {path.name}: {told(columns)}"
     groups = None if _names_caption_files(table, columns) else grouping.group(path.stem, table, lines, columns)
     if groups is None or len(table) <= LOOK:  # of a few rows each file is looked for, as in a small manifest
         if suffix != ".parquet" and groups is None:
             return None
         rows = [(int(line), row) for line, row in zip(lines, table.to_pylist(), strict=True)]
-        items = Reader(path, columns, check=True).items(rows, problems)
+        problems += told_unknown(path, columns.get("split", [""])[0], firsts)
+        items = replace(reader, check=True).items(rows, problems)
         items = tuple(sorted(items, key=lambda item: item.id))
     else:
         items = TableItems(table, lines, reader, groups)
+        problems += told_unknown(path, columns.get("split", [""])[0], firsts)
+        for role in ("split", "group"):
+            problems += told_torn(path, role, items.torn(role))
     if not items:
         raise BadFile(f"{path}: nothing in it can be used. {'; '.join(map(str, problems[:3]))}")
     return Listing(path.parent, items, tuple(problems), layout)
@@ -109,6 +128,8 @@ def _parquet(path: Path | Remote) -> tuple[pa.Table, Lines]:
 
     try:
         file = pq.ParquetFile(path if isinstance(path, Path) else io.BytesIO(path.read()), pre_buffer=False, buffer_size=2**20)
+        if isinstance(path, Remote) and (whole := [f.name for f in file.schema_arrow if hub.is_file_column(f.type)]):
+            raise BadFile(f"{path}: the columns {', '.join(whole)} hold whole files, which are read from a disk: copy it first")
         table = pa.Table.from_batches(file.iter_batches(2**15, use_threads=False), file.schema_arrow)
     except (pa.ArrowException, OSError) as error:
         raise BadFile(f"{path}: not a Parquet file: {error}") from error
@@ -238,10 +259,19 @@ def _names_caption_files(table: pa.Table, columns: Columns) -> bool:
     return any(bool(compute.any(one).as_py()) for one in found)
 
 
-def _check_splits(reader: Reader, table: pa.Table) -> None:
-    for name in reader.columns.get("split", ()):
-        for value in compute.unique(table[name]).to_pylist():
-            reader.side((0, {name: value}))
+def _different(column: pa.ChunkedArray) -> pa.Array:
+    """The different values of a column; of lists and the like, which are no words, none."""
+    return pa.nulls(0) if pa.types.is_nested(column.type) else compute.unique(column)
+
+
+def _first_lines(table: pa.Table, lines: Lines, columns: Columns) -> dict[str, int]:
+    """Each different word in the split column, and the line where it first stands."""
+    out: dict[str, int] = {}
+    for name in columns.get("split", ())[:1]:
+        for value in _different(table[name]):
+            row = compute.index(table[name], value).as_py() if value.is_valid else 0
+            out.setdefault("" if value.as_py() is None else str(value.as_py()).strip(), int(lines[row]))
+    return out
 
 
 def _column(table: pa.Table, columns: Columns, role: str, rows: Lines) -> list[str]:

@@ -5,6 +5,7 @@ import json
 import os
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,8 +19,9 @@ from sensorium.core.files import replacing
 from sensorium.core.limits import limits
 from sensorium.data.columns import kind_of
 from sensorium.data.listing import Problem, captions_in, decoded, problem
+from sensorium.modalities import MODALITIES
 
-FORMAT = 1
+FORMAT = 2
 DATA = (".json", ".cls", ".index")
 """Endings of members that say something about their item; the others that count are those of the modalities."""
 ENDING = ".index.npz"
@@ -60,18 +62,24 @@ def load(path: Path) -> Index:
         status = path.stat()
     except OSError as error:
         raise BadFile(f"{path}: {error.strerror or error}") from error
-    stamp = [FORMAT, status.st_size, status.st_mtime_ns]
+    stamp = [FORMAT, status.st_size, status.st_mtime_ns, _rules()]
     for place in (path.with_name(path.name + ENDING), _cached(path)):
         if (index := _read(place, stamp, path)) is not None:
             return index
     index = build(path)
     for place in (path.with_name(path.name + ENDING), _cached(path)):
         try:
-            _write(place, stamp, index)
+            _write(place, stamp, path, index)
             break
         except OSError:  # a place that cannot be written; without any the index is made at every opening
             continue
     return index
+
+
+def _rules() -> int:
+    """What decides which members are kept beside the file itself: the kinds that there are now, and the limit of captions."""
+    kinds = sorted((kind, list(modality.suffixes)) for kind, modality in MODALITIES.items())
+    return zlib.crc32(json.dumps([kinds, list(MODALITIES), limits().caption_bytes]).encode())
 
 
 def build(path: Path) -> Index:
@@ -190,8 +198,10 @@ def _cached(path: Path) -> Path:
     return Path(home) / "sensorium" / "tars" / f"{name}{ENDING}"
 
 
-def _write(place: Path, stamp: list[int], index: Index) -> None:
-    about = {"names": list(index.names), "problems": [[p.path, p.kind, p.cause] for p in index.problems]}
+def _write(place: Path, stamp: list[int], path: Path, index: Index) -> None:
+    """Keeps an index. Problems go by their member alone: the tar file may be called by another path, or moved with its index."""
+    told = [[p.path.removeprefix(str(path)), p.kind, p.cause] for p in index.problems]
+    about = {"names": list(index.names), "problems": told}
     with replacing(place) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
@@ -210,7 +220,7 @@ def _read(place: Path, stamp: list[int], path: Path) -> Index | None:
             if kept["stamp"].tolist() != stamp:
                 return None
             about = json.loads(kept["about"].tobytes())
-            problems = tuple(Problem(*one) for one in about["problems"])
+            problems = tuple(Problem(f"{path}{member}", kind, cause) for member, kind, cause in about["problems"])
             index = Index(tuple(about["names"]), kept["offsets"], kept["sizes"], kept["starts"], problems)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None

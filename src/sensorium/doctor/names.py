@@ -95,14 +95,14 @@ def unused(health: Health) -> list[Finding]:
 
 
 def _broken_kind(p: Problem) -> str:
-    """The kind of a problem, from a look at the file itself."""
+    """The kind of a problem, from a look at the file itself; of what lies inside another file (a tar), from its cause."""
     path = Path(p.path)
     if p.kind in ("manifest", "shard"):
         return "unclear"
     if p.kind == "folder" or path.is_dir():
         return "unreadable"
     if not path.is_file():
-        return "unreadable" if path.exists() else "absent file"
+        return "unreadable" if path.exists() else _inside_kind(p.cause)
     if path.stat().st_size == 0:
         return "empty file"
     if p.kind == "text":
@@ -110,6 +110,16 @@ def _broken_kind(p: Problem) -> str:
     if p.kind == "audio" and _has_nan(path):
         return "NaN sound"
     return "unclear" if p.cause.startswith("ignored: ") else "unreadable"
+
+
+def _inside_kind(cause: str) -> str:
+    """The kind of a problem with something that is no file of its own, or is not there."""
+    starts = {
+        **{"not UTF-8": "not UTF-8", "not UTF-16": "not UTF-8", "a NUL": "NUL in text", "the file is empty": "empty file"},
+        **{"no caption in it": "empty caption", "ignored: ": "unclear", "absent": "absent file", "No such": "absent file"},
+        **{"no such": "absent file"},
+    }
+    return next((kind for start, kind in starts.items() if cause.startswith(start)), "unreadable")
 
 
 def _text_kind(path: Path) -> str:
