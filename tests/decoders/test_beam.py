@@ -113,7 +113,7 @@ def test_by_eye_the_length_penalty():
 
 
 def test_bad_dials_are_refused():
-    with pytest.raises(ValueError, match=r"beams=0, length_penalty=0\.0: expected 1 or more beams"):
+    with pytest.raises(ValueError, match="beams=0: expected a whole number of 1 or more"):
         search(model(), about(1), ENDS, 0)
     with pytest.raises(ValueError, match=r"length_penalty=-1\.0"):
         search(model(), about(1), ENDS, 2, -1.0)

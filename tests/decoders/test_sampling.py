@@ -131,7 +131,7 @@ def test_the_loop_stops_when_all_have_ended():
     [
         ({"temperature": -0.1}, "temperature=-0.1: expected 0"),
         ({"temperature": float("nan")}, "temperature=nan"),
-        ({"top_k": 0}, "top_k=0: expected a number of words"),
+        ({"top_k": 0}, "top_k=0: expected a whole number of 1 or more"),
         ({"top_p": 0.0}, "top_p=0.0: expected a share"),
         ({"top_p": 1.5}, "top_p=1.5"),
     ],

@@ -99,7 +99,7 @@ def test_the_size_of_the_largest_that_the_guide_names():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="width of 10 cannot be split into 4 heads"):
+    with pytest.raises(ValueError, match="width 10 cannot be split into 4 heads"):
         TokenDecoder(8, 4, 10, heads=4, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=f"6 tokens, where this decoder was built for 1 to {LENGTH}"):
         decoder()(jnp.zeros((3, 6), jnp.int32), about(3))

@@ -51,3 +51,22 @@ def test_a_batch_changes_where_it_is_told_to():
     assert out["text"] is batch["text"] and out.keys() == batch.keys()
     with pytest.raises(UnknownName, match="no 'sound' to augment"):
         augment(batch, KEY, {"sound": Noisy()})
+
+
+@pytest.mark.parametrize("frames", [(), (2,)])
+def test_bytes_stay_bytes_and_change_as_their_floats_do(frames):
+    """Read as floats in [0, 1], nearly every byte would be above the range and come out as 1."""
+    pixels = jax.random.randint(jax.random.key(1), (16, *frames, 8, 8, 3), 0, 256).astype(jnp.uint8)
+    moved = jax.jit(Moved(2, 0.2))(pixels, KEY)
+    assert moved.dtype == jnp.uint8 and moved.shape == pixels.shape
+    expected = np.asarray(Moved(2, 0.2)(pixels.astype(jnp.float32) / 255, KEY)) * 255
+    np.testing.assert_allclose(np.asarray(moved, np.float32), expected, atol=0.51)
+    assert len(np.unique(moved)) > 100
+    np.testing.assert_array_equal(Moved(0, 0.0)(pixels, KEY), pixels)
+
+
+def test_other_integers_are_refused():
+    with pytest.raises(ValueError, match=r"Moved got int32\[2, 8, 8, 3\]: expected floats in \[0, 1\], or u8"):
+        Moved()(jnp.zeros((2, 8, 8, 3), jnp.int32), KEY)
+    with pytest.raises(ValueError, match=r"Noisy got int16.*divide integers by their full scale"):
+        Noisy()(jnp.zeros((2, 100), jnp.int16), KEY)

@@ -14,7 +14,7 @@ from sensorium.multi_modal.clip import CLIPModel
 from sensorium.multi_modal.image_text import ImageEncoder, TextEncoder
 from sensorium.multi_modal.simple import SimpleImageEncoder, SimpleTextEncoder
 from sensorium.multi_modal.synthetic import create_synthetic_multi_modal_dataset
-from sensorium.training import adamw, minimise
+from sensorium.training import Step, adamw, minimise
 
 PICTURES = jax.random.uniform(jax.random.key(0), (3, 8, 8, 3))
 IDS = jnp.array([[4, 5, 6, 1], [4, 3, 1, 0], [7, 1, 0, 0], [8, 8, 8, 1]])
@@ -142,3 +142,18 @@ def test_it_learns_which_synthetic_text_belongs_to_which_picture():
     logits = run(clip, jnp.asarray(unseen["image"]), jnp.asarray(unseen["text"]))
     found = np.mean(logits.argmax(axis=1) == np.arange(100))
     assert found > 0.8, found
+
+
+def test_no_update_takes_the_scale_above_a_hundred():
+    """Nobody calls `settle` here: what is forward of the parameter holds by itself, and the parameter still has its gradient."""
+    clip = model()
+    clip.log_scale[...] = jnp.float32(math.log(99.0))
+    easy = {"image": PICTURES[:1], "text": IDS[:1]}
+    step = Step(clip, lambda clip, batch, key: (-clip.embed(batch["image"], batch["text"]).scale, {}), adamw(0.2, 20))
+    for _ in range(6):
+        step(easy)
+    learned = step.model()
+    assert float(learned.log_scale[...]) > math.log(110)
+    images, texts, scale, _ = run(learned, PICTURES, IDS, method="embed")
+    assert float(scale) == pytest.approx(100, rel=1e-6)
+    np.testing.assert_allclose(run(learned, PICTURES, IDS), 100 * images @ texts.T, atol=1e-3)

@@ -76,3 +76,13 @@ def test_one_seed_one_result_and_another_another():
         fit(line, Numbers(), 5, batch_size=4, lr=0.1, seed=seed)
         results.append(float(jax.device_get(line.w[...])))
     assert results[0] == results[1] != results[2]
+
+
+def test_the_names_of_the_guide_are_read_too():
+    """`MultiModalDataset.get_batch` gives `input_ids` and `attention_mask`."""
+    given = {"image": 1, "input_ids": 2, "attention_mask": 3, "id": 4, "text/here": 5}
+    assert only(given, ("image", "text")) == {"image": 1, "text": 2, "text/mask": 3, "text/here": 5}
+    both = {"image": 1, "text": 6, "attention_mask": 3}
+    assert only(both, ("image", "text")) == {"image": 1, "text": 6}, "a mask goes with the ids of its own name"
+    with pytest.raises(UnknownName, match="no 'text'"):
+        only({"image": 1}, ("image", "text"))

@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
+from sensorium.latent.render import Shapes
 from sensorium.latent.words import Language
 from sensorium.multi_modal import datasets
 
@@ -109,3 +111,14 @@ def test_it_compiles_and_bad_input_is_told(name):
         generate(LATENTS[0], 1.5)
     with pytest.raises(ValueError, match=r"image_shape=\(32, 32\): expected 3 sizes"):
         datasets.generate_image_from_latent(LATENTS[0], 0.8, (32, 32))
+
+
+def test_a_key_may_be_a_seed_or_a_stream():
+    latent = jax.random.normal(jax.random.key(5), (32,))
+    expected = datasets.generate_image_from_latent(latent, 0.5, (8, 8, 3), key=jax.random.key(3))
+    np.testing.assert_array_equal(datasets.generate_image_from_latent(latent, 0.5, (8, 8, 3), key=3), expected)
+    rngs = nnx.Rngs(3)
+    first, second = (datasets.generate_image_from_latent(latent, 0.5, (8, 8, 3), key=rngs) for _ in range(2))
+    assert (first != second).any(), "a stream moves on"
+    sample = datasets.generate_aligned_sample(latent, 0.5, modalities=("image",), shapes=Shapes(image=(8, 8, 3)), key=3)
+    np.testing.assert_array_equal(sample["image"], expected)

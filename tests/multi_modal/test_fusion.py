@@ -19,6 +19,8 @@ from sensorium.multi_modal.fusion import (
     MultiModalFusion,
     MultiModalProjector,
     PerceiverAttention,
+    early_fusion,
+    late_fusion,
 )
 from sensorium.training import adamw, minimise
 
@@ -306,3 +308,36 @@ def test_it_learns_which_modality_to_listen_to():
 
     history = minimise(fusion, objective, pointing(0), adamw(1e-2, 400), 400)
     assert history[-1]["loss"] < 0.35, "with fixed weights it is 0.5 at best"
+
+
+@pytest.mark.parametrize("form", ["projector", "gated", "late", "early"])
+def test_every_fusion_takes_deterministic(form):
+    a, b = jax.random.normal(jax.random.key(0), (2, 3, 8))
+    fuse = {
+        "projector": lambda: MultiModalProjector({"image": 8, "text": 8}, 8, 8, rngs=nnx.Rngs(0)),
+        "gated": lambda: GatedFusion({"image": 8, "text": 8}, 8, rngs=nnx.Rngs(0)),
+        "late": lambda: late_fusion,
+        "early": lambda: lambda a, b, **named: early_fusion(sensor=a[None], other=b[None], **named),
+    }[form]()
+    for said in (True, False, None):
+        np.testing.assert_array_equal(fuse(a, b, deterministic=said), fuse(a, b))
+
+
+def test_early_fusion_tells_where_it_looked():
+    fuse = EarlyFusion({"image": 6, "text": 5}, 8, 2, 1, rngs=nnx.Rngs(0))
+    image, text = jax.random.normal(jax.random.key(0), (3, 4, 6)), jax.random.normal(jax.random.key(1), (3, 2, 5))
+    real = jnp.array([[True, False], [True, True], [False, False]])
+    fused, tokens, mask, weights = fuse(image, text, masks={"text": real}, return_tokens=True, return_weights=True)
+    assert weights.shape == (3, 2, 6, 6) and tokens.shape == (3, 6, 8)
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    np.testing.assert_array_equal((np.asarray(weights) > 0).all((1, 2)), mask)
+    again, seen = fuse(image, text, masks={"text": real}, return_weights=True)
+    np.testing.assert_array_equal(again, fused)
+    np.testing.assert_array_equal(seen, weights)
+
+
+def test_one_sample_with_tokens_is_told_how_it_is_given():
+    fuse = MultiModalAttentionFusion(8, 2, ("image", "text"), rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"numbers of rows differ.*image \(5, 8\), text \(3, 8\).*row axis: x\[None\]"):
+        fuse(jnp.ones((5, 8)), jnp.ones((3, 8)))
+    assert fuse(jnp.ones((1, 5, 8)), jnp.ones((1, 3, 8))).shape == (1, 8)

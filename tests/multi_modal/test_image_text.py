@@ -65,7 +65,7 @@ def test_what_is_no_picture_is_an_error_that_says_what_was_got():
     encoder = eye("convnet")
     with pytest.raises(ValueError, match=r"pictures of shape \(2, 16, 16, 1\): expected"):
         encoder(jnp.zeros((2, 16, 16, 1)))
-    with pytest.raises(ValueError, match=r"values from 0 to 255: floats are read in \[0, 1\]\. Divide by 255"):
+    with pytest.raises(ValueError, match=r"values from 0 to 255: expected \[0, 1\] where they are floats; divide by 255"):
         encoder(PICTURES.at[0, 0, 0, 0].set(255.0).at[0, 0, 0, 1].set(0.0))
     with pytest.raises(ValueError, match="values from nan to nan"):
         encoder(PICTURES.at[0, 0, 0, 0].set(jnp.nan))

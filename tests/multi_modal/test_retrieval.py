@@ -297,3 +297,8 @@ def test_what_cannot_be_answered_is_an_error_that_says_what_to_do(case):
     assert "TypeCheck" not in type(caught.value).__name__
     if case in ("no such database", "no such source", "no encoder", "a direction"):
         assert isinstance(caught.value, UnknownName)
+
+
+def test_one_k_is_a_number():
+    whole = by_eye().evaluate_retrieval({"text_to_image": QUERIES}, k=(2,))
+    assert by_eye().evaluate_retrieval({"text_to_image": QUERIES}, k=2) == whole and "R@2" in whole["text_to_image"]

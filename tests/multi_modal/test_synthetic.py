@@ -238,3 +238,25 @@ def test_a_sample_can_be_compiled_on():
 def test_bad_requests_are_told_before_anything_is_made(given, match):
     with pytest.raises((ValueError, UnknownName), match=match):
         create(**given)
+
+
+def test_more_samples_than_numbers_are_refused():
+    assert len(create_synthetic_multi_modal_dataset(["image"], 2**32, rngs=0)) == 2**32
+    with pytest.raises(ValueError, match="num_samples=4294967297: expected 1 to 4294967296"):
+        create_synthetic_multi_modal_dataset(["image"], 2**32 + 1, rngs=0)
+
+
+def test_what_is_known_of_the_data_is_asked_of_rows_that_are_there():
+    spec = {"image_shape": (8, 8, 3), "sensor_shape": (16, 2), "rngs": 0}
+    data = create_synthetic_multi_modal_dataset(["image", "sensor"], 10, 0.8, **spec)
+    for rows in ([10], [-1, 3], []):
+        with pytest.raises(IndexError, match="of a data set of 10"):
+            data.best_guess("image", "sensor", rows)
+    best = data.best_guess("image", "sensor", [1, 7])
+    assert data.explained("image", "sensor", [1, 7], best) == pytest.approx(1.0)
+    for some in ([1], [3, 3]):
+        with pytest.raises(ValueError, match=f"of {len(some)} rows at alignment_strength=0.8: there is no share"):
+            data.explained("image", "sensor", some, best[: len(some)])
+    apart = create_synthetic_multi_modal_dataset(["image", "sensor"], 10, 0.0, **spec)
+    with pytest.raises(ValueError, match="alignment_strength=0: there is no share"):
+        apart.explained("image", "sensor", [1, 7], best)

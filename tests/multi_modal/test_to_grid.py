@@ -84,7 +84,7 @@ def test_what_a_batch_lacks_is_named():
     generator, data = built("text-image"), batch()
     with pytest.raises(UnknownName, match=r"no 'image', which this generator reads.*Known: audio, text"):
         generator.loss({key: data[key] for key in ("text", "audio")})
-    with pytest.raises(ValueError, match=r"'text' \(3, 6\) and 'image' \(4, 8, 12, 3\): expected as many rows"):
+    with pytest.raises(ValueError, match=r"'text' \(3, 6\) and 'image' \(4, 8, 12, 3\): expected rows first, as many of each"):
         generator.loss(data | {"text": data["text"][:3]})
 
 

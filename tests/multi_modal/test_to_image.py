@@ -59,10 +59,10 @@ def test_the_phase_of_a_sound_counts():
     ("text", "mask", "message"),
     [
         (np.ones((2, LENGTH + 1), np.int32), None, f"{LENGTH + 1} tokens: expected 1 to {LENGTH}, or build the generator"),
-        (np.full((1, 3), 20, np.int32), None, "ids from 20 to 20: this generator knows 0 to 19"),
+        (np.full((1, 3), 20, np.int32), None, "ids from 20 to 20, where this generator has vocab_size=20 and reads 0 to 19"),
         (np.full((1, 3), -1, np.int32), None, "ids from -1 to -1"),
         (np.ones((2, 2, 3), np.int32), None, r"\(L,\) or \(B, L\)"),
-        (np.ones((2, 3), np.int32), np.ones(3, bool), "a flag for each token"),
+        (np.ones((2, 3), np.int32), np.ones(3, bool), r"expected a flag for each, \(2, 3\)"),
     ],
 )
 def test_what_is_no_text_is_refused(text, mask, message):

@@ -56,8 +56,9 @@ class Augmented:
 
     def order(self, batch_size: int, seed: int = 0) -> Order:
         """That of the source, where it has one of its own; else shuffled epochs."""
-        own = isinstance(self.source, Ordered)
-        return self.source.order(batch_size, seed) if own else Endless(len(self), batch_size, seed)
+        if isinstance(self.source, Ordered):
+            return self.source.order(batch_size, seed)
+        return Endless(len(self), batch_size, seed)
 
     def read(self, rows: Sequence[int] | np.ndarray, draw: int = 0) -> Batch:
         return self.take(rows, draw).batch

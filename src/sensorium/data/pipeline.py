@@ -236,9 +236,8 @@ def batches(
     """
     if not len(source):
         raise ValueError("a source without items: nothing to read")
-    own = shuffle and isinstance(source, Ordered)
-    order = source.order(size, seed) if own else Endless(len(source), size, seed, shuffle)
-    return Stream(source, order, start=start, stop=steps, **dials)
+    order = source.order(size, seed) if shuffle and isinstance(source, Ordered) else None
+    return Stream(source, order or Endless(len(source), size, seed, shuffle), start=start, stop=steps, **dials)
 
 
 def take(source: Source, rows: Sequence[int] | np.ndarray, draw: int = 0) -> Taken:

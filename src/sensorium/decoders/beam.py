@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from sensorium.decoders.sampling import Ends
 from sensorium.decoders.tokens import Cache, Context, TokenDecoder
+from sensorium.nn.sizes import flat, whole
 
 
 class Beams(NamedTuple):
@@ -30,8 +31,7 @@ def search(
     The greedy text is always among the candidates, so the score is never below that of greedy writing; one beam is greedy
     writing; enough of them are an exhaustive search. A row stops when nothing that it follows can become better than its best.
     """
-    if beams < 1 or penalty < 0:
-        raise ValueError(f"beams={beams}, length_penalty={penalty}: expected 1 or more beams and a penalty of 0 or more")
+    beams, penalty = checked(beams, penalty)
     rows, length = len(context.gist), decoder.length
     several = Context(*(jnp.repeat(x, beams, axis=0) for x in context))
 
@@ -42,7 +42,7 @@ def search(
     def step(state: Beams) -> Beams:
         before = jax.lax.dynamic_index_in_dim(state.ids, jnp.maximum(state.place - 1, 0), 2, keepdims=False)
         logits, cache = decoder.step(before.reshape(-1), state.place, state.cache)
-        said = jax.nn.log_softmax(ends.words(logits)).reshape(rows, beams, -1)
+        said = jax.nn.log_softmax(ends.words(logits)).reshape(rows, beams, decoder.vocabulary)
         parent, word, sums = _chosen(state, said)
         ids = jnp.take_along_axis(state.ids, parent[:, :, None], axis=1)
         ids = jax.lax.dynamic_update_slice_in_dim(ids, word[:, :, None], state.place, 2)
@@ -64,6 +64,13 @@ def search(
     return found.best, found.score
 
 
+def checked(beams: int, penalty: float) -> tuple[int, float]:
+    """The dials of a search as an int and a float; a `ValueError` where they are none."""
+    if not 0 <= float(penalty) < float("inf"):
+        raise ValueError(f"length_penalty={penalty}: expected a number of 0 or more")
+    return whole("beams", beams), float(penalty)
+
+
 def length_penalty(words: int | Int[jax.Array, "*B"], penalty: float) -> Float[jax.Array, "*B"]:
     """((5 + words) / 6)^penalty (Wu et al. 2016, eq. 14), by which the log-probability of a text is divided to be its score."""
     return ((5.0 + jnp.asarray(words).astype(jnp.float32)) / 6.0) ** penalty
@@ -72,8 +79,8 @@ def length_penalty(words: int | Int[jax.Array, "*B"], penalty: float) -> Float[j
 def _chosen(state: Beams, said: Float[jax.Array, "B n V"]) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The beginning, the next word and the log-probability of the best continuations, a row each. The likeliest continuation
     of the greedy text, which is the first beginning while it lasts, is always taken, and first."""
-    rows, beams, vocabulary = said.shape
-    sums = (state.sums[:, :, None] + said).reshape(rows, -1)
+    _, beams, vocabulary = said.shape
+    sums = flat(state.sums[:, :, None] + said)
     greedy = jnp.arange(sums.shape[1])[None] == jnp.argmax(said[:, 0], axis=1)[:, None]
     _, chosen = jax.lax.top_k(jnp.where(greedy & state.likeliest[:, None], jnp.inf, sums), beams)
     return chosen // vocabulary, chosen % vocabulary, jnp.take_along_axis(sums, chosen, axis=1)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int, Key
 
 from sensorium.decoders.tokens import Context, TokenDecoder
+from sensorium.nn.sizes import whole
 
 NEVER, COLD = -1e9, 1e-30
 
@@ -33,12 +34,14 @@ class Sampling:
     top_p: float | None = None
 
     def __post_init__(self):
-        if not 0 <= self.temperature < float("inf"):
+        if not 0 <= float(self.temperature) < float("inf"):
             raise ValueError(f"temperature={self.temperature}: expected 0 (the likeliest word) or more")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k={self.top_k}: expected a number of words, 1 or more, or None for all")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
+        if self.top_p is not None and not 0 < float(self.top_p) <= 1:
             raise ValueError(f"top_p={self.top_p}: expected a share over 0, at most 1, or None for all")
+        # A compiled loop is kept for each choice of dials: what comes as an array of one number would have no hash.
+        object.__setattr__(self, "temperature", float(self.temperature))
+        object.__setattr__(self, "top_k", None if self.top_k is None else whole("top_k", self.top_k))
+        object.__setattr__(self, "top_p", None if self.top_p is None else float(self.top_p))
 
     def kept(self, logits: Float[jax.Array, "*B V"]) -> Float[jax.Array, "*B V"]:
         """The logits that a word is drawn from, −inf for words that are left out. Of equally likely ones lower ids come first."""

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from sensorium.nn.attention import geglu
 from sensorium.nn.norms import rms_norm
+from sensorium.nn.sizes import check_heads, whole
 
 REACH = 10.0
 """How much faster than other parameters the biases of distance move: they are the logits of a softmax over a whole text, of
@@ -46,8 +47,7 @@ class DecoderBlock(nnx.Module):
     without buckets, lets a head look a certain number of words back."""
 
     def __init__(self, width: int, heads: int, length: int, *, rngs: nnx.Rngs):
-        if width % heads:
-            raise ValueError(f"a hidden width of {width} cannot be split into {heads} heads: make it a multiple of {heads}")
+        check_heads(width, heads)
         self.heads = heads
         self.qkv = nnx.Linear(width, 3 * width, use_bias=False, rngs=rngs)
         self.out = nnx.Linear(width, width, use_bias=False, rngs=rngs)
@@ -86,7 +86,7 @@ class DecoderBlock(nnx.Module):
         return x + self.down(geglu(self.up(rms_norm(x)))), words
 
     def _split(self, x: Float[jax.Array, "B L E"], parts: int) -> Float[jax.Array, "B L many d"]:
-        return x.reshape(*x.shape[:2], parts * self.heads, -1)
+        return x.reshape(*x.shape[:2], parts * self.heads, x.shape[2] // (parts * self.heads))
 
 
 class TokenDecoder(nnx.Module):
@@ -98,7 +98,8 @@ class TokenDecoder(nnx.Module):
     """
 
     def __init__(self, vocabulary: int, length: int, width: int, depth: int = 2, heads: int = 8, *, rngs: nnx.Rngs):
-        self.vocabulary, self.length, self.width, self.heads = vocabulary, length, width, heads
+        self.vocabulary, self.length = whole("vocabulary", vocabulary), whole("length", length)
+        self.width, self.heads = width, heads
         initial = nnx.initializers.normal(1.0)
         self.table = nnx.Param(initial(rngs.params(), (vocabulary, width)))
         self.before = nnx.Param(initial(rngs.params(), (width,)))

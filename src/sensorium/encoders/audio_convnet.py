@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from sensorium.core.encoding import Encoding
 from sensorium.encoders.convnet import ConvTrunk, flattened
 from sensorium.encoders.sequence import pieces, sounding
+from sensorium.nn.sizes import flat, whole
 from sensorium.nn.spectrogram import log_mel
 
 
@@ -31,7 +32,7 @@ class AudioConvNet(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        self.samples, self.rate, self.hop, self.bins = samples, rate, hop, bins
+        self.samples, self.rate, self.hop, self.bins = whole("samples", samples), rate, hop, bins
         self.frames = -(-(samples // hop) // patch[0]) * patch[0]
         self.trunk = ConvTrunk((patch[0], patch[1]), 1, widths, rngs=rngs)
         height, width = self.frames // patch[0], bins // patch[1]
@@ -64,4 +65,4 @@ class AudioConvNet(nnx.Module):
 
 def _masked(encoding: Encoding, kept: Bool[jax.Array, "B L"]) -> Encoding:
     tokens = jnp.where(kept[:, :, None], encoding.tokens, 0.0)
-    return Encoding(tokens, kept, tokens.reshape(len(tokens), -1))
+    return Encoding(tokens, kept, flat(tokens))

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 
 from sensorium.core.encoding import Encoding
 from sensorium.encoders.sequence import Trunk, pieces, sounding
+from sensorium.nn.sizes import flat, whole
 from sensorium.nn.spectrogram import log_mel
 from sensorium.nn.transformer import Positions
 
@@ -33,7 +34,7 @@ class AudioTransformer(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        self.samples, self.rate, self.bins = samples, rate, bins
+        self.samples, self.rate, self.bins = whole("samples", samples), rate, bins
         self.step = step_of(rate)
         length = -(-samples // self.step)
         self.project = nnx.Linear(2 * bins, width, rngs=rngs)
@@ -53,9 +54,9 @@ class AudioTransformer(nnx.Module):
     def __call__(self, x: Float[jax.Array, "B N"], mask: Bool[jax.Array, "B N"] | None = None) -> Encoding:
         x, heard = sounding(x, mask, self.samples)
         blocks, kept = pieces(x[:, :, None], heard, self.step)
-        filled = blocks.reshape(len(x), -1)
+        filled = flat(blocks)
         mel = log_mel(filled, self.rate, window=self.rate // 40, hop=self.step // 2, bins=self.bins)
-        tokens = self.project(mel.reshape(len(x), -1, 2 * self.bins))
+        tokens = self.project(mel.reshape(*kept.shape, 2 * self.bins))
         return self.trunk(tokens + self.positions(tokens.shape[1])[None], kept)
 
 

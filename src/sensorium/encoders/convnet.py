@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Num
 from sensorium.core.encoding import Encoding
 from sensorium.nn.convolution import Convolution, Patches
 from sensorium.nn.norms import rms_norm
+from sensorium.nn.sizes import flat, whole
 
 
 class ConvTrunk(nnx.Module):
@@ -45,7 +46,7 @@ class ConvNet(nnx.Module):
         rngs: nnx.Rngs,
     ):
         height, width = (size, size) if isinstance(size, int) else size
-        self.shape = (height, width, channels)
+        self.shape = (whole("height", height), whole("width", width), whole("channels", channels))
         self.trunk = ConvTrunk((patch, patch), channels, widths, rngs=rngs)
         rows, columns = height // patch, width // patch
         for _ in widths[1:]:
@@ -71,5 +72,5 @@ class ConvNet(nnx.Module):
 
 def flattened(grid: Float[jax.Array, "B h w D"]) -> Encoding:
     """The cells of a grid as tokens, all of them present; pooled by laying them side by side."""
-    tokens = rms_norm(grid.reshape(grid.shape[0], -1, grid.shape[-1]))
-    return Encoding(tokens, jnp.ones(tokens.shape[:2], bool), tokens.reshape(len(tokens), -1))
+    tokens = rms_norm(grid.reshape(len(grid), grid.shape[1] * grid.shape[2], grid.shape[3]))
+    return Encoding(tokens, jnp.ones(tokens.shape[:2], bool), flat(tokens))

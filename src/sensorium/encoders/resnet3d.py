@@ -1,5 +1,6 @@
 """R3D: the residual network of 3-D convolutions of Tran et al. 2018, as torchvision's r3d_18 has it."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float, Num
 
 from sensorium.core.encoding import Encoding
 from sensorium.nn.pooling import masked_mean
+from sensorium.nn.sizes import whole
 
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
 KINETICS_STD = (0.22803, 0.22145, 0.216989)
@@ -68,7 +70,7 @@ class ResNet3D(nnx.Module):
     def __init__(self, frames: int = 16, widths: Sequence[int] = (64, 128, 256, 512), blocks: int = 2, *, rngs: nnx.Rngs):
         if len(widths) != 4:
             raise ValueError(f"widths {tuple(widths)}: expected four, one for each stage")
-        self.frames = frames
+        self.frames = whole("frames", frames)
         self.stem = nnx.List([_conv(3, widths[0], (3, 7, 7), (1, 2, 2), rngs), Norm(widths[0], rngs=rngs)])
         stages = [_stage(widths[0], widths[0], 1, blocks, rngs)]
         stages += [_stage(a, b, 2, blocks, rngs) for a, b in pairwise(widths)]
@@ -96,7 +98,7 @@ class ResNet3D(nnx.Module):
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             for block in stage:
                 grid, kept = block(grid, kept, train)
-        tokens = grid.reshape(len(grid), -1, grid.shape[-1])
+        tokens = grid.reshape(len(grid), math.prod(grid.shape[1:4]), grid.shape[4])
         kept = jnp.repeat(kept, grid.shape[2] * grid.shape[3], axis=1)
         return Encoding(tokens, kept, masked_mean(tokens, kept))
 

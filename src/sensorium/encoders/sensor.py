@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 
 from sensorium.core.encoding import Encoding
 from sensorium.encoders.sequence import Trunk, heads_of, pieces
+from sensorium.nn.sizes import whole
 from sensorium.nn.transformer import Positions
 
 
@@ -34,7 +35,7 @@ class SensorTransformer(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        self.length, self.channels, self.patch = length, channels, patch
+        self.length, self.channels, self.patch = whole("length", length), whole("channels", channels), whole("patch", patch)
         self.statistics = _checked(mean, std, channels)
         tokens = -(-length // patch)
         self.project = nnx.Linear(patch * (channels + 1), width, rngs=rngs)
@@ -62,7 +63,7 @@ class SensorTransformer(nnx.Module):
         mask = jnp.ones(x.shape[:2], bool) if mask is None else mask
         x, level = self._standardised(jnp.where(mask[:, :, None], x, 0.0), mask)
         blocks, kept = pieces(jnp.concatenate([x, mask[:, :, None].astype(x.dtype)], axis=-1), mask, self.patch)
-        tokens = self.project(blocks.reshape(*kept.shape, -1)) + self.positions(kept.shape[1])[None]
+        tokens = self.project(blocks.reshape(*kept.shape, self.patch * (self.channels + 1))) + self.positions(kept.shape[1])[None]
         if self.level is not None:
             tokens = tokens + self.level(level)[:, None]
         return self.trunk(tokens, kept)

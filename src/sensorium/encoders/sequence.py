@@ -51,7 +51,8 @@ def pieces(
     x = jnp.pad(x, ((0, 0), (0, rest), (0, 0)))
     # XLA:CPU takes many seconds to fold this reduction where a long mask is a constant, as it is for whole sounds.
     mask = jax.lax.optimization_barrier(jnp.pad(mask, ((0, 0), (0, rest))))
-    return x.reshape(len(x), -1, step, x.shape[-1]), mask.reshape(len(x), -1, step).any(axis=-1)
+    count = x.shape[1] // step
+    return x.reshape(len(x), count, step, x.shape[2]), mask.reshape(len(x), count, step).any(axis=-1)
 
 
 def sounding(

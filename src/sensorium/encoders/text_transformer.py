@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from sensorium.core.encoding import Encoding
 from sensorium.nn.attention import Block, Neighbours
 from sensorium.nn.norms import rms_norm
+from sensorium.nn.sizes import flat
 
 
 class TextTransformer(nnx.Module):
@@ -50,7 +51,7 @@ class TextTransformer(nnx.Module):
         for block in self.blocks:
             tokens = block(tokens, mask)
         tokens = jnp.where(mask[:, :, None], rms_norm(tokens), 0.0)
-        return Encoding(tokens, mask, tokens.reshape(len(tokens), -1))
+        return Encoding(tokens, mask, flat(tokens))
 
     def _embed(self, x: Int[jax.Array, "B L"]) -> Float[jax.Array, "B L D"]:
         if self.vocabulary > 512:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from sensorium.core.encoding import Encoding
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.nn.pooling import AttentionPool, at_end, masked_mean, side_by_side
+from sensorium.nn.sizes import whole
 from sensorium.nn.transformer import Positions, Transformer, look_up
 
 POOLINGS = ("cls", "eos", "flatten", "map", "mean")
@@ -38,7 +39,8 @@ class TokenTransformer(nnx.Module):
     ):
         if pooling not in POOLINGS:
             raise UnknownName(f"no pooling of a text is called {pooling!r}.{nearest(pooling, POOLINGS)}")
-        self.vocabulary, self.length, self.pooling, self.end = vocabulary, length, pooling, end
+        self.vocabulary, self.length = whole("vocabulary", vocabulary), whole("length", length)
+        self.pooling, self.end = pooling, end
         self.table = nnx.Param(jax.random.normal(rngs.params(), (vocabulary, width)))
         self.positions = Positions(length, width, rngs=rngs)
         self.transformer = Transformer(width, depth, heads, rngs=rngs)

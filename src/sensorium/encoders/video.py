@@ -13,6 +13,7 @@ from sensorium.encoders.convnet import ConvNet
 from sensorium.encoders.sequence import Trunk, heads_of
 from sensorium.nn.frames import time_waves
 from sensorium.nn.norms import rms_norm
+from sensorium.nn.sizes import whole
 
 FPS = 25.0
 """Frames a second where nothing says when they stand."""
@@ -38,7 +39,7 @@ class VideoTransformer(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        self.frames, self.fps, self.width = frames, fps, width
+        self.frames, self.fps, self.width = whole("frames", frames), fps, width
         self.frame = ConvNet(size, rngs=rngs) if frame is None else frame
         self.project = nnx.Linear(self.frame.pooled_width, width, use_bias=False, rngs=rngs)
         self.time = nnx.Linear(width, width, use_bias=False, rngs=rngs)
@@ -68,7 +69,7 @@ class VideoTransformer(nnx.Module):
         if times is None:
             times = jnp.broadcast_to(jnp.arange(self.frames, dtype=jnp.float32) / self.fps, mask.shape)
         x = jnp.where(mask[:, :, None, None, None], x, jnp.zeros((), x.dtype))
-        seen = self.project(self.frame(x.reshape(-1, *x.shape[2:])).pooled).reshape(*mask.shape, self.width)
+        seen = self.project(self.frame(x.reshape(len(x) * self.frames, *x.shape[2:])).pooled).reshape(*mask.shape, self.width)
         return self.trunk(rms_norm(seen) + self.time(time_waves(since_first(times, mask), self.width)), mask)
 
 

@@ -12,6 +12,7 @@ from sensorium.core.encoding import Encoding
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.nn.convolution import Patches
 from sensorium.nn.pooling import AttentionPool, masked_mean
+from sensorium.nn.sizes import whole
 from sensorium.nn.transformer import Transformer
 
 POOLINGS = ("map", "mean")
@@ -62,7 +63,7 @@ class ViT(nnx.Module):
             x = x.astype(jnp.float32) / 127.5 - 1.0
         grid = self.patches(x)
         grid = grid + self.positions_for(*grid.shape[1:3])[None]
-        tokens = grid.reshape(len(grid), -1, grid.shape[-1])
+        tokens = grid.reshape(len(grid), grid.shape[1] * grid.shape[2], grid.shape[3])
         mask = jnp.ones(tokens.shape[:2], bool) if mask is None else mask
         tokens = self.transformer(tokens, mask)
         return Encoding(tokens, mask, masked_mean(tokens, mask) if self.pool is None else self.pool(tokens, mask))
@@ -75,6 +76,7 @@ class ViT(nnx.Module):
         return jax.image.resize(learned, (rows, columns, learned.shape[2]), "bicubic")
 
     def _check(self, height: int, width: int) -> None:
+        whole("patch", self.patch)
         if height % self.patch or width % self.patch or not height * width:
             near = [max(1, round(side / self.patch)) * self.patch for side in (height, width)]
             raise ValueError(

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from sensorium.core.encoding import Encoding
 from sensorium.encoders.audio_transformer import step_of
 from sensorium.encoders.sequence import Trunk, pieces, sounding
+from sensorium.nn.sizes import whole
 from sensorium.nn.transformer import Positions
 
 
@@ -31,7 +32,7 @@ class WaveTransformer(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        self.samples, self.step = samples, step_of(rate)
+        self.samples, self.step = whole("samples", samples), step_of(rate)
         length = -(-samples // self.step)
         self.filters = nnx.Linear(2 * self.step, width, use_bias=False, rngs=rngs)
         self.positions = Positions(length, width, rngs=rngs)

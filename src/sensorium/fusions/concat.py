@@ -41,14 +41,21 @@ class Concat(nnx.Module):
         return cls(TINY_TOKENS, 8, heads=2, dropout=0.5, rngs=rngs), tiny_encodings(rngs.data())
 
     def __call__(self, encodings: Encodings, key: jax.Array | None = None) -> Encoding:
+        return self.with_weights(encodings, key)[0]
+
+    def with_weights(
+        self, encodings: Encodings, key: jax.Array | None = None
+    ) -> tuple[Encoding, Float[jax.Array, "B heads L L"]]:
+        """The encoding, and how much each token looked at each other one in the last layer, in the order of `tokens`."""
         streams = {name: Stream(x + _places(x.shape), mask) for name, (x, mask) in self.entry(encodings).items()}
         tokens, mask = join(streams)
+        weights = jnp.zeros(())
         for i, layer in enumerate(self.layers):
-            tokens, _ = layer(tokens, tokens, mask, step_key(key, f"layer {i}"))
+            tokens, weights = layer(tokens, tokens, mask, step_key(key, f"layer {i}"))
         means = [masked_mean(x, here) for x, here in part(Stream(tokens, mask), streams).values()]
         here = jnp.stack([x.mask.any(axis=1) for x in streams.values()], axis=1)
         pooled = masked_mean(jnp.stack(means, axis=1), here)
-        return Encoding(jnp.where(mask[:, :, None], tokens, 0.0), mask, silenced(pooled, here))
+        return Encoding(jnp.where(mask[:, :, None], tokens, 0.0), mask, silenced(pooled, here)), weights
 
 
 def _places(shape: tuple[int, ...]) -> Float[np.ndarray, "1 L D"]:

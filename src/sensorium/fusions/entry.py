@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from sensorium.core.encoding import Encoding
 from sensorium.fusions.fusion import Encodings, present
 from sensorium.nn.norms import rms_norm
+from sensorium.nn.sizes import whole
 
 
 class Stream(NamedTuple):
@@ -85,7 +86,10 @@ def _projections(widths: Mapping[str, int], width: int, rngs: nnx.Rngs) -> dict[
         raise ValueError("a fusion of no fields: give the width of each, as in {'image': 256, 'text': 128}")
     # The bias is the embedding that tells a token's field. It starts apart from zero, or at first two fields would differ little.
     bias = nnx.initializers.normal(0.5)
-    return {name: nnx.Linear(size, width, bias_init=bias, rngs=rngs) for name, size in widths.items()}
+    return {
+        name: nnx.Linear(whole(f"the width of {name}", size), whole("width", width), bias_init=bias, rngs=rngs)
+        for name, size in widths.items()
+    }
 
 
 def _check(name: str, got: int, project: nnx.Linear) -> None:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from sensorium.core.encoding import Encoding
 from sensorium.fusions.entry import VectorEntry
 from sensorium.fusions.fusion import TINY_POOLED, Encodings, tiny_encodings
+from sensorium.nn.sizes import flat
 
 
 class Gated(nnx.Module):
@@ -37,7 +38,7 @@ class Gated(nnx.Module):
     def with_weights(self, encodings: Encodings) -> tuple[Encoding, Float[jax.Array, "B M D"]]:
         """The encoding, and the gates: for each channel of sum 1 over the fields that the row has."""
         vectors, here = self.entry(encodings)
-        logits = self.gate(vectors.reshape(len(vectors), -1)).reshape(vectors.shape)
+        logits = self.gate(flat(vectors)).reshape(vectors.shape)
         there = here[:, :, None]
         gates = jnp.where(there, jax.nn.softmax(jnp.where(there, logits, -1e9), axis=1), 0.0)
         vectors = jnp.tanh(vectors)

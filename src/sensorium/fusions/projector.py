@@ -13,6 +13,7 @@ from sensorium.fusions.entry import VectorEntry
 from sensorium.fusions.fusion import TINY_POOLED, Encodings, tiny_encodings
 from sensorium.fusions.mean import learned_shares
 from sensorium.fusions.weighing import silenced, weighed
+from sensorium.nn.sizes import whole
 
 
 class Projector(nnx.Module):
@@ -26,7 +27,7 @@ class Projector(nnx.Module):
     def __init__(self, widths: Mapping[str, int], hidden: int, width: int, *, rngs: nnx.Rngs):
         self.entry = VectorEntry(widths, hidden, rngs=rngs)
         self.logits = nnx.Param(jnp.zeros(len(widths)))
-        self.out = nnx.Linear(hidden, width, rngs=rngs)
+        self.out = nnx.Linear(hidden, whole("width", width), rngs=rngs)
         self.fields, self.pooled_width = tuple(widths), width
 
     @classmethod

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.core.randomness import named
@@ -32,13 +32,20 @@ def augment(batch: dict[str, jax.Array], key: jax.Array, how: Mapping[str, Augme
 
 @dataclass(frozen=True)
 class Moved:
-    """Pictures or clips, f32 in [0, 1], moved by up to `pixels` (edges repeated; all frames of a clip alike), and their contrast
-    changed by up to ±`contrast`. Nothing is mirrored: captions speak of left and right."""
+    """Pictures or clips moved by up to `pixels` (edges repeated; all frames of a clip alike), and their contrast changed by up
+    to ±`contrast`. Floats in [0, 1] stay floats and u8 stays u8; other integers are a `ValueError`. Nothing is mirrored:
+    captions speak of left and right."""
 
     pixels: int = 2
     contrast: float = 0.1
 
-    def __call__(self, x: Float[jax.Array, "B *T H W C"], key: jax.Array) -> Float[jax.Array, "B *T H W C"]:
+    def __call__(self, x: Num[jax.Array, "B *T H W C"], key: jax.Array) -> Num[jax.Array, "B *T H W C"]:
+        if x.dtype == jnp.uint8:
+            return jnp.round(255.0 * self._changed(x.astype(jnp.float32) / 255.0, key)).astype(jnp.uint8)
+        _check_floats("Moved", x, "floats in [0, 1], or u8")
+        return self._changed(x, key)
+
+    def _changed(self, x: Float[jax.Array, "B *T H W C"], key: jax.Array) -> Float[jax.Array, "B *T H W C"]:
         reach = self.pixels
         wide = jnp.pad(x, [(0, 0)] * (x.ndim - 3) + [(reach, reach)] * 2 + [(0, 0)], mode="edge")
         place, strength = jax.random.split(key)
@@ -52,17 +59,25 @@ class Moved:
 
 @dataclass(frozen=True)
 class Noisy:
-    """Sounds or traces, louder or softer by up to ±`gain`, with white noise of `noise` times their own size."""
+    """Sounds or traces, louder or softer by up to ±`gain`, with white noise of `noise` times their own size.
+
+    Integers are a `ValueError`: divide them by their full scale first."""
 
     gain: float = 0.2
     noise: float = 0.05
 
-    def __call__(self, x: Float[jax.Array, "B N *C"], key: jax.Array) -> Float[jax.Array, "B N *C"]:
+    def __call__(self, x: Num[jax.Array, "B N *C"], key: jax.Array) -> Float[jax.Array, "B N *C"]:
+        _check_floats("Noisy", x, "floats; divide integers by their full scale (32768 for 16 bits)")
         loud, hiss = jax.random.split(key)
         ones = (len(x), *(1,) * (x.ndim - 1))
         size = jnp.sqrt(jnp.mean(jnp.square(x), axis=tuple(range(1, x.ndim)), keepdims=True))
         gain = 1 + self.gain * jax.random.uniform(loud, ones, minval=-1, maxval=1)
         return gain * (x + self.noise * size * jax.random.normal(hiss, x.shape))
+
+
+def _check_floats(what: str, x: jax.Array, expected: str) -> None:
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"{what} got {x.dtype}{list(x.shape)}: expected {expected}")
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ class CLIPModel(nnx.Module):
     `head="softmax"` (CLIP) starts at a scale of 1 / temperature, 1 / 0.07 unless given, and has no bias. `head="sigmoid"`
     (SigLIP, Zhai et al. 2023, algorithm 1) starts at a scale of 10 (a temperature of 0.1) and a learned bias of −10.
     Encoders of your own have an `embed_dim` equal to the model's; without one, it builds `ImageEncoder(embed_dim)` and
-    `TextEncoder(embed_dim=embed_dim)`. Call `settle()` after each update: it holds the scale at 100 or below.
+    `TextEncoder(embed_dim=embed_dim)`. The scale is never above 100, whatever the parameter is; it keeps its gradient there,
+    so that it comes back. `settle()`, called after an update, takes the parameter itself back to where that begins.
     """
 
     modalities = ("image", "text")
@@ -77,7 +78,7 @@ class CLIPModel(nnx.Module):
     def embed(self, images: Pictures, tokens: Ids, mask: Mask | None = None) -> Embeddings:
         """The unit vectors, the scale and the bias (0 for the softmax head), as the losses take them."""
         bias = jnp.zeros(()) if self.bias is None else self.bias[...]
-        return Embeddings(self.encode_image(images), self.encode_text(tokens, mask), jnp.exp(self.log_scale[...]), bias)
+        return Embeddings(self.encode_image(images), self.encode_text(tokens, mask), jnp.exp(_held(self.log_scale[...])), bias)
 
     def encode_image(self, images: Pictures) -> Float[jax.Array, "*B D"]:
         return self.image_encoder(images)
@@ -96,8 +97,15 @@ class CLIPModel(nnx.Module):
         return modality in self.modalities
 
     def settle(self) -> None:
-        """Holds the scale at 100 or below: a clip in the forward pass would take the gradient of a scale above it away."""
+        """Takes the parameter of the scale back to ln 100 where it is above, so that the way back is short."""
         self.log_scale[...] = jnp.minimum(self.log_scale[...], math.log(LARGEST_SCALE))
+
+
+def _held(log_scale: Float[jax.Array, ""]) -> Float[jax.Array, ""]:
+    """At most ln 100, with the gradient of what is not held: a plain minimum has none above, and would never come back
+    (the straight-through estimator of Bengio et al. 2013, section 4)."""
+    held = jax.lax.stop_gradient(jnp.minimum(log_scale, math.log(LARGEST_SCALE)))
+    return held + (log_scale - jax.lax.stop_gradient(log_scale))
 
 
 def check_widths(embed_dim: int, **encoders: Embedder) -> None:

@@ -23,6 +23,7 @@ def by_field(fields: Sequence[str], features: Sequence[Any], named: Mapping[str,
     given = dict(zip(fields, features, strict=False))
     for name, x in named.items():
         field = field_of(name, fields)
+        check_feature(name, x)
         if field is None:
             raise UnknownName(f"no modality is called {name!r} here.{nearest(name, fields)}")
         if field in given:
@@ -33,6 +34,12 @@ def by_field(fields: Sequence[str], features: Sequence[Any], named: Mapping[str,
     if all(x is None for x in given.values()):
         raise ValueError(f"nothing to fuse: give one at least of {', '.join(fields)}")
     return {name: given[name] for name in fields if given.get(name) is not None}
+
+
+def check_feature(name: str, x: Any) -> None:
+    """A `ValueError` for a switch or a number by the name of a modality: an option that this fusion does not have."""
+    if isinstance(x, bool | int | float | str):
+        raise ValueError(f"{name}={x!r}: neither features of a modality nor an option of this fusion")
 
 
 def field_of(name: str, fields: Sequence[str]) -> str | None:

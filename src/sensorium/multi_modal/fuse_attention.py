@@ -164,10 +164,16 @@ class EarlyFusion(nnx.Module):
         deterministic: bool | None = None,
         key: Randomness = None,
         return_tokens: bool = False,
+        return_weights: bool = False,
         **named: Features,
     ) -> jax.Array | tuple[jax.Array, ...]:
-        """The fused vector; with `return_tokens` also the fused sequence `(B, L, d_model)` and its mask `(B, L)`."""
+        """The fused vector; with `return_tokens` also the fused sequence `(B, L, d_model)` and its mask `(B, L)`.
+
+        L are the tokens of all modalities in their order, one for a vector or for a missing one. `return_weights` adds
+        `(B, heads, L, L)`: how much each of them looked at each in the last layer.
+        """
         widths = dict(zip(self.modalities, self.widths, strict=True))
         inputs, one = encodings(widths, by_field(self.modalities, embeddings, named), masks)
-        tokens, mask, pooled = self.fusion(inputs, dropout_key(self.dropout, deterministic, key))
-        return formed((pooled, tokens, mask) if return_tokens else pooled, one)
+        (tokens, mask, pooled), weights = self.fusion.with_weights(inputs, dropout_key(self.dropout, deterministic, key))
+        out = (pooled, *((tokens, mask) if return_tokens else ()), *((weights,) if return_weights else ()))
+        return formed(out if len(out) > 1 else pooled, one)

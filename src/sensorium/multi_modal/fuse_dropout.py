@@ -46,7 +46,7 @@ class ModalityDropout:
             raise ValueError(f"a modality dropout of {self.rate} needs randomness: pass key=…, or deterministic=True")
         rows = len(next(iter(arrays.values())))
         known = {name: _mask(name, (masks or {}).get(name), rows) for name in arrays}
-        here = jnp.stack([mask.reshape(rows, -1).any(axis=1) for mask in known.values()], axis=1)
+        here = jnp.stack([mask.any(axis=tuple(range(1, mask.ndim))) for mask in known.values()], axis=1)
         if not deterministic and self.rate > 0 and key is not None:
             here = surviving(here, self.rate, named(key_of(key), "modality dropout"))
         return {name: mask & here[:, i].reshape(rows, *[1] * (mask.ndim - 1)) for i, (name, mask) in enumerate(known.items())}

@@ -34,11 +34,15 @@ def encodings(widths: Mapping[str, int], given: Mapping[str, Any], masks: Masks 
     arrays = {name: _checked(name, x, widths[name], ranks) for name, x in given.items()}
     lone = {name: x.ndim == ranks[0] for name, x in arrays.items()}
     if len(set(lone.values())) > 1:
-        raise ValueError(f"one sample beside a batch: the shapes are {_shapes(arrays)}")
+        raise ValueError(
+            f"one sample beside a batch: the shapes are {_shapes(arrays)}. One sample with tokens takes a row axis: x[None]"
+        )
     one = next(iter(lone.values()))
     arrays = {name: x[None] if one else x for name, x in arrays.items()}
     if len({len(x) for x in arrays.values()}) > 1:
-        raise ValueError(f"the numbers of rows differ: the shapes are {_shapes(arrays)}")
+        hint = ". If that is one sample, and these are its tokens, give each with a row axis: x[None]"
+        lone = all(x.ndim == 2 for x in arrays.values())
+        raise ValueError(f"the numbers of rows differ: the shapes are {_shapes(arrays)}{hint if lone else ''}")
     masks = masks or {}
     if unknown := [name for name in masks if name not in widths]:
         raise UnknownName(f"a mask for {unknown[0]!r}, which is no modality here.{nearest(unknown[0], widths)}")
@@ -79,6 +83,8 @@ def _checked(name: str, x: Any, width: int, ranks: tuple[int, ...]) -> jax.Array
     if x.ndim not in ranks or x.shape[-1] != width:
         forms = ["(D,)", "(B, D)", "(B, L, D)"] if len(ranks) == 3 else ["(L, D)", "(B, L, D)"]
         raise ValueError(f"{name!r} has the shape {x.shape}, where {' or '.join(forms)} with D = {width} is needed")
+    if 0 in x.shape[1:] or (x.ndim == ranks[0] == 2 and not len(x)):
+        raise ValueError(f"{name!r} has the shape {x.shape}, a sequence of 0 tokens: give None, or one token that is masked")
     return x
 
 

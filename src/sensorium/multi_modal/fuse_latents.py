@@ -28,7 +28,7 @@ class PerceiverAttention(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        self.input_dim = input_dim or latent_dim
+        self.input_dim = latent_dim if input_dim is None else input_dim
         self.fusion = Resampler({"inputs": self.input_dim}, latent_dim, num_latents, num_heads, depth, dropout, rngs=rngs)
         self.latent_dim, self.dropout = latent_dim, dropout
 

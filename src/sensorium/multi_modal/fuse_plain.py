@@ -12,9 +12,10 @@ from jaxtyping import Bool, Float, Int, Num
 
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.fusions.weighing import renormalised, weighed
-from sensorium.multi_modal.fuse_arguments import Features, Masks, by_field, field_of
+from sensorium.multi_modal.fuse_arguments import Features, Masks, by_field, check_feature, field_of
 from sensorium.multi_modal.fuse_inputs import encodings, formed, row_mask
 from sensorium.nn.norms import rms_norm, unit
+from sensorium.nn.sizes import flat
 
 Raw = Num[jax.Array, "..."] | Num[np.ndarray, "..."] | None
 RANKS = {"image": 3, "text": 1, "audio": 1, "video": 4, "sensor": 2}
@@ -32,6 +33,7 @@ def early_fusion(
     masks: Masks = None,
     text_width: int = 32,
     pad_id: int | None = 0,
+    deterministic: bool | None = None,
     **more: Raw,
 ) -> Float[jax.Array, " D"] | Float[jax.Array, "B D"]:
     """Raw modalities as one flat vector, or one a row: a block for each, standardised, and each of the same energy.
@@ -42,9 +44,13 @@ def early_fusion(
 
     The blocks stand in the order image, text, audio, video, sensor, then by name. `None` leaves a block out and changes no
     other; a row that `masks` says is missing (Bool `(B,)`) has zeros there. A batch is known by the ranks of image `(H, W, C)`,
-    text `(L,)`, audio `(N,)`, video `(T, H, W, C)` and sensor `(T, C)`; with other names only, say `batched=`.
+    text `(L,)`, audio `(N,)`, video `(T, H, W, C)` and sensor `(T, C)`; with other names only, say `batched=`. Nothing is
+    dropped out here: `deterministic` is taken, as by the other fusions, and changes nothing.
     """
-    arrays = {name: jnp.asarray(x) for name, x in {"image": image, "text": text, "audio": audio, **more}.items() if x is not None}
+    given = {"image": image, "text": text, "audio": audio, **more}
+    for name, x in more.items():
+        check_feature(name, x)
+    arrays = {name: jnp.asarray(x) for name, x in given.items() if x is not None}
     if not arrays:
         raise ValueError("nothing to fuse: give one modality at least")
     one = not _batched(arrays, batched)
@@ -66,6 +72,7 @@ def late_fusion(
     weights: Mapping[str, Any] | Sequence[float] | Float[jax.Array, " M"] | Float[np.ndarray, " M"] | None = None,
     *,
     masks: Masks = None,
+    deterministic: bool | None = None,
     **more: Features,
 ) -> Float[jax.Array, " D"] | Float[jax.Array, "B D"]:
     """Embeddings of several modalities as one, each brought to length 1 first: `(D,)` or `(B, D)` of each.
@@ -73,7 +80,8 @@ def late_fusion(
     `mode="weighted"` is the sum weighted by `weights` (by name, or one for each modality in order; equal ones if None),
     `"mean"` the sum with equal weights: both `(D,)`, with the weights renormalised over the modalities that a row has.
     `"concat"` is `(M·D,)`, the embeddings side by side, where `None` leaves a block out and a masked row has zeros.
-    Missing: `None`, or Bool `(B,)` in `masks`. Further modalities by name (`video=…`), after the three.
+    Missing: `None`, or Bool `(B,)` in `masks`. Further modalities by name (`video=…`), after the three. Nothing is dropped out
+    here: `deterministic` is taken, as by the other fusions, and changes nothing.
     """
     if mode not in MODES:
         raise UnknownName(f"no mode of late fusion is called {mode!r}.{nearest(mode, MODES)}")
@@ -130,24 +138,27 @@ def _block(
     name: str, x: Num[jax.Array, "B ..."], mask: Any, one: bool, text_width: int, pad_id: int | None
 ) -> Float[jax.Array, "B D"]:
     """One modality of all rows, standardised, flat, each row of length 1, or zeros."""
-    rows = len(x)
+    if not x.size and len(x):
+        raise ValueError(f"{name!r} has the shape {x.shape}: there is nothing in it. Leave it out, or give None")
+    if name in RANKS and name != "text" and jnp.issubdtype(x.dtype, jnp.signedinteger):
+        raise ValueError(f"{name!r} is {x.dtype}, which here are token ids: divide by full scale (32768 for 16 bits), as floats")
     if jnp.issubdtype(x.dtype, jnp.signedinteger):
         codes = id_codes(x, text_width)
         codes = codes if pad_id is None else jnp.where((x != pad_id)[..., None], codes, 0.0)
-        flat = unit(codes.reshape(rows, -1))
+        block = unit(flat(codes))
     elif name == "text":
         raise ValueError(f"'text' is {x.dtype}, where token ids (a signed integer) are needed")
     else:
-        flat = x.astype(jnp.float32).reshape(rows, -1)
-        flat = flat - jnp.mean(flat, axis=1, keepdims=True)
+        block = flat(x.astype(jnp.float32))
+        block = block - jnp.mean(block, axis=1, keepdims=True)
         # With so small an eps a quiet sound counts as much as a loud one, and the rounding errors of a constant picture do not.
-        flat = rms_norm(flat, eps=1e-10) / math.sqrt(flat.shape[1])
-    return flat if mask is None else _masked(name, flat, mask, one)
+        block = rms_norm(block, eps=1e-10) / math.sqrt(block.shape[1])
+    return block if mask is None else _masked(name, block, mask, one)
 
 
-def _masked(name: str, flat: Float[jax.Array, "B D"], mask: Any, one: bool) -> Float[jax.Array, "B D"]:
-    here: Bool[jax.Array, " B"] = row_mask(name, mask, flat.shape[:1], one)
-    return jnp.where(here[:, None], flat, 0.0)
+def _masked(name: str, block: Float[jax.Array, "B D"], mask: Any, one: bool) -> Float[jax.Array, "B D"]:
+    here: Bool[jax.Array, " B"] = row_mask(name, mask, block.shape[:1], one)
+    return jnp.where(here[:, None], block, 0.0)
 
 
 def _weights(weights: Any, slots: tuple[str, ...], given: tuple[str, ...]) -> Float[jax.Array, " M"]:

@@ -24,10 +24,18 @@ class MultiModalProjector(nnx.Module):
         self.fusion = Projector(widths, hidden_dim, output_dim, rngs=rngs)
         self.modalities, self.widths = tuple(widths), tuple(widths.values())
 
-    def __call__(self, *features: Features, masks: Masks = None, return_weights: bool = False, **named: Features) -> Any:
+    def __call__(
+        self,
+        *features: Features,
+        masks: Masks = None,
+        deterministic: bool | None = None,
+        return_weights: bool = False,
+        **named: Features,
+    ) -> Any:
         """The fused vector; with `return_weights` also `(M,)` or `(B, M)`, the share of each modality.
 
-        Positional calls name every modality, with `None` where one is missing; calls by name leave it out.
+        Positional calls name every modality, with `None` where one is missing; calls by name leave it out. Nothing is dropped
+        out here: `deterministic` is taken, as by the other fusions, and changes nothing.
         """
         widths = dict(zip(self.modalities, self.widths, strict=True))
         inputs, one = encodings(widths, by_field(self.modalities, features, named), masks)
@@ -46,8 +54,18 @@ class GatedFusion(nnx.Module):
         self.fusion = Gated(widths, output_dim, rngs=rngs)
         self.modalities, self.widths = tuple(widths), tuple(widths.values())
 
-    def __call__(self, *features: Features, masks: Masks = None, return_weights: bool = False, **named: Features) -> Any:
-        """The fused vector; with `return_weights` also the gates, `(M, output_dim)` or `(B, M, output_dim)`."""
+    def __call__(
+        self,
+        *features: Features,
+        masks: Masks = None,
+        deterministic: bool | None = None,
+        return_weights: bool = False,
+        **named: Features,
+    ) -> Any:
+        """The fused vector; with `return_weights` also the gates, `(M, output_dim)` or `(B, M, output_dim)`.
+
+        Nothing is dropped out here: `deterministic` is taken, as by the other fusions, and changes nothing.
+        """
         widths = dict(zip(self.modalities, self.widths, strict=True))
         inputs, one = encodings(widths, by_field(self.modalities, features, named), masks)
         encoding, gates = self.fusion.with_weights(inputs)

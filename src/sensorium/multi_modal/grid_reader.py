@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from sensorium.decoders.grid import Mix, sizes
+from sensorium.nn.sizes import flat, whole
 
 LAID_OUT = 4096
 """About how many numbers the last cells are laid out in, side by side, before one matrix reads them all."""
@@ -24,6 +25,7 @@ class GridReader(nnx.Module):
 
     def __init__(self, shape: Sequence[int], channels: int, patch: Sequence[int], hidden: int, *, rngs: nnx.Rngs):
         self.shape, self.channels = tuple(shape), channels
+        whole("hidden_dim", hidden)
         sides = sizes(self.shape, tuple(patch))[::-1]
         cell = max(32, LAID_OUT // math.prod(sides[-1]))
         widths = [min(64 << i, cell) for i in range(len(sides))]
@@ -37,7 +39,7 @@ class GridReader(nnx.Module):
     def __call__(self, x: Float[jax.Array, "B *shape C"]) -> Float[jax.Array, "B P"]:
         for shrink, mix in zip(self.shrink, self.mix, strict=True):
             x = mix(shrink(x))
-        return self.join(x.reshape(len(x), -1))
+        return self.join(flat(x))
 
 
 class Shrink(nnx.Module):
@@ -54,4 +56,4 @@ class Shrink(nnx.Module):
         x = jnp.pad(x, ((0, 0), *missing, (0, 0)))
         x = x.reshape(len(x), *(size for pair in zip(sides, self.patch, strict=True) for size in pair), width)
         x = x.transpose(0, *range(1, 2 * n, 2), *range(2, 2 * n + 1, 2), 1 + 2 * n)
-        return self.project(x.reshape(len(x), *sides, -1))
+        return self.project(x.reshape(len(x), *sides, math.prod(self.patch) * width))

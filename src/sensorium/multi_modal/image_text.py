@@ -6,15 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.core import Tracer
-from jaxtyping import Bool, Float, Int, Num, Shaped
+from jaxtyping import Bool, Float, Int, Num
 
 from sensorium.core.encoding import Encoder, Encoding
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.encoders import ConvNet, TokenTransformer, ViT
 from sensorium.modalities import Text
 from sensorium.modalities.tokenizer import END, PAD
+from sensorium.multi_modal.arrays import arrayed, check_ids, check_range, flags
 from sensorium.nn.norms import unit
+from sensorium.nn.sizes import whole
 
 BACKBONES = ("convnet", "vit")
 Pictures = Num[jax.Array, "*B H W C"] | Num[np.ndarray, "*B H W C"]
@@ -44,7 +45,7 @@ class ImageEncoder(nnx.Module):
         width: int | None = None,
         depth: int | None = None,
     ):
-        self.embed_dim = embed_dim
+        self.embed_dim = whole("embed_dim", embed_dim)
         height, across = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.image_size = (height, across)
         if not isinstance(backbone, str):
@@ -99,7 +100,8 @@ class TextEncoder(nnx.Module):
         pad_id: int = 0,
         eos_id: int = 1,
     ):
-        self.vocab_size, self.embed_dim, self.max_len = vocab_size, embed_dim, max_len
+        self.vocab_size, self.embed_dim = whole("vocab_size", vocab_size), whole("embed_dim", embed_dim)
+        self.max_len = whole("max_len", max_len)
         self.pad_id, self.eos_id = pad_id, eos_id
         self.backbone = TokenTransformer(vocab_size, max_len, embed_dim, num_layers, num_heads, pooling, eos_id, rngs=rngs)
         self.projection = nnx.Linear(self.backbone.pooled_width, embed_dim, use_bias=False, rngs=rngs)
@@ -120,19 +122,20 @@ class TextEncoder(nnx.Module):
         return Encoding(*(part[0] for part in encoding)) if tokens.ndim == 1 else encoding
 
     def _encode(self, tokens: Ids, mask: Mask | None) -> Encoding:
-        if tokens.ndim not in (1, 2):
-            raise ValueError(f"token ids of shape {tokens.shape}: expected (L,) or (B, L)")
-        if mask is not None and mask.shape != tokens.shape:
-            raise ValueError(f"a mask of shape {mask.shape} for token ids of shape {tokens.shape}: expected the same")
-        _check_ids(tokens, self.vocab_size)
-        ids = jnp.asarray(tokens).reshape(-1, tokens.shape[-1])
-        kept = real_tokens(ids, self.pad_id, self.eos_id) if mask is None else jnp.asarray(mask).reshape(ids.shape)
+        shape = arrayed("token ids", tokens).shape
+        if len(shape) not in (1, 2) or not shape[-1]:
+            raise ValueError(f"token ids of shape {shape}: expected (L,) or (B, L), with one token or more")
+        mask = None if mask is None else flags("the mask of the tokens", mask, shape)
+        check_ids("encoder", tokens, self.vocab_size)
+        ids = jnp.asarray(tokens)
+        ids = ids if ids.ndim == 2 else ids[None]
+        kept = real_tokens(ids, self.pad_id, self.eos_id) if mask is None else mask.reshape(ids.shape)
         return self.backbone(ids, kept)
 
 
 def as_pictures(images: Pictures) -> tuple[Float[jax.Array, "B H W 3"], bool]:
     """A batch f32 in [-1, 1] of one picture or of many, and whether it was one; a `ValueError` for what is no picture."""
-    shape = images.shape
+    shape = arrayed("pictures", images).shape
     if len(shape) not in (3, 4) or shape[-1] != 3:
         hint = ""
         if len(shape) in (3, 4) and shape[-3] == 3:
@@ -145,12 +148,7 @@ def as_pictures(images: Pictures) -> tuple[Float[jax.Array, "B H W 3"], bool]:
     elif not jnp.issubdtype(pictures.dtype, jnp.floating):
         raise ValueError(f"pictures of {pictures.dtype}: expected f32 in [0, 1] or u8")
     else:
-        low, high = extremes(images, 0.0, 1.0)
-        if not (low >= -0.5 and high <= 1.5):  # some room, as decoders overshoot; NaN is told as well
-            raise ValueError(
-                f"pictures with values from {low:.3g} to {high:.3g}: floats are read in [0, 1]. Divide by 255, or undo the "
-                "normalisation"
-            )
+        check_range("pictures", images, 0.0, 1.0, " where they are floats; divide by 255, or undo the normalisation")
     pictures = pictures.astype(jnp.float32) * 2.0 - 1.0
     return (pictures[None], True) if len(shape) == 3 else (pictures, False)
 
@@ -161,25 +159,9 @@ def real_tokens(ids: Int[jax.Array, "B L"], pad_id: int, eos_id: int) -> Bool[ja
     return ~padding if pad_id != eos_id else jnp.cumsum(padding, axis=1) - padding.astype(jnp.int32) == 0
 
 
-def extremes(x: Shaped[jax.Array, "..."] | Shaped[np.ndarray, "..."], low: float, high: float) -> tuple[float, float]:
-    """The least and the largest value; `low` and `high` where they cannot be seen (in a compiled function) or there are none."""
-    if isinstance(x, Tracer) or not x.size:
-        return low, high
-    with jax.ensure_compile_time_eval():  # a constant inside a function that is being traced can be seen, too
-        return float(x.min()), float(x.max())
-
-
-def _check_ids(ids: Ids, vocab_size: int) -> None:
-    low, high = map(int, extremes(ids, 0, 0))
-    if low < 0 or high >= vocab_size:
-        raise ValueError(
-            f"token ids from {low} to {high}, where this encoder has vocab_size={vocab_size} and reads 0 to {vocab_size - 1}: "
-            f"build it with the size of the tokenizer's vocabulary, which is at least {high + 1}"
-        )
-
-
 def _convnet(size: tuple[int, int], patch: int, width: int, depth: int, rngs: nnx.Rngs) -> ConvNet:
-    if any(side % patch or not side for side in size):
+    whole("patch", patch)
+    if any(side % patch or side < 1 for side in size):
         raise ValueError(f"pictures of {size[0]}×{size[1]} cannot be cut into patches of {patch}×{patch}: choose another patch")
     widths = [max(4, width >> halvings) for halvings in reversed(range(depth))]
     return ConvNet(size, 3, patch, widths, rngs=rngs)

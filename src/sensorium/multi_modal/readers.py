@@ -11,8 +11,10 @@ from jaxtyping import Bool, Float, Int
 
 from sensorium.decoders.grid import QUIET
 from sensorium.encoders import TextTransformer
+from sensorium.multi_modal.arrays import arrayed, blanked, check_ids, flags
 from sensorium.multi_modal.grid_reader import LAID_OUT, GridReader
-from sensorium.multi_modal.rows import LOUDNESS, Numbers, concrete, frame, picture_rows, picture_shape, sound_rows
+from sensorium.multi_modal.rows import LOUDNESS, Numbers, frame, picture_rows, picture_shape, sound_rows
+from sensorium.nn.sizes import flat, whole
 
 Ids = Int[jax.Array, "..."] | Int[np.ndarray, "..."]
 Mask = Bool[jax.Array, "..."] | Bool[np.ndarray, "..."]
@@ -29,8 +31,9 @@ class TextReader(nnx.Module):
     """
 
     def __init__(self, vocab_size: int, embed_dim: int, max_length: int, hidden: int, pad_id: int = 0, *, rngs: nnx.Rngs):
-        if min(vocab_size, embed_dim, max_length, hidden) < 1:
-            raise ValueError(f"{vocab_size=}, {embed_dim=}, {max_length=}, hidden_dim={hidden}: expected numbers of 1 or more")
+        sizes = {"vocab_size": vocab_size, "embed_dim": embed_dim, "max_length": max_length, "hidden_dim": hidden}
+        for name, size in sizes.items():
+            whole(name, size)
         self.vocab_size, self.max_length, self.pad_id = vocab_size, max_length, pad_id
         self.encoder = TextTransformer(vocab_size, max_length, embed_dim, heads=math.gcd(embed_dim, 4), window=5, rngs=rngs)
         for words in (self.encoder.table, self.encoder.position):
@@ -48,22 +51,20 @@ class TextReader(nnx.Module):
         room = ((0, 0), (0, self.max_length - text.shape[1]))
         text = jnp.pad(jnp.where(real, text, self.pad_id), room, constant_values=self.pad_id)
         tokens = self.narrow(self.encoder(text.astype(jnp.int32), jnp.pad(real, room)).tokens)
-        return self.join(tokens.reshape(len(tokens), -1))
+        return self.join(flat(tokens))
 
     def as_rows(self, text: Ids, mask: Mask | None = None) -> tuple[jax.Array, jax.Array | None, bool]:
         """A batch of one text or of many, its mask, and whether it was one; a `ValueError` for what cannot be read."""
-        shape = np.shape(text)
+        shape = arrayed("token ids", text).shape
         if len(shape) not in (1, 2) or not jnp.issubdtype(text.dtype, jnp.integer):
             raise ValueError(f"a text of shape {shape} and type {text.dtype}: expected token ids, integers (L,) or (B, L)")
         if not 1 <= shape[-1] <= self.max_length:
             raise ValueError(
                 f"a text of {shape[-1]} tokens: expected 1 to {self.max_length}, or build the generator with max_length="
             )
-        if mask is not None and mask.shape != shape:
-            raise ValueError(f"a mask of shape {mask.shape} for tokens of shape {shape}: expected a flag for each token")
-        if concrete(text) and text.size and (text.min() < 0 or text.max() >= self.vocab_size):
-            raise ValueError(f"token ids from {text.min()} to {text.max()}: this generator knows 0 to {self.vocab_size - 1}")
-        text, mask = jnp.asarray(text), None if mask is None else jnp.asarray(mask)
+        mask = None if mask is None else flags("the mask of the tokens", mask, shape)
+        check_ids("generator", text, self.vocab_size)
+        text = jnp.asarray(text)
         return (text, mask, False) if len(shape) == 2 else (text[None], None if mask is None else mask[None], True)
 
 
@@ -80,7 +81,9 @@ class PictureReader(nnx.Module):
     def as_rows(self, pictures: Numbers, mask: Mask | None = None) -> tuple[jax.Array, jax.Array | None, bool]:
         """A batch f32 in [0, 1] of one picture or of many, and whether it was one; a `ValueError` for what is no picture."""
         if mask is not None:
-            raise ValueError(f"a mask of shape {mask.shape} for pictures, which have none: a row that lacks one is image/here")
+            raise ValueError(
+                f"a mask of shape {np.shape(mask)} for pictures, which have none: a row that lacks one is image/here"
+            )
         rows, one = picture_rows(pictures, self.shape)
         return rows, None, one
 
@@ -100,7 +103,8 @@ class SoundReader(nnx.Module):
 
     def as_rows(self, sounds: Numbers, mask: Mask | None = None) -> tuple[jax.Array, jax.Array | None, bool]:
         """A batch of one sound or of many, its mask, and whether it was one; a `ValueError` for what is none."""
-        if mask is not None and mask.shape != np.shape(sounds):
-            raise ValueError(f"a mask of shape {mask.shape} for sounds of shape {np.shape(sounds)}: expected the same")
+        if mask is not None:
+            mask = flags("the mask of the sounds", mask, arrayed("sounds", sounds).shape)
+            sounds = blanked(sounds, mask)
         rows, one = sound_rows(sounds, self.samples)
-        return rows, None if mask is None else jnp.asarray(mask).reshape(rows.shape), one
+        return rows, None if mask is None else mask.reshape(rows.shape), one

@@ -135,16 +135,19 @@ class MultiModalRetrieval:
         hits = [[Hit(index.ids[at], float(row[at])) for at in top(row, k)] for row in scores]
         return hits if several else hits[0]
 
-    def evaluate_retrieval(self, ground_truth: Mapping[str, Asked], k: Sequence[int] = (1, 5, 10)) -> dict[str, dict[str, float]]:
+    def evaluate_retrieval(
+        self, ground_truth: Mapping[str, Asked], k: Sequence[int] | int = (1, 5, 10)
+    ) -> dict[str, dict[str, float]]:
         """How well queries with known answers find them: `{"text_to_image": [(query, [id, …]), …], …}` -> numbers by direction.
 
         "R@k", the share of queries with a right answer among the first k; "MedR" and "MRR" of the rank of the first right one;
         "mAP" and "nDCG@<largest k>" of all right ones; each with "/low" and "/high" (95 %, bootstrap over queries), and
         "R@k/chance". Ties count against the model. An empty list, of queries or answers, is an error that names it.
         """
-        if not ground_truth or not k or min(k) < 1:
-            raise ValueError(f"nothing to measure: {len(ground_truth)} directions, k = {tuple(k)}")
-        return {direction: self._evaluate(direction, asked, tuple(k)) for direction, asked in ground_truth.items()}
+        ks = (k,) if isinstance(k, int) else tuple(k)
+        if not ground_truth or not ks or min(ks) < 1:
+            raise ValueError(f"nothing to measure: {len(ground_truth)} directions, k = {ks}")
+        return {direction: self._evaluate(direction, asked, ks) for direction, asked in ground_truth.items()}
 
     def save(self, path: Path | str) -> None:
         """Writes the vectors, ids and checksums into the folder `path`; what was there stays valid until all is written."""

@@ -10,13 +10,16 @@ from jax.core import Tracer
 from jaxtyping import Bool, Float, Int, Num
 
 from sensorium.core.encoding import Encoding
+from sensorium.core.errors import UnknownName, nearest
 from sensorium.core.randomness import key_of
 from sensorium.core.table import Table
 from sensorium.encoders import AudioTransformer, ResNet3D, SensorTransformer, VideoTransformer, WaveTransformer
 from sensorium.encoders.video import FPS
 from sensorium.modalities.audio import LOUDEST
-from sensorium.nn.frames import sample_frames
+from sensorium.multi_modal.arrays import arrayed, blanked, check_range, flags
+from sensorium.nn.frames import SAMPLINGS, sample_frames
 from sensorium.nn.norms import unit
+from sensorium.nn.sizes import whole
 
 Numbers = Num[jax.Array, "..."] | Num[np.ndarray, "..."]
 Mask = Bool[jax.Array, "..."] | Bool[np.ndarray, "..."]
@@ -48,7 +51,8 @@ class AudioEncoder(nnx.Module):
         width: int = 128,
         depth: int = 2,
     ):
-        self.embed_dim, self.audio_length, self.sample_rate = embed_dim, audio_length, sample_rate
+        self.embed_dim, self.sample_rate = whole("embed_dim", embed_dim), sample_rate
+        self.audio_length = whole("audio_length", audio_length)
         arguments = {"width": width, "depth": depth, "pooling": pooling}
         self.encoder = FRONT_ENDS[front_end](audio_length, sample_rate, **arguments, rngs=rngs)
         self.projection = nnx.Linear(self.encoder.pooled_width, embed_dim, use_bias=False, rngs=rngs)
@@ -79,12 +83,14 @@ class AudioEncoder(nnx.Module):
                 f"sensorium.modalities.Audio(rate={self.sample_rate}, seconds=…).prepare((sound, {rate})) does"
             )
         x = _sounds(sounds)
-        if x.ndim == 3 and mask is not None and mask.ndim == 3:
+        if x.ndim == 3 and mask is not None and np.ndim(mask) == 3:
             mask = mask[:, 0]
         x = x[:, 0] if x.ndim == 3 else x
         if lengths is not None:
             mask = _within(lengths, mask, x)
         rows, kept = _fitted(x, mask, self.audio_length, 1, ("a sound", "samples", "audio_length"))
+        advice = "; divide by the full scale (32768 for 16 bits), and mask what is missing"
+        check_range("sounds", blanked(rows, kept), -1.0, 1.0, advice, LOUDEST - 1.0)
         return _one_or_batch(self.encoder(rows, kept), x.ndim == 1)
 
     def token_times(self) -> Float[jax.Array, " L"]:
@@ -118,7 +124,10 @@ class VideoEncoder(nnx.Module):
         width: int | None = None,
         pooling: str | None = None,
     ):
-        self.embed_dim, self.num_frames, self.sampling = embed_dim, num_frames, sampling
+        if sampling not in SAMPLINGS:
+            raise UnknownName(f"no sampling of frames is called {sampling!r}.{nearest(sampling, SAMPLINGS)}")
+        self.embed_dim, self.sampling = whole("embed_dim", embed_dim), sampling
+        self.num_frames = whole("num_frames", num_frames)
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         self.encoder: VideoTransformer | ResNet3D
         if BACKBONES[backbone] is ResNet3D:
@@ -157,6 +166,8 @@ class VideoEncoder(nnx.Module):
         x = _clips(clips)
         one = x.ndim == 4
         rows, kept = _fitted(x, mask, None, 4, ("a clip", "frames", ""))
+        if rows.dtype != jnp.uint8:
+            check_range("clips", blanked(rows, kept), 0.0, 1.0, " where they are floats; divide by 255")
         index, seen = sample_frames(kept, self.num_frames, self.sampling, None if key is None else key_of(key))
         chosen = _scaled(rows[jnp.arange(len(rows))[:, None], index])
         if isinstance(self.encoder, ResNet3D):
@@ -193,7 +204,8 @@ class SensorEncoder(nnx.Module):
         pooling: str = "attention",
         width: int = 64,
     ):
-        self.embed_dim, self.channels, self.length = embed_dim, channels, length
+        self.embed_dim, self.channels = whole("embed_dim", embed_dim), whole("channels", channels)
+        self.length = whole("length", length)
         self.encoder = SensorTransformer(length, channels, mean, std, width=width, pooling=pooling, rngs=rngs)
         self.projection = nnx.Linear(self.encoder.pooled_width, embed_dim, use_bias=False, rngs=rngs)
 
@@ -202,7 +214,7 @@ class SensorEncoder(nnx.Module):
 
     def encode(self, traces: Numbers, mask: Mask | None = None) -> Encoding:
         """A token for every 8 moments, and the pooled vector, before the projection; one trace gives the same without rows."""
-        shape = traces.shape
+        shape = arrayed("traces", traces).shape
         if len(shape) not in (2, 3) or shape[-1] != self.channels:
             turned = len(shape) in (2, 3) and shape[-2] == self.channels
             hint = " This looks like channels first: give traces.swapaxes(-1, -2)." if turned else ""
@@ -223,21 +235,19 @@ class SensorEncoder(nnx.Module):
 
 def _sounds(sounds: Numbers) -> Float[jax.Array, "..."]:
     """A sound or a batch of them, f32; a `ValueError` for what cannot be one."""
-    shape = sounds.shape
+    shape = arrayed("sounds", sounds).shape
     if len(shape) not in (1, 2, 3) or (len(shape) == 3 and shape[1] != 1):
         hint = " Average its channels first: sounds.mean(1, keepdims=True)." if len(shape) == 3 else ""
         raise ValueError(f"sounds of shape {shape}: expected (N,), (B, N) or (B, 1, N).{hint}")
     x = jnp.asarray(sounds)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"sounds of {x.dtype}: expected f32 in [-1, 1]; divide integers by their full scale (32768 for 16 bits)")
-    if not isinstance(x, Tracer) and x.size and (peak := float(jnp.abs(x).max())) > LOUDEST:
-        raise ValueError(f"sounds with samples up to {peak:g}: expected [-1, 1]; divide by the full scale (32768 for 16 bits)")
     return x.astype(jnp.float32)
 
 
 def _clips(clips: Numbers) -> Numbers:
     """A clip or a batch of them, u8 or floats in [0, 1]; a `ValueError` for what cannot be one."""
-    shape = clips.shape
+    shape = arrayed("clips", clips).shape
     if len(shape) not in (4, 5) or shape[-1] != 3:
         hint = ""
         if len(shape) in (4, 5) and 3 in shape[-4:-2]:
@@ -250,9 +260,6 @@ def _clips(clips: Numbers) -> Numbers:
         return x
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"clips of {x.dtype}: expected f32 in [0, 1] or u8")
-    if not isinstance(x, Tracer) and x.size and (x.min() < -0.5 or x.max() > 1.5):
-        low, high = float(x.min()), float(x.max())
-        raise ValueError(f"clips with values from {low:.3g} to {high:.3g}: floats are read in [0, 1]. Divide by 255")
     return x
 
 
@@ -267,9 +274,7 @@ def _fitted(
     """Rows of exactly `length` moments (None: as many as there are) and which of them are real; `rank` is that of one row."""
     thing, moments, argument = words
     shape = x.shape[: x.ndim - rank + 1]
-    if mask is not None and mask.shape != shape:
-        raise ValueError(f"a mask of shape {mask.shape} for {moments} of shape {shape}: expected the same")
-    kept = jnp.ones(shape, bool) if mask is None else jnp.asarray(mask)
+    kept = jnp.ones(shape, bool) if mask is None else flags(f"the mask of the {moments}", mask, shape)
     rows, kept = (x[None], kept[None]) if x.ndim == rank else (x, kept)
     count = rows.shape[1]
     most = count if length is None else length
@@ -299,7 +304,7 @@ def _within(lengths, mask: Mask | None, x: Float[jax.Array, "..."]) -> Bool[jax.
 def _times(times: Numbers | None, shape: tuple[int, ...], rows: int) -> Float[jax.Array, "B T"]:
     if times is None:
         return jnp.broadcast_to(jnp.arange(shape[-1], dtype=jnp.float32) / FPS, (rows, shape[-1]))
-    if times.shape != shape:
+    if arrayed("times", times).shape != shape:
         raise ValueError(f"times of shape {times.shape} for frames of shape {shape}: expected the same, in seconds")
     return jnp.asarray(times).astype(jnp.float32).reshape(rows, shape[-1])
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Float
 
+from sensorium.multi_modal.arrays import arrayed
 from sensorium.multi_modal.image_text import Ids, ImageEncoder, Mask, Pictures, TextEncoder
 
 
@@ -89,7 +90,7 @@ class SimpleMultimodalModel(nnx.Module):
         return jnp.atleast_2d(a) @ jnp.atleast_2d(b).T
 
     def _pairs(self, images: Pictures, text_ids: Ids, mask: Mask | None):
-        if images.shape[:-3] != text_ids.shape[:-1]:
+        if arrayed("pictures", images).shape[:-3] != arrayed("token ids", text_ids).shape[:-1]:
             raise ValueError(
                 f"pictures of shape {images.shape} with token ids of shape {text_ids.shape}: here row i of one goes with row i "
                 "of the other, so their numbers of rows are equal. To compare all with all, call similarity_matrix"

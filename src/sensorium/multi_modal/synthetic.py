@@ -21,6 +21,7 @@ from sensorium.latent.words import Language
 from sensorium.multi_modal.sampling import Epochs, Sampler, epochs
 
 SPLITS = ("train", "validation", "test")
+MOST = 2**32
 BLOCK = 64
 """Samples made at a time while one iterates."""
 Rows = Int[np.ndarray, " B"] | Int[jax.Array, " B"] | Sequence[int] | range
@@ -59,8 +60,8 @@ def create_synthetic_multi_modal_dataset(
     """
     if not modalities or len(set(modalities)) != len(modalities):
         raise ValueError(f"modalities={list(modalities)}: expected one or more different names")
-    if num_samples < 1:
-        raise ValueError(f"num_samples={num_samples}: expected at least 1")
+    if not 1 <= num_samples <= MOST:
+        raise ValueError(f"num_samples={num_samples}: expected 1 to {MOST}, as a sample is known by a number of 32 bits")
     if split not in SPLITS:
         raise UnknownName(f"no split is called {split!r}.{nearest(split, SPLITS)}")
     shapes = Shapes(
@@ -127,9 +128,7 @@ class SyntheticMultiModalDataset:
 
     def read(self, rows: Rows, draw: int = 0) -> dict[str, np.ndarray]:
         """The batch of some rows for the trainer, with `group`, the rows themselves."""
-        numbers = np.asarray(rows)
-        if len(numbers) == 0 or numbers.min() < 0 or numbers.max() >= len(self):
-            raise IndexError(f"rows {numbers[:8].tolist()} … of a data set of {len(self)}")
+        numbers = self._numbers(rows)
         return jax.device_get(self._batch(numbers)) | {"group": numbers.astype(np.int32)}
 
     def only(self, *modalities: str) -> "SyntheticMultiModalDataset":
@@ -166,7 +165,7 @@ class SyntheticMultiModalDataset:
         self._both(source, target)
         if target == "text":
             raise ValueError("a text has no mean: compare tokens, with `token_ceiling`")
-        seen = np.asarray(self._copy(source, np.asarray(rows)), np.float64)
+        seen = np.asarray(self._copy(source, self._numbers(rows)), np.float64)
         mean, variance = observer.posterior(seen, source == "text", self.alignment_strength**2, self.shapes.language)
         patterns = self.shapes.patterns(target)
         signal, spread = jnp.asarray(mean, jnp.float32) @ patterns.T, jnp.asarray(variance, jnp.float32) @ np.square(patterns).T
@@ -174,11 +173,20 @@ class SyntheticMultiModalDataset:
         return np.asarray(guess).reshape(-1, *shape(target, self.shapes))
 
     def explained(self, source: str, target: str, rows: Rows, prediction: Num[np.ndarray, "..."] | jax.Array) -> float:
-        """The share of what `source` determines of `target` that a prediction has: 1 − |prediction − best|² / |best − mean|²."""
+        """The share of what `source` determines of `target` that a prediction has: 1 − |prediction − best|² / |best − mean|².
+
+        A `ValueError` where it determines nothing that differs: a strength of 0, or fewer than two different rows.
+        """
         best = self.best_guess(source, target, rows)
         if np.shape(prediction) != best.shape:
             raise ValueError(f"a prediction of shape {np.shape(prediction)}: expected {best.shape}, as {target} has it")
         around = np.square(best - best.mean(0)).sum()
+        if self.alignment_strength == 0 or len(np.unique(np.asarray(rows))) < 2 or not around > 0:
+            raise ValueError(
+                f"{source} determines nothing that differs in {target} of {len(best)} rows at "
+                f"alignment_strength={self.alignment_strength:g}: there is no share of it. Give two rows or more, and a "
+                "strength above 0"
+            )
         return float(1 - np.square(np.asarray(prediction) - best).sum() / around)
 
     def measured_alignment(self, samples: int = 256) -> dict[str, float]:
@@ -189,6 +197,13 @@ class SyntheticMultiModalDataset:
         if "text" in pairs:
             pairs["text"] = tuple(self.shapes.language.stems(text) for text in pairs["text"])  # type: ignore[assignment]
         return {name: float(np.corrcoef(a.ravel(), b.ravel())[0, 1]) for name, (a, b) in pairs.items()}
+
+    def _numbers(self, rows: Rows) -> Int[np.ndarray, " B"]:
+        """Rows as an array; an `IndexError` for those that are not there, or for none."""
+        numbers = np.asarray(rows)
+        if len(numbers) == 0 or numbers.min() < 0 or numbers.max() >= len(self):
+            raise IndexError(f"rows {numbers[:8].tolist()} … of a data set of {len(self)}")
+        return numbers
 
     def _has(self, modality: str) -> None:
         if modality not in self.modalities:

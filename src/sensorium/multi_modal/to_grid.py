@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Float
@@ -17,6 +16,7 @@ from sensorium.decoders.grid import QUIET, GridDecoder
 from sensorium.losses.reconstruct import squared
 from sensorium.losses.reduce import mean
 from sensorium.multi_modal import fitting
+from sensorium.multi_modal.arrays import arrayed, blanked, flags
 from sensorium.multi_modal.readers import PictureReader, SoundReader, TextReader
 from sensorium.nn.norms import rms_norm
 from sensorium.training.loop import Record
@@ -65,19 +65,14 @@ class ToGrid(nnx.Module):
         """
         source, target = self.reads
         batch = fitting.only(batch, self.reads)
-        if len({len(batch[name]) for name in self.reads}) > 1:
-            shapes = [f"{name!r} {np.shape(batch[name])}" for name in self.reads]
-            raise ValueError(f"a batch of {' and '.join(shapes)}: expected as many rows of both")
-        goal = self.target(batch[target])
-        here = jnp.ones(len(goal), bool)
-        for name in self.reads:
-            if f"{name}/here" in batch:
-                here = here & jnp.asarray(batch[f"{name}/here"])
-        rows, mask, _ = self.reader.as_rows(_blanked(batch[source], here), batch.get(f"{source}/mask"))
+        here = fitting.rows_here(batch, self.reads)
+        rows, mask, _ = self.reader.as_rows(blanked(batch[source], here), batch.get(f"{source}/mask"))
         real = here
         if f"{target}/mask" in batch:
-            aimed = jnp.asarray(batch[f"{target}/mask"])
-            real = here.reshape(-1, *(1,) * (aimed.ndim - 1)) & aimed
+            aimed = arrayed(f"{target}/mask", batch[f"{target}/mask"])
+            aimed = flags(f"{target}/mask", aimed, batch[target].shape[: aimed.ndim])
+            real = here.reshape(len(here), *(1,) * (aimed.ndim - 1)) & aimed
+        goal = self.target(blanked(batch[target], real))
         return mean(squared(goal, self.make(rows, mask), real))
 
     def fit(
@@ -97,9 +92,3 @@ class ToGrid(nnx.Module):
 def _compiled(graph, state, rows: jax.Array, mask: jax.Array | None) -> jax.Array:
     """One program for each shape of source: op by op, compiling each would take a new generator seconds."""
     return nnx.merge(graph, state).make(rows, mask)
-
-
-def _blanked(x: jax.Array | np.ndarray, here: jax.Array) -> jax.Array:
-    """Zeros in the rows that do not count: what stands there may be anything, NaN too, and must not reach a gradient."""
-    x = jnp.asarray(x)
-    return jnp.where(here.reshape(-1, *(1,) * (x.ndim - 1)), x, jnp.zeros((), x.dtype))

@@ -73,5 +73,6 @@ class AudioToImageGenerator(ToImage):
         reader = SoundReader(audio_length, sample_rate, hidden_dim, rngs=rngs)
         super().__init__("audio", reader, hidden_dim, image_shape, rngs=rngs)
 
-    def __call__(self, audio: Numbers) -> Float[jax.Array, "*B H W C"]:
-        return self.generate(audio)
+    def __call__(self, audio: Numbers, mask: Mask | None = None) -> Float[jax.Array, "*B H W C"]:
+        """`mask` (Bool, the shape of the sounds) is True where a sample is real: the others are not read."""
+        return self.generate(audio, mask)

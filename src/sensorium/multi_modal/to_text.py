@@ -6,21 +6,22 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Bool, Float, Int
 
 from sensorium.core.batch import Batch
 from sensorium.core.protocols import Source
 from sensorium.core.randomness import key_of
+from sensorium.decoders.beam import checked, search
 from sensorium.decoders.beam import length_penalty as penalty_of
-from sensorium.decoders.beam import search
 from sensorium.decoders.sampling import Ends, Sampling, write
 from sensorium.decoders.tokens import Context, TokenDecoder
 from sensorium.multi_modal import fitting
+from sensorium.multi_modal.arrays import arrayed, blanked, check_ids, flags
 from sensorium.multi_modal.clip_reader import ClipReader
 from sensorium.multi_modal.readers import Ids, Mask, PictureReader, SoundReader
-from sensorium.multi_modal.rows import Numbers, concrete
+from sensorium.multi_modal.rows import Numbers
+from sensorium.nn.sizes import whole
 from sensorium.training.loop import Record
 
 Reader = PictureReader | SoundReader | ClipReader
@@ -46,6 +47,7 @@ class ToText(nnx.Module):
     def generate(
         self,
         source: Numbers,
+        mask: Mask | None = None,
         *,
         rngs: Randomness | None = None,
         temperature: float = 1.0,
@@ -57,6 +59,7 @@ class ToText(nnx.Module):
     ) -> Int[jax.Array, "..."] | tuple[Int[jax.Array, "..."], Float[jax.Array, "..."]]:
         """A text for one source or for each of a batch, `(max_length,)` or `(B, max_length)`.
 
+        `mask` is of the source, True for what is real: the samples of a sound, the frames `(T,)` or `(B, T)` of a clip.
         With `rngs` (any `nnx.Rngs`, a key or a seed) words are drawn, by `temperature`, `top_k` and `top_p` (see
         `decoders.Sampling`); row i draws by the key and i, whatever the other rows are. Without, it is the likeliest word
         every time, or with `beams` above 1 the best text of a beam search. A score, where it is asked for, is the
@@ -68,45 +71,44 @@ class ToText(nnx.Module):
             raise ValueError(f"{sampling} but no rngs: nothing would be drawn. Pass rngs=nnx.Rngs(0) or a key to sample")
         if rngs is not None and beams != 1:
             raise ValueError(f"beams={beams} and rngs: a beam search draws nothing. Leave out one of them")
-        if beams < 1 or length_penalty < 0:
-            raise ValueError(f"{beams=}, {length_penalty=}: expected 1 or more beams and a penalty of 0 or more")
-        rows, _, one = self.reader.as_rows(source)
+        beams, length_penalty = checked(beams, length_penalty)
+        rows, real, one = self.reader.as_rows(source, mask)
         key = None if rngs is None else key_of(rngs)
         graph, state = nnx.split(self)
-        ids, scores = _written(graph, state, rows, key, sampling, beams, length_penalty)
+        ids, scores = _written(graph, state, rows, real, key, sampling, beams, length_penalty)
         if one:
             ids, scores = ids[0], scores[0]
         return (ids, scores) if return_scores else ids
 
-    def logits(self, source: Numbers, text: Ids, mask: Mask | None = None) -> Float[jax.Array, "..."]:
+    def logits(
+        self, source: Numbers, text: Ids, mask: Mask | None = None, source_mask: Mask | None = None
+    ) -> Float[jax.Array, "..."]:
         """The logits of each token given the source and the tokens before it: `(L, V)`, or `(B, L, V)` for a batch.
 
-        L is up to `max_length`. Tokens that `mask` leaves out are not seen by those after them. The filling is no word: its
-        logits are −1e9.
+        L is up to `max_length`. Tokens that `mask` leaves out are not seen by those after them, and what `source_mask` leaves
+        out of the source is not read. The filling is no word: its logits are −1e9.
         """
-        rows, _, one = self.reader.as_rows(source)
+        rows, real, one = self.reader.as_rows(source, source_mask)
         ids, seen = self._texts(text, mask, rows=None if one else len(rows))
         graph, state = nnx.split(self)
-        logits = _logits(graph, state, rows, ids, seen)
+        logits = _logits(graph, state, rows, real, ids, seen)
         return logits[0] if one else logits
 
     def loss(self, batch: Any, key: jax.Array | None = None, *, label_smoothing: float = 0.0) -> Float[jax.Array, ""]:
         """The mean cross-entropy of the next token (nats), over the tokens up to the end of each text, the end included.
 
         `batch` is a dict of the fields in `reads`. Filling, tokens that "text/mask" leaves out, and rows without source or
-        text (`<field>/here`) do not count; 0 where nothing does. `label_smoothing` is the share of the target that is
-        spread over all words (Szegedy et al. 2016, sec. 7). Nothing is drawn: `key` is not needed.
+        text (`<field>/here`) do not count; 0 where nothing does. What "<source>/mask" leaves out is not read.
+        `label_smoothing` is the share of the target that is spread over all words (Szegedy et al. 2016, sec. 7). Nothing is
+        drawn: `key` is not needed.
         """
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"label_smoothing={label_smoothing}: expected a share from 0 to 1")
         batch = fitting.only(batch, self.reads)
         source, _ = self.reads
-        rows = len(batch[source])
-        text, mask = self._texts(batch["text"], batch.get("text/mask"), rows)
-        here = jnp.ones(rows, bool)
-        for name in self.reads:
-            here = here & jnp.asarray(batch.get(f"{name}/here", here))
-        given = jnp.asarray(batch[source])  # where nothing is here there may be anything, NaN too: it must not reach a gradient
-        given = jnp.where(here.reshape(-1, *(1,) * (given.ndim - 1)), given, jnp.zeros((), given.dtype))
-        logits = self.logits(given, text, mask)
+        text, mask = self._texts(batch["text"], batch.get("text/mask"), len(arrayed(source, batch[source])))
+        here = fitting.rows_here(batch, self.reads)
+        logits = self.logits(blanked(batch[source], here), text, mask, batch.get(f"{source}/mask"))
         counts = self._told(text, mask) & here[:, None]
         chances = jax.nn.log_softmax(logits)
         hit = jax.nn.one_hot(text, self.vocab_size, dtype=bool)
@@ -128,10 +130,10 @@ class ToText(nnx.Module):
         """Trains in place on a source or on batches of your own; gives the history. See `multi_modal.fitting.fit`."""
         return fitting.fit(self, data, steps, batch_size, lr, seed, tell)
 
-    def context(self, rows: Float[jax.Array, "B ..."]) -> Context:
-        """What the decoder writes about, of checked rows of the source."""
-        gist = self.reader(rows)
-        return Context(self.views(gist).reshape(len(gist), VIEWS, -1), gist)
+    def context(self, rows: Float[jax.Array, "B ..."], mask: Bool[jax.Array, "B ..."] | None = None) -> Context:
+        """What the decoder writes about, of rows of the source and their mask as the reader's `as_rows` gives them."""
+        gist = self.reader(rows, mask)
+        return Context(self.views(gist).reshape(len(gist), VIEWS, self.decoder.width), gist)
 
     def _told(self, text: Int[jax.Array, "B L"], mask: Bool[jax.Array, "B L"] | None) -> Bool[jax.Array, "B L"]:
         """The tokens to learn: those up to the first end that are neither filling nor left out."""
@@ -145,16 +147,15 @@ class ToText(nnx.Module):
     ) -> tuple[Int[jax.Array, "B L"], Bool[jax.Array, "B L"] | None]:
         """One text or a batch of so many as a batch; a `ValueError` for what cannot be read."""
         expected = f"integers (L,) for one {self.reads[0]}" if rows is None else f"integers ({rows}, L), a text a row"
-        fits = len(np.shape(text)) == 1 if rows is None else len(np.shape(text)) == 2 and len(text) == rows
+        shape = arrayed("a text", text).shape
+        fits = len(shape) == 1 if rows is None else len(shape) == 2 and len(text) == rows
         if not fits or not jnp.issubdtype(text.dtype, jnp.integer):
-            raise ValueError(f"a text of shape {np.shape(text)} and type {text.dtype}: expected {expected}")
-        if not 1 <= np.shape(text)[-1] <= self.max_length:
-            raise ValueError(f"a text of {np.shape(text)[-1]} tokens: expected 1 to max_length={self.max_length}")
-        if mask is not None and mask.shape != text.shape:
-            raise ValueError(f"a mask of shape {mask.shape} for tokens of shape {text.shape}: expected a flag for each token")
-        if concrete(text) and text.size and (np.min(known := np.asarray(text)) < 0 or np.max(known) >= self.vocab_size):
-            raise ValueError(f"token ids from {known.min()} to {known.max()}: this generator knows 0 to {self.vocab_size - 1}")
-        ids, seen = jnp.asarray(text).astype(jnp.int32), None if mask is None else jnp.asarray(mask)
+            raise ValueError(f"a text of shape {shape} and type {text.dtype}: expected {expected}")
+        if not 1 <= shape[-1] <= self.max_length:
+            raise ValueError(f"a text of {shape[-1]} tokens: expected 1 to max_length={self.max_length}")
+        seen = None if mask is None else flags("the mask of the tokens", mask, shape)
+        check_ids("generator", text, self.vocab_size)
+        ids = jnp.asarray(text).astype(jnp.int32)
         return (ids, seen) if rows is not None else (ids[None], None if seen is None else seen[None])
 
 
@@ -178,7 +179,7 @@ class ImageToTextGenerator(ToText):
         eos_id: int = 1,
     ):
         reader = PictureReader(image_shape, hidden_dim, rngs=rngs)
-        decoder = TokenDecoder(vocab_size, max_length, hidden_dim, num_layers, num_heads, rngs=rngs)
+        decoder = _writer(vocab_size, max_length, hidden_dim, num_layers, num_heads, rngs)
         super().__init__("image", reader, decoder, Ends(pad_id, eos_id), rngs=rngs)
 
     def __call__(self, image: Numbers, *, rngs: Randomness | None = None) -> Int[jax.Array, "*B L"]:
@@ -206,11 +207,12 @@ class AudioToTextGenerator(ToText):
         eos_id: int = 1,
     ):
         reader = SoundReader(audio_length, sample_rate, hidden_dim, rngs=rngs)
-        decoder = TokenDecoder(vocab_size, max_length, hidden_dim, num_layers, num_heads, rngs=rngs)
+        decoder = _writer(vocab_size, max_length, hidden_dim, num_layers, num_heads, rngs)
         super().__init__("audio", reader, decoder, Ends(pad_id, eos_id), rngs=rngs)
 
-    def __call__(self, audio: Numbers, *, rngs: Randomness | None = None) -> Int[jax.Array, "*B L"]:
-        return self.generate(audio, rngs=rngs)  # type: ignore[return-value]
+    def __call__(self, audio: Numbers, mask: Mask | None = None, *, rngs: Randomness | None = None) -> Int[jax.Array, "*B L"]:
+        """`mask` (Bool, the shape of the sounds) is True where a sample is real: the others are not read."""
+        return self.generate(audio, mask, rngs=rngs)  # type: ignore[return-value]
 
 
 class VideoToTextGenerator(ToText):
@@ -233,18 +235,27 @@ class VideoToTextGenerator(ToText):
         eos_id: int = 1,
     ):
         reader = ClipReader(video_shape, hidden_dim, rngs=rngs)
-        decoder = TokenDecoder(vocab_size, max_length, hidden_dim, num_layers, num_heads, rngs=rngs)
+        decoder = _writer(vocab_size, max_length, hidden_dim, num_layers, num_heads, rngs)
         super().__init__("video", reader, decoder, Ends(pad_id, eos_id), rngs=rngs)
 
-    def __call__(self, video: Numbers, *, rngs: Randomness | None = None) -> Int[jax.Array, "*B L"]:
-        return self.generate(video, rngs=rngs)  # type: ignore[return-value]
+    def __call__(self, video: Numbers, mask: Mask | None = None, *, rngs: Randomness | None = None) -> Int[jax.Array, "*B L"]:
+        """`mask` (Bool, `(T,)` or `(B, T)`) is True where a frame is real: the others are not read."""
+        return self.generate(video, mask, rngs=rngs)  # type: ignore[return-value]
 
 
-@partial(jax.jit, static_argnums=(0, 4, 5, 6))
-def _written(graph, state, rows, key, sampling: Sampling, beams: int, penalty: float) -> tuple[jax.Array, jax.Array]:
+def _writer(vocab_size: int, max_length: int, hidden_dim: int, num_layers: int, num_heads: int, rngs: nnx.Rngs) -> TokenDecoder:
+    """The decoder, of sizes that are told by the names that a caller knows where they cannot be."""
+    sizes = {"vocab_size": vocab_size, "max_length": max_length, "num_layers": num_layers, "num_heads": num_heads}
+    for name, size in sizes.items():
+        whole(name, size)
+    return TokenDecoder(vocab_size, max_length, hidden_dim, num_layers, num_heads, rngs=rngs)
+
+
+@partial(jax.jit, static_argnums=(0, 5, 6, 7))
+def _written(graph, state, rows, real, key, sampling: Sampling, beams: int, penalty: float) -> tuple[jax.Array, jax.Array]:
     """Ids and scores. One program for each size of batch and choice of dials: op by op, it would be compiled at every call."""
     generator = nnx.merge(graph, state)
-    context = generator.context(rows)
+    context = generator.context(rows, real)
     if beams > 1:
         return search(generator.decoder, context, generator.ends, beams, penalty)
     keys = None if key is None else jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(len(rows)))
@@ -253,6 +264,6 @@ def _written(graph, state, rows, key, sampling: Sampling, beams: int, penalty: f
 
 
 @partial(jax.jit, static_argnums=0)
-def _logits(graph, state, rows, text, mask) -> jax.Array:
+def _logits(graph, state, rows, real, text, mask) -> jax.Array:
     generator = nnx.merge(graph, state)
-    return generator.ends.words(generator.decoder(text, generator.context(rows), mask))
+    return generator.ends.words(generator.decoder(text, generator.context(rows, real), mask))

@@ -8,20 +8,20 @@ from flax import nnx
 from jaxtyping import Bool, Float
 
 from sensorium.nn.norms import rms_norm
+from sensorium.nn.sizes import check_heads
 
 
 class Attention(nnx.Module):
     """Multi-head self-attention (Vaswani et al. 2017, eq. 1); keys that `mask` leaves out get no weight."""
 
     def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
-        if width % heads:
-            raise ValueError(f"width {width} cannot be split into {heads} heads")
+        check_heads(width, heads)
         self.heads = heads
         self.qkv = nnx.Linear(width, 3 * width, use_bias=False, rngs=rngs)
         self.out = nnx.Linear(width, width, use_bias=False, rngs=rngs)
 
     def __call__(self, x: Float[jax.Array, "B L D"], mask: Bool[jax.Array, "B L"]) -> Float[jax.Array, "B L D"]:
-        q, k, v = jnp.split(self.qkv(x).reshape(*x.shape[:2], self.heads, -1), 3, axis=-1)
+        q, k, v = jnp.split(self.qkv(x).reshape(*x.shape[:2], self.heads, 3 * x.shape[2] // self.heads), 3, axis=-1)
         mixed = jax.nn.dot_product_attention(q, k, v, mask=mask[:, None, None, :])
         return self.out(mixed.reshape(x.shape))
 
@@ -30,8 +30,7 @@ class CrossAttention(nnx.Module):
     """Multi-head attention of one sequence to another, which may be of another width. A query that may look at nothing gets 0."""
 
     def __init__(self, width: int, heads: int, context_width: int | None = None, *, rngs: nnx.Rngs):
-        if width % heads:
-            raise ValueError(f"width {width} cannot be split into {heads} heads")
+        check_heads(width, heads)
         self.heads = heads
         self.query = nnx.Linear(width, width, use_bias=False, rngs=rngs)
         self.key_value = nnx.Linear(context_width or width, 2 * width, use_bias=False, rngs=rngs)
@@ -46,8 +45,8 @@ class CrossAttention(nnx.Module):
         self, x: Float[jax.Array, "B L D"], context: Float[jax.Array, "B K E"], mask: Bool[jax.Array, "B K"]
     ) -> tuple[Float[jax.Array, "B L D"], Float[jax.Array, "B heads L K"]]:
         """The output, and how much each head of each query looks at each key: rows of sum 1, or 0 where all is masked."""
-        q = self.query(x).reshape(*x.shape[:2], self.heads, -1)
-        k, v = jnp.split(self.key_value(context).reshape(*context.shape[:2], self.heads, -1), 2, axis=-1)
+        q = self.query(x).reshape(*x.shape[:2], self.heads, x.shape[2] // self.heads)
+        k, v = jnp.split(self.key_value(context).reshape(*context.shape[:2], self.heads, 2 * q.shape[3]), 2, axis=-1)
         mixed, weights = attend(q, k, v, mask[:, None, None, :])
         return self.out(mixed.reshape(x.shape)), weights
 

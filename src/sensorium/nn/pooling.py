@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Bool, Float, Int
 
+from sensorium.nn.sizes import check_heads, flat
+
 
 def masked_mean(tokens: Float[jax.Array, "B L D"], mask: Bool[jax.Array, "B L"]) -> Float[jax.Array, "B D"]:
     """The mean of the tokens that the mask keeps."""
@@ -30,15 +32,14 @@ def side_by_side(tokens: Float[jax.Array, "B L D"], mask: Bool[jax.Array, "B L"]
     if tokens.shape[1] > length:
         raise ValueError(f"{tokens.shape[1]} tokens, where there are places for {length}")
     kept = jnp.where(mask[:, :, None], tokens, 0.0)
-    return jnp.pad(kept, ((0, 0), (0, length - kept.shape[1]), (0, 0))).reshape(len(kept), -1)
+    return flat(jnp.pad(kept, ((0, 0), (0, length - kept.shape[1]), (0, 0))))
 
 
 class AttentionPool(nnx.Module):
     """A learned question a head, asked of all tokens (Lee et al. 2019, Set Transformer, PMA; Zhai et al. 2022, MAP)."""
 
     def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
-        if width % heads:
-            raise ValueError(f"width {width} cannot be split into {heads} heads: take a number of heads that divides it")
+        check_heads(width, heads)
         self.questions = nnx.Param(jax.random.normal(rngs.params(), (heads, width // heads)))
         self.key_value = nnx.Linear(width, 2 * width, use_bias=False, rngs=rngs)
         self.out = nnx.Linear(width, width, use_bias=False, rngs=rngs)

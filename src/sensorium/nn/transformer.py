@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from sensorium.nn.attention import geglu
 from sensorium.nn.norms import rms_norm
+from sensorium.nn.sizes import check_heads, whole
 
 
 class Layer(nnx.Module):
@@ -17,8 +18,7 @@ class Layer(nnx.Module):
     """
 
     def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
-        if width % heads:
-            raise ValueError(f"width {width} cannot be split into {heads} heads: take a number of heads that divides it")
+        check_heads(width, heads)
         self.heads = heads
         self.qkv = nnx.Linear(width, 3 * width, use_bias=False, rngs=rngs)
         self.out = nnx.Linear(width, width, use_bias=False, rngs=rngs)
@@ -27,7 +27,10 @@ class Layer(nnx.Module):
 
     def __call__(self, x: Float[jax.Array, "B L D"], seen: Bool[jax.Array, "#B 1 #L L"]) -> Float[jax.Array, "B L D"]:
         """`seen[b, 0, i, j]`: token i of row b may look at token j. One that may look at nothing comes out finite, no more."""
-        q, k, v = (part.reshape(*x.shape[:2], self.heads, -1) for part in jnp.split(self.qkv(rms_norm(x)), 3, axis=-1))
+        q, k, v = (
+            part.reshape(*x.shape[:2], self.heads, x.shape[2] // self.heads)
+            for part in jnp.split(self.qkv(rms_norm(x)), 3, axis=-1)
+        )
         mixed = jax.nn.dot_product_attention(q, k, v, mask=seen)
         x = x + self.out(mixed.reshape(x.shape))
         return x + self.down(geglu(self.up(rms_norm(x))))
@@ -57,7 +60,7 @@ class Positions(nnx.Module):
     """A vector for each place of a sequence, learned: at most `length` of them."""
 
     def __init__(self, length: int, width: int, *, scale: float = 0.25, rngs: nnx.Rngs):
-        self.length = length
+        self.length = whole("length", length)
         self.table = nnx.Param(scale * jax.random.normal(rngs.params(), (length, width)))
 
     def __call__(self, length: int) -> Float[jax.Array, "L D"]:
