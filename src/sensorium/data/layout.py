@@ -99,10 +99,11 @@ def _folders() -> dict[str, str]:
 
 
 def _parts(file: File, root: File) -> tuple[str, ...]:
-    if isinstance(file, Path) and isinstance(root, Path):
-        return file.parts[len(root.parts) :]
-    assert isinstance(root, Remote)
-    return file.relative_to(root).parts
+    if isinstance(file, Remote):
+        assert isinstance(root, Remote)
+        return file.relative_to(root).parts
+    assert isinstance(root, Path)
+    return file.parts[len(root.parts) :]  # `relative_to` compares what is known to be equal, and takes most of a scan
 
 
 def _walk(root: Path, problems: list[Problem]) -> list[Path]:

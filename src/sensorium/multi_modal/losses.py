@@ -152,7 +152,7 @@ def cycle_consistency(x: Array, back: Array, here: Array | None = None, *, form:
     if form == "cosine" and x.ndim not in (1, 2):
         raise ValueError(f'form="cosine" compares embeddings [D] or [B D], got {list(x.shape)}')
     if x.ndim < 2:
-        x, back = x.reshape(1, -1), back.reshape(1, -1)
+        x, back = x.reshape(1, x.size), back.reshape(1, x.size)
     return mean(measure(x, back, _mask(here, len(x))))
 
 
@@ -246,7 +246,7 @@ def _number(x, name: str, above: float | None = None) -> Scalar:
 def _mask(x, rows: int) -> Bool[jax.Array, " B"]:
     if x is None:
         return jnp.ones(rows, bool)
-    if np.shape(x) != (rows,) or x.dtype != bool:
+    if not isinstance(x, jax.Array | np.ndarray) or x.shape != (rows,) or x.dtype != bool:
         raise ValueError(f"a mask of rows is bool[{rows}], got {getattr(x, 'dtype', type(x).__name__)}{list(np.shape(x))}")
     return jnp.asarray(x)
 
@@ -256,7 +256,7 @@ def _alike(groups, q: int, k: int) -> Bool[jax.Array, "Q K"]:
         return jnp.eye(q, dtype=bool)
     rows, columns = groups if isinstance(groups, tuple) else (groups, groups)
     for x, n in ((rows, q), (columns, k)):
-        if np.shape(x) != (n,) or not jnp.issubdtype(x.dtype, jnp.integer):
+        if not isinstance(x, jax.Array | np.ndarray) or x.shape != (n,) or not jnp.issubdtype(x.dtype, jnp.integer):
             raise ValueError(f"groups are i32[{n}], got {getattr(x, 'dtype', type(x).__name__)}{list(np.shape(x))}")
     rows, columns = jnp.asarray(rows, jnp.int32), jnp.asarray(columns, jnp.int32)
     return rows[:, None] == columns[None, :]
@@ -265,12 +265,13 @@ def _alike(groups, q: int, k: int) -> Bool[jax.Array, "Q K"]:
 def _weights(x, rows: int, pairs: int) -> Float[jax.Array, "B P"] | None:
     if x is None:
         return None
-    if np.shape(x) not in ((rows,), (rows, pairs)) or not jnp.issubdtype(x.dtype, jnp.floating):
+    fits = isinstance(x, jax.Array | np.ndarray) and x.shape in ((rows,), (rows, pairs))
+    if not fits or not jnp.issubdtype(x.dtype, jnp.floating):
         allowed = f"f32[{rows}] or f32[{rows} {pairs}], a column a pair"
         raise ValueError(f"weights are {allowed}; got {getattr(x, 'dtype', type(x).__name__)}{list(np.shape(x))}")
     if not isinstance(x, Tracer) and not (np.isfinite(x).all() and (np.asarray(x) >= 0).all()):
         raise ValueError("weights hold negative or not finite numbers: a weight is 0 or more")
-    return jnp.asarray(x, jnp.float32).reshape(rows, -1)
+    return jnp.asarray(x, jnp.float32).reshape(rows, 1 if x.ndim == 1 else pairs)
 
 
 def _comparable(modality: str, target: jax.Array, prediction: jax.Array) -> tuple[jax.Array, jax.Array]:
