@@ -7,14 +7,15 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from sensorium.core.errors import BadFile, MissingExtra, UnknownName
+from sensorium.core.errors import BadFile, UnknownName
 from sensorium.core.protocols import Item
 from sensorium.data import hub, manifest, shards
 from sensorium.data.columns import Given
 from sensorium.data.listing import Listing, Problem, captions_of, problem
 from sensorium.data.remote import Remote, found, is_address
 from sensorium.data.tar_index import ENDING
-from sensorium.modalities import MODALITIES, video_file
+from sensorium.data.tracks import with_sounds
+from sensorium.modalities import MODALITIES
 
 File = Path | Remote
 NOUNS = {"image": "picture", "text": "caption", "audio": "sound", "video": "video", "sensor": "sensor reading"}
@@ -27,11 +28,16 @@ def scan(uri: Path | str | Remote, columns: Given | None = None) -> Listing:
     folder is, in this order: a Hugging Face data set on disk; a folder with a file `manifest` or `metadata`, read through it;
     folders `images`, `captions`, `audio`, `video` … with equal paths in them, suffixes aside (in `video` a folder of pictures
     is a clip); tar shards; Parquet files with rows of things; files with equal paths in the folder itself. Kinds that were
-    registered in `MODALITIES` count as those of the house do. The sound track of a video on this disk is its sound, in a
-    folder and in a manifest of up to `manifest.SMALL` bytes; not in tar shards, tables with rows of things, larger manifests
-    and behind an address, whose files are not opened here. Hidden files are ignored. `columns` says which column of a
+    registered in `MODALITIES` count as those of the house do. The sound track of a video is the sound of its item, where that has
+    no other and `columns` says nothing of "audio" (see `tracks`). Hidden files are ignored. `columns` says which column of a
     table holds what. `BadFile` where nothing of this fits.
     """
+    listing = _scan(uri, columns)
+    told = columns is not None and "audio" in columns
+    return listing if told else replace(listing, items=with_sounds(listing.items))
+
+
+def _scan(uri: Path | str | Remote, columns: Given | None) -> Listing:
     if isinstance(uri, Remote) or (isinstance(uri, str) and is_address(uri) and not uri.startswith("file://")):
         return _remote(uri if isinstance(uri, Remote) else Remote(uri.rstrip("/")), columns)
     path = Path(unquote(uri.removeprefix("file://")) if isinstance(uri, str) and uri.startswith("file://") else uri)
@@ -39,7 +45,7 @@ def scan(uri: Path | str | Remote, columns: Given | None = None) -> Listing:
         return _no_columns(path, shards.scan(shards.expand(str(path))), columns)
     if path.is_file():
         rows = path.suffix.lower() == ".parquet" and hub.holds_files(path)
-        return hub.scan_tables(path.parent, [path], columns) if rows else _manifest(path, columns)
+        return hub.scan_tables(path.parent, [path], columns) if rows else manifest.read(path, columns)
     if not path.is_dir():
         raise BadFile(f"{path}: no such file or folder")
     if hub.is_saved(path):
@@ -83,7 +89,6 @@ def _folder(path: File, files: Sequence[File], problems: list[Problem], columns:
         items = _side_by_side(path, files)
         layout = "files side by side: those with equal paths, suffixes aside, are one item"
     made, used = _items(items, problems)
-    made = _with_sound(made)
     _refuse_nothing(path, made, problems, files)
     unused = tuple(f for f in files if f not in used and f.parent not in used)
     return _no_columns(path, Listing(path, made, tuple(problems), layout, unused), columns)
@@ -132,7 +137,7 @@ def _walk(root: Path, problems: list[Problem]) -> list[Path]:
 def _through_manifest(manifests: list[File], files: Sequence[File], problems: list[Problem], columns: Given | None) -> Listing:
     order = sorted(manifests, key=lambda f: (manifest.STEMS.index(f.stem.lower()), manifest.SUFFIXES.index(f.suffix.lower())))
     first, *others = order
-    listing = _manifest(first, columns)
+    listing = manifest.read(first, columns)
     problems += [Problem(str(f), "manifest", f"ignored: {first.name} is read instead") for f in others]
     unused: tuple[File, ...] = ()
     if isinstance(listing.items, tuple):  # of lazy items it is not known which files they use before they are read
@@ -141,14 +146,6 @@ def _through_manifest(manifests: list[File], files: Sequence[File], problems: li
         said = {item.id: item.raws.get("text", ()) for item in listing.items}
         unused = tuple(f for f in files if f not in used and str(f) not in told and not _repeats(f, first.parent, said))
     return Listing(first.parent, listing.items, (*problems, *listing.problems), listing.layout, unused)
-
-
-def _manifest(file: File, columns: Given | None) -> Listing:
-    """The items of a manifest; those of a small one with the sound of their videos, unless the user says what is sound."""
-    listing = manifest.read(file, columns)
-    if not isinstance(listing.items, tuple) or "audio" in (columns or {}):
-        return listing
-    return replace(listing, items=_with_sound(listing.items))
 
 
 def _repeats(file: File, root: File, said: Mapping[str, tuple[str, ...]]) -> bool:
@@ -233,22 +230,6 @@ def _items(items: Found, problems: list[Problem]) -> tuple[tuple[Item, ...], set
         if raws:
             made.append(Item(id, raws))
     return tuple(made), used
-
-
-def _with_sound(items: tuple[Item, ...]) -> tuple[Item, ...]:
-    """Items whose video has a sound track have it as their sound too, where they have no other."""
-    return tuple(
-        replace(item, raws=item.raws | {"audio": item.raws["video"]}) if "audio" in MODALITIES and _sounds(item) else item
-        for item in items
-    )
-
-
-def _sounds(item: Item) -> bool:
-    video = item.raws.get("video", (None,))[0]
-    try:
-        return isinstance(video, Path) and video.is_file() and "audio" not in item.raws and video_file.has_sound(video)
-    except (BadFile, MissingExtra):  # told when the video is read
-        return False
 
 
 def _no_columns(path: File, listing: Listing, columns: Given | None) -> Listing:
