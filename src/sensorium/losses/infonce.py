@@ -6,37 +6,51 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from sensorium.core.batch import here
 from sensorium.core.objective import LossRows
+from sensorium.losses import tiled as blocks
+from sensorium.losses.forms import NOBODY
+from sensorium.losses.pair import by_tiles, check, sides
+from sensorium.losses.pair import positives as positives
+from sensorium.losses.walk import present
 
 
 @dataclass(frozen=True)
 class InfoNCE:
-    """Symmetric contrastive loss between fields `a` and `b` (van den Oord et al. 2018; Radford et al. 2021, fig. 3).
+    """Contrastive loss between fields `a` and `b` (van den Oord et al. 2018; Radford et al. 2021, fig. 3).
 
     Rows of one `"group"`, or of equal `"<field>/id"` in either field, are positives of each other and never negatives:
     the value of a row is the mean over its positives of −log softmax (Khosla et al. 2020, eq. 2). A row that lacks `a` or
     `b` does not count, neither as a query nor as a candidate.
+
+    With `symmetric=False` only `a` asks among `b`. `smoothing` moves that share of the target to all candidates. `hardness` β
+    weighs negatives by exp(β · logit) (Robinson et al. 2021, eq. 4). `tiled` never holds the table of all logits: None does so
+    in large batches. `axis` is the axis of the mesh in use over which rows are sharded.
     """
 
     a: str
     b: str
+    symmetric: bool = True
+    smoothing: float = 0.0
+    hardness: float = 0.0
+    tiled: bool | None = None
+    axis: str | None = None
+
+    def __post_init__(self) -> None:
+        check(self.tiled, self.axis)
+        if not 0.0 <= self.smoothing < 1.0:
+            raise ValueError(f"smoothing={self.smoothing}: it is a share of the target, from 0 to less than 1")
+        if not 0.0 <= self.hardness < float("inf"):
+            raise ValueError(f"hardness={self.hardness}: it multiplies logits, and is a number of 0 or more")
 
     def __call__(self, outputs: dict[str, jax.Array], batch: dict[str, jax.Array]) -> LossRows:
-        logits = outputs["scale"] * outputs[f"{self.a}/unit"] @ outputs[f"{self.b}/unit"].T
-        counts = jnp.asarray(here(batch, self.a, self.b))
-        there, back = softmax(logits, positives(batch, self.a, self.b), counts, counts)
-        return LossRows(0.5 * (there.values + back.values), counts)
-
-
-def positives(batch: dict[str, jax.Array], *fields: str) -> Bool[jax.Array, "B B"]:
-    """Which rows are of one item, or hold equal content in one of the fields."""
-    rows = len(next(iter(batch.values())))
-    alike = jnp.eye(rows, dtype=bool)
-    for key in ("group", *(f"{field}/id" for field in fields)):
-        if key in batch:
-            alike |= batch[key][:, None] == batch[key][None, :]
-    return alike
+        a, b = sides(outputs, batch, self.a, self.b, self.axis)
+        if by_tiles(self.tiled, self.axis, len(a.units)):
+            there, back = blocks.softmax(a, b, outputs["scale"], self.smoothing, self.hardness, self.axis)
+        else:
+            logits = outputs["scale"] * present(a) @ present(b).T
+            alike = positives(batch, self.a, self.b)
+            there, back = softmax(logits, alike, a.here, b.here, self.smoothing, self.hardness)
+        return LossRows(0.5 * (there.values + back.values) if self.symmetric else there.values, a.here)
 
 
 def softmax(
@@ -45,29 +59,49 @@ def softmax(
     queries: Bool[jax.Array, " Q"],
     gallery: Bool[jax.Array, " K"],
     smoothing: float = 0.0,
+    hardness: float = 0.0,
 ) -> tuple[LossRows, LossRows]:
     """InfoNCE of every row among the columns, and of every column among the rows.
 
     `alike` marks the positives; `queries` and `gallery` say which rows and columns are there at all. A row counts where it
     is there and has a positive that is. `smoothing` moves that share of the target from the positives to all candidates
-    alike. Where nothing counts, value and gradient are 0.
+    alike; `hardness` is that of `InfoNCE`. Where nothing counts, value and gradient are 0.
     """
     asked = queries & jnp.any(alike & gallery[None, :], axis=1)
     found = gallery & jnp.any(alike & queries[:, None], axis=0)
-    there = jnp.where(asked, cross_entropy(logits, alike, gallery, smoothing), 0.0)
-    back = jnp.where(found, cross_entropy(logits.T, alike.T, queries, smoothing), 0.0)
+    there = jnp.where(asked, cross_entropy(logits, alike, gallery, smoothing, hardness), 0.0)
+    back = jnp.where(found, cross_entropy(logits.T, alike.T, queries, smoothing, hardness), 0.0)
     return LossRows(there, asked), LossRows(back, found)
 
 
 def cross_entropy(
-    logits: Float[jax.Array, "Q K"], alike: Bool[jax.Array, "Q K"], counts: Bool[jax.Array, " K"], smoothing: float = 0.0
+    logits: Float[jax.Array, "Q K"],
+    alike: Bool[jax.Array, "Q K"],
+    counts: Bool[jax.Array, " K"],
+    smoothing: float = 0.0,
+    hardness: float = 0.0,
 ) -> Float[jax.Array, " Q"]:
     """Each row's mean over its counting positives of −log softmax over the counting columns; finite in every row."""
-    everything = jax.nn.logsumexp(jnp.where(counts[None, :], logits, -1e9), axis=1)
+    everything = _hard(logits, alike, counts, hardness) if hardness else _log_sum(logits, counts[None, :])
     right = _mean(logits, alike & counts[None, :])
     if smoothing:
         right = (1.0 - smoothing) * right + smoothing * _mean(logits, jnp.broadcast_to(counts[None, :], logits.shape))
     return everything - right
+
+
+def _hard(
+    logits: Float[jax.Array, "Q K"], alike: Bool[jax.Array, "Q K"], counts: Bool[jax.Array, " K"], hardness: float
+) -> Float[jax.Array, " Q"]:
+    """log(Σ exp of positives + M · Σ exp((1 + β)·negative) / Σ exp(β·negative)) of M negatives (β = 0: of all)."""
+    negative = counts[None, :] & ~alike
+    number = jnp.sum(negative, axis=1, dtype=logits.dtype)
+    weighed = _log_sum((1.0 + hardness) * logits, negative) - _log_sum(hardness * logits, negative)
+    weighed = jnp.where(number > 0, weighed + jnp.log(jnp.maximum(number, 1.0)), NOBODY)
+    return jnp.logaddexp(_log_sum(logits, alike & counts[None, :]), weighed)
+
+
+def _log_sum(logits: Float[jax.Array, "Q K"], where: Bool[jax.Array, "#Q K"]) -> Float[jax.Array, " Q"]:
+    return jax.nn.logsumexp(jnp.where(where, logits, NOBODY), axis=1)
 
 
 def _mean(logits: Float[jax.Array, "Q K"], where: Bool[jax.Array, "Q K"]) -> Float[jax.Array, " Q"]:

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from sensorium.core.batch import here
 from sensorium.core.objective import LossRows
-from sensorium.losses.infonce import positives
+from sensorium.losses import tiled as blocks
+from sensorium.losses.pair import by_tiles, check, positives, sides
+from sensorium.losses.walk import present
 
 
 @dataclass(frozen=True)
@@ -17,19 +18,27 @@ class Sigmoid:
 
     Logits are scale · cosine + bias; the bias is the model's output `"bias"` where it has one, else the constant given here.
     Positives and missing rows are those of `InfoNCE`. The value of a row is the mean of its sum over candidates in the one
-    direction and in the other, so the mean over rows is the paper's.
+    direction and in the other, so the mean over rows is the paper's. `tiled` and `axis` as in `InfoNCE`.
     """
 
     a: str
     b: str
     bias: float = -10.0
+    tiled: bool | None = None
+    axis: str | None = None
+
+    def __post_init__(self) -> None:
+        check(self.tiled, self.axis)
 
     def __call__(self, outputs: dict[str, jax.Array], batch: dict[str, jax.Array]) -> LossRows:
         bias = outputs["bias"] if "bias" in outputs else jnp.float32(self.bias)
-        logits = outputs["scale"] * outputs[f"{self.a}/unit"] @ outputs[f"{self.b}/unit"].T + bias
-        counts = jnp.asarray(here(batch, self.a, self.b))
-        there, back = sigmoid(logits, positives(batch, self.a, self.b), counts, counts)
-        return LossRows(0.5 * (there.values + back.values), counts)
+        a, b = sides(outputs, batch, self.a, self.b, self.axis)
+        if by_tiles(self.tiled, self.axis, len(a.units)):
+            there, back = blocks.sigmoid(a, b, outputs["scale"], bias, self.axis)
+        else:
+            logits = outputs["scale"] * present(a) @ present(b).T + bias
+            there, back = sigmoid(logits, positives(batch, self.a, self.b), a.here, b.here)
+        return LossRows(0.5 * (there.values + back.values), a.here)
 
 
 def sigmoid(
