@@ -318,7 +318,8 @@ def test_a_killed_worker_is_a_clear_error_and_the_stream_can_go_on():
 
 
 SCRIPT = """
-import multiprocessing, os, sys, time
+import multiprocessing, os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what pytest-xdist starts inherits that it is ignored
 from sensorium.core.protocols import Item
 from sensorium.data import Folder, batches
 from sensorium.modalities import Text

@@ -40,7 +40,7 @@ def test_what_is_no_sound_is_refused(sound, message):
 
 
 def test_sizes_that_make_no_sound_are_refused():
-    with pytest.raises(ValueError, match="audio_length=0, sample_rate=16000"):
+    with pytest.raises(ValueError, match="audio_length=0: expected a whole number"):
         ImageToAudioGenerator((8, 8, 3), 0, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="sample_rate=50: expected"):
         ImageToAudioGenerator((8, 8, 3), 10, rngs=nnx.Rngs(0), sample_rate=50)
