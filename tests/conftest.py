@@ -25,7 +25,7 @@ STRICT = {
 }
 EVERYWHERE = {  # the processes that tests start get these too
     "JAX_PLATFORMS": "cpu",
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_ENABLE_COMPILATION_CACHE": "false",
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # most of a tiny program's time is its compilation
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
@@ -41,12 +41,6 @@ settings.register_profile("sensorium", deadline=None, derandomize=True, max_exam
 settings.load_profile("sensorium")
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Compiled programs are kept between runs, beside pytest's own cache."""
-    if config.pluginmanager.hasplugin("cacheprovider"):
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(config.cache.mkdir("compiled"))  # pyright: ignore[reportOptionalMemberAccess]
 
 
 @pytest.fixture(scope="session")
