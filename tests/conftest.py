@@ -40,6 +40,21 @@ install_import_hook("sensorium", "typecheck.check")
 settings.register_profile("sensorium", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("sensorium")
 
+MOST_MAPS = 16_000
+"""Of the 65,530 memory maps that Linux gives a process; every compiled program takes three, and past the last one it crashes."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs():
+    """Forgets the compiled programs after a file of tests where they have become many."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.is_file() and len(maps.read_bytes().splitlines()) > MOST_MAPS:
+        import jax
+
+        jax.clear_caches()
+
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
