@@ -9,6 +9,7 @@ held when the inputs were there, compilation included; gradients are part of it.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def main() -> int:
         lines = {name: [sys.executable, __file__, "--part", name, str(rows)] for name in ("tiled", "dense")}
         lines["torch"] = [given.peers, peer, str(rows), str(WIDTH), "1"]
         fit = {name: line for name, line in lines.items() if rows <= MOST_DENSE[name]}
-        measured[str(rows)] = {name: take(line) for name, line in fit.items()}
+        measured[str(rows)] = take(fit)
         print(rows, json.dumps(measured[str(rows)]), flush=True)
     found = compare(measured)
     write("contrast", {"question": "loss and gradient of InfoNCE, d = 512", "measured": measured, "found": found, "goals": GOALS})
@@ -49,17 +50,25 @@ def main() -> int:
     return 0
 
 
-def take(line: list[str]) -> dict[str, object]:
-    """Median seconds and largest peak of fresh processes."""
-    runs = []
+def take(lines: dict[str, list[str]]) -> dict[str, dict[str, object]]:
+    """Median seconds and largest peak of fresh processes, one of each in turn, so that a busy machine is busy for all of them;
+    `load` is the load average of the machine before each."""
+    runs: dict[str, list[dict]] = {name: [] for name in lines}
     for _ in range(ROUNDS):
-        done = subprocess.run(line, check=True, capture_output=True, text=True)
-        runs.append(json.loads(done.stdout.splitlines()[-1]))
+        for name, line in lines.items():
+            load = os.getloadavg()[0]
+            done = subprocess.run(line, check=True, capture_output=True, text=True)
+            runs[name].append({**json.loads(done.stdout.splitlines()[-1]), "load": load})
+    return {name: _summary(of) for name, of in runs.items()}
+
+
+def _summary(runs: list[dict]) -> dict[str, object]:
     seconds = [min(run["seconds"]) for run in runs]
     return {
         "seconds": round(statistics.median(seconds), 3),
         "all": [round(value, 3) for value in seconds],
         "MB": round(max(run["MB"] for run in runs), 1),
+        "load": [round(run["load"], 1) for run in runs],
     }
 
 

@@ -84,7 +84,7 @@ class Senses(nnx.Module):
 WEIGHTS = {"image": 1.0, "text": 0.01, "audio": 1.0}
 
 
-def objective(model: Senses, batch: dict, key: jax.Array):
+def objective(model: Senses, batch: dict, key: jax.Array, updates: jax.Array):
     units = model.encode(augment(batch, key, {"text": Forgetful(0.1)}))
     made = model.decode(units)
     parts = {"contrast": contrastive_loss(*units.values(), temperature=0.04, weights=batch["alignment_score"])}

@@ -23,7 +23,22 @@ ORDER = (
         "models",
         "losses",
     ),
-    *("metrics", "training", "pretrained", "recipes", "sensorium", "run", "search", "multi_modal", "show", "web", "cli"),
+    *(
+        "metrics",
+        "optim",
+        "checkpoints",
+        "monitor",
+        "training",
+        "pretrained",
+        "recipes",
+        "sensorium",
+        "run",
+        "search",
+        "multi_modal",
+        "show",
+        "web",
+        "cli",
+    ),
 )
 FILES = sorted(HOUSE.rglob("*.py"))
 ROOMS = sorted(path.parent.name for path in HOUSE.glob("*/__init__.py"))

@@ -1,6 +1,7 @@
 """A run from its first step to its directory, and what retrieval counts as right."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from training.tiny import FIELDS, experiment, items
 import sensorium
 from sensorium import Sensorium, evaluate, train
 from sensorium.core.protocols import Item
+from sensorium.core.trainer import Trainer
 from sensorium.run import versions
 
 VALIDATION = tuple(items()[:5])
@@ -25,15 +27,11 @@ def read(path: Path):
 
 
 def test_the_directory_holds_the_run(run):
-    assert {path.name for path in run.path.iterdir()} == {
-        "run.json",
-        "config.json",
-        "model.safetensors",
-        "log.jsonl",
-        "metrics.json",
-    }
+    made = {"run.json", "config.json", "model.safetensors", "log.jsonl", "metrics.json", "checkpoints", "lock"}
+    assert {path.name for path in run.path.iterdir()} == made
     about = read(run.path / "run.json")
-    assert about["recipe"] == "tiny" and about["arguments"] == {"steps": 4, "batch": 8, "seed": 0}
+    dials = json.loads(json.dumps(asdict(Trainer())))
+    assert about["recipe"] == "tiny" and about["arguments"] == {"steps": 4, "batch": 8, "seed": 0, **dials}
     assert about["versions"] == versions() and set(about["versions"]) == {"python", "sensorium", "jax", "flax", "optax", "numpy"}
     assert about["seconds"] > 0 and isinstance(about["command"], str) and "/" not in about["command"].split()[0]
     assert [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()] == run.history

@@ -1,6 +1,8 @@
 """A run: an experiment trained, measured and kept in a directory."""
 
+import json
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -11,14 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
-from sensorium.core.files import write_json
+from sensorium.checkpoints.lock import RunLock
+from sensorium.core.errors import SensoriumError
+from sensorium.core.files import read_json, write_json
 from sensorium.core.protocols import Item
 from sensorium.metrics import retrieval
 from sensorium.modalities.text import identity
+from sensorium.models import Space
 from sensorium.sensorium import Sensorium
 from sensorium.training import Experiment, fit
-from sensorium.training.loop import Record
+from sensorium.training.course import Record
+from sensorium.training.loop import Keeping
 
+RUN, LOG, METRICS = "run.json", "log.jsonl", "metrics.json"
+MOST_EXAMINED = 1000
+"""Validation items that are looked at while training; the end measures all of them."""
 LIBRARIES = ("sensorium", "jax", "flax", "optax", "numpy")
 
 
@@ -34,28 +43,99 @@ class Run:
     left_out: tuple[str, ...] = ()
 
 
-def train(experiment: Experiment, out: Path | str | None = None, tell: Callable[[Record], None] | None = None) -> Run:
+class RunExists(SensoriumError):
+    """A run stands where another one is to be kept."""
+
+
+class OtherRun(SensoriumError, ValueError):
+    """A run is to be gone on with under other arguments than it was begun with. The text names each."""
+
+
+def train(
+    experiment: Experiment,
+    out: Path | str | None = None,
+    tell: Callable[[Record], None] | None = None,
+    *,
+    resume: bool = False,
+    changed: bool = False,
+    overwrite: bool = False,
+) -> Run:
     """Trains an experiment, and measures it on its validation items where it has any.
 
     `out`: a directory for `config.json` and `model.safetensors` (see `load`), `run.json` (recipe, arguments, command,
-    versions), `log.jsonl` (the history), `rejects.jsonl` (what could not be read, if anything) and `metrics.json`. `tell` is
-    called with every record of the history.
+    versions), `log.jsonl` (the history), `rejects.jsonl` (what could not be read, if anything), `metrics.json` and
+    `checkpoints/`. `tell` is called with every record of the history.
+
+    `resume` goes on from the newest checkpoint that is whole: to the very bits that the run would have come to without
+    a stop, on the same devices. Where an argument differs from the run's, `OtherRun` names it; `changed` goes on all the same.
+    A run that stands at `out` is `RunExists` unless `overwrite`. One process at a time trains in a directory.
     """
-    out = None if out is None else Path(out)
+    if out is None:
+        return _train(experiment, None, tell, resume=False)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with RunLock(out):
+        if resume:
+            _same(experiment, out, changed)
+        else:
+            _clear(out, overwrite)
+        return _train(experiment, out, tell, resume=resume)
+
+
+def _train(experiment: Experiment, out: Path | None, tell: Callable[[Record], None] | None, resume: bool) -> Run:
+    start, keeping = time.perf_counter(), None
     if out:
-        out.mkdir(parents=True, exist_ok=True)
-    start = time.perf_counter()
-    model, history = fit(experiment, out / "log.jsonl" if out else None, tell, out / "rejects.jsonl" if out else None)
+        about = experiment.identity() | {"left_out": experiment.left_out, "command": command(), "versions": versions()}
+        write_json(out / RUN, about)
+        keeping = Keeping.at(out, experiment.trainer.keep, resume)
+    examine = _Examiner(experiment) if experiment.trainer.evaluate_every and _pairs(experiment.validation) else None
+    model, history = fit(experiment, keeping, tell, examine)
     made = Sensorium(model, experiment.fields, experiment.model)
     if out:  # before it is measured: a validation file that is gone by now must not cost the model
         made.save_pretrained(out)
-        about = {"recipe": experiment.recipe, "arguments": experiment.arguments, "left_out": experiment.left_out}
-        about |= {"command": command(), "seconds": round(time.perf_counter() - start, 2), "versions": versions()}
-        write_json(out / "run.json", about)
+        write_json(out / RUN, about | {"seconds": round(time.perf_counter() - start, 2)})
     metrics = evaluate(made, experiment.validation) if _pairs(experiment.validation) else {}
     if out:
-        write_json(out / "metrics.json", metrics)
+        write_json(out / METRICS, metrics)
     return Run(made, history, metrics, out, experiment.left_out)
+
+
+def _same(experiment: Experiment, out: Path, changed: bool) -> None:
+    """An `OtherRun` unless the run at `out` was begun with the arguments of now."""
+    if not (out / RUN).is_file():
+        raise OtherRun(f"{out}: no run was begun here ({RUN} is missing): leave out resume, or give the directory of one")
+    begun, now = read_json(out / RUN), json.loads(json.dumps(experiment.identity()))
+    old = {"recipe": begun.get("recipe"), **begun.get("arguments", {})}
+    new = {"recipe": now["recipe"], **now["arguments"]}
+    free = ("workers", "save_every", "keep")  # they decide nothing of what is computed
+    other = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name) and name not in free]
+    if other and not changed:
+        told = ", ".join(f"{name}: {old.get(name)!r}, now {new.get(name)!r}" for name in other)
+        raise OtherRun(f"{out}: the run was begun with other arguments: {told}. Give the same, or say --changed (changed=True)")
+
+
+def _clear(out: Path, overwrite: bool) -> None:
+    """Removes what is left of an earlier run, none of which may pass for the new one's; a `RunExists` unless told."""
+    made = (RUN, LOG, METRICS, "rejects.jsonl", "config.json", "model.safetensors")
+    if (out / LOG).exists() and not overwrite:
+        raise RunExists(f"{out}: a run stands here: go on with it (resume), replace it (overwrite), or give another directory")
+    for name in made:
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+
+
+class _Examiner:
+    """Evaluates one model after another on the same items: at most `MOST_EXAMINED`, through one compiled program."""
+
+    def __init__(self, experiment: Experiment):
+        self._items, self._experiment = list(experiment.validation[:MOST_EXAMINED]), experiment
+        self._model: Sensorium | None = None
+
+    def __call__(self, model: Space) -> dict[str, float]:
+        if self._model is None:
+            self._model = Sensorium(model, self._experiment.fields, self._experiment.model)
+        self._model.update(model)
+        return evaluate(self._model, self._items)
 
 
 def evaluate(model: Sensorium, items: Sequence[Item], ks: Sequence[int] = (1, 5, 10)) -> dict[str, float]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sensorium.losses import mean, next_token
+from sensorium.losses import Captioning, InfoNCE, mean, next_token, total
 
 rows_of = jax.jit(next_token, static_argnums=3)
 
@@ -61,3 +61,27 @@ def test_an_id_outside_of_the_vocabulary_is_seen():
     for wrong in (5, -1):
         values, _ = rows_of(logits, text.at[0, 1].set(wrong), mask, 0.0)
         assert jnp.isnan(values[0]) and jnp.isfinite(values[1:]).all()
+
+
+def test_as_a_loss_it_reads_ids_mask_and_what_is_told_about():
+    logits, text, _ = example()
+    mask = jnp.array([[True, True, True, False], [True, True, False, False], [True, True, True, True]])
+    outputs, batch = {"text/logits": logits}, {"text": text, "text/mask": mask, "image/here": jnp.array([True, False, True])}
+    plain, expected = Captioning("text")(outputs, batch), next_token(logits, text, mask)
+    assert (plain.values == expected.values).all() and plain.counts.all()
+    told = Captioning("text", ("image",))(outputs, batch)
+    assert told.counts.tolist() == [True, False, True] and told.values[0] == expected.values[0] and told.values[1] == 0
+    unmasked = Captioning("text", smoothing=0.1)(outputs, {"text": text}).values
+    np.testing.assert_allclose(unmasked, next_token(logits, text, jnp.ones((3, 4), bool), 0.1).values)
+    with pytest.raises(ValueError, match="smoothing=1"):
+        Captioning("text", smoothing=1.0)
+
+
+def test_beside_a_contrast_it_is_coca():
+    logits, text, mask = example()
+    units = {f"{name}/unit": jax.random.normal(jax.random.key(i), (3, 4)) for i, name in enumerate(("image", "text"))}
+    outputs = {**units, "text/logits": logits, "scale": jnp.float32(2.0)}
+    losses = {"contrast": (1.0, InfoNCE("image", "text")), "caption": (2.0, Captioning("text", ("image",)))}
+    value, parts = total(losses, outputs, {"text": text, "text/mask": mask})
+    assert value == pytest.approx(float(parts["contrast"] + 2 * parts["caption"]), rel=1e-6)
+    assert parts["caption"] == pytest.approx(float(mean(next_token(logits, text, mask))), rel=1e-6)

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sensorium.losses import mean
+from sensorium.core.errors import UnknownName
+from sensorium.losses import Cycle, Reconstruct, mean
 from sensorium.losses.cycle import came_back, turned
 from sensorium.losses.reconstruct import absolute, charbonnier, spectral, squared
 
@@ -111,3 +112,23 @@ def test_cycles_by_hand():
         gradient = jax.jit(jax.grad(lambda b, measure=measure: mean(measure(x, b, here))))(back)
         assert jnp.isfinite(gradient).all() and not gradient[2].any() and gradient[0].any()
     assert jnp.isfinite(jax.jit(jax.grad(lambda b: mean(turned(x, b, here))))(jnp.zeros_like(x))).all()
+
+
+def test_as_losses_they_read_what_was_made_and_what_came_back():
+    pixels = jnp.array([[[[0, 255, 51]]], [[[0, 0, 0]]], [[[9, 9, 9]]]], jnp.uint8)
+    made = jnp.array([[[[0.0, 0.0, 0.2]]], [[[1.0, 1.0, 1.0]]], [[[jnp.nan] * 3]]])
+    batch = {"image": pixels, "image/here": jnp.array([True, True, False]), "text/here": jnp.array([True, False, True])}
+    outputs = {"image/made": made, "image/back": 2.0 * made}
+    np.testing.assert_allclose(Reconstruct("image")(outputs, batch).values, [1 / 3, 1, 0], atol=1e-6)
+    told = Reconstruct("image", "absolute", ("text",))(outputs, batch)
+    assert told.counts.tolist() == [True, False, False]
+    np.testing.assert_allclose(told.values, [1 / 3, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(Cycle("image")(outputs, batch).values, [(1 + 0.2) / 3, 2, 0], atol=1e-6)
+    trace = {"trace": jnp.array([[1.0, 5.0]]), "trace/mask": jnp.array([[True, False]])}
+    assert Reconstruct("trace")({"trace/made": jnp.zeros((1, 2))}, trace).values.tolist() == [1.0]
+    turn = {"x/unit": jnp.array([[0.6, 0.8]]), "x/back": jnp.array([[3.0, 0.0]])}
+    np.testing.assert_allclose(Cycle("x", "cosine")(turn, {"x": jnp.zeros((1, 7))}).values, [0.4], rtol=1e-6)
+    with pytest.raises(UnknownName, match="Did you mean 'squared'"):
+        Reconstruct("image", "square")
+    with pytest.raises(ValueError, match="form='cos'"):
+        Cycle("image", "cos")

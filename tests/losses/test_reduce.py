@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import optax
+import pytest
 
 from sensorium.core.objective import LossRows
 from sensorium.losses import total
@@ -41,3 +43,14 @@ def test_no_row_and_no_loss_are_zero():
 def test_rows_that_do_not_count_have_no_gradient():
     gradient = jax.grad(lambda a: total({"first": (3.0, Given("a"))}, {"a": a}, BATCH)[0])(OUTPUTS["a"])
     assert gradient.tolist() == [1.0, 1.0, 1.0, 0.0]
+
+
+def test_a_weight_may_follow_the_step():
+    losses = {"first": (optax.schedules.linear_schedule(1.0, 0.0, 4), Given("a")), "second": (0.5, Given("b"))}
+    run = jax.jit(lambda step: total(losses, OUTPUTS, BATCH, step))
+    for step, weight in ((0, 1.0), (1, 0.75), (4, 0.0), (9, 0.0)):
+        loss, parts = run(jnp.int32(step))
+        assert loss == pytest.approx(3.0 * weight + 0.5 * 25) and parts["first"] == 3.0, "the mean is told unweighted"
+    assert total(losses, OUTPUTS, BATCH, 2)[0] == pytest.approx(3.0 * 0.5 + 0.5 * 25)
+    with pytest.raises(ValueError, match=r"loss 'first' is a schedule: total\(…, step=\)"):
+        total(losses, OUTPUTS, BATCH)

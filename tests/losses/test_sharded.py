@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sensorium.losses import InfoNCE
+from sensorium.losses import InfoNCE, Matryoshka, Sigmoid, Triplet, Weighted, on_mesh
 
 PROGRAM = """
 import json, sys
@@ -35,10 +35,12 @@ for name, make in losses.items():
     expected = run(make(False), outputs, batch)
     for devices in (1, 2, 4, 8):
         kind = AxisType.Explicit if devices in (2, 8) else AxisType.Auto
-        mesh = jax.make_mesh((devices,), ("data",), axis_types=(kind,), devices=jax.devices()[:devices])
-        put = lambda x: jax.device_put(x, NamedSharding(mesh, PartitionSpec("data") if np.ndim(x) else PartitionSpec()))
+        shape, axis = ((2, 2), ("data", "fsdp")) if devices == 4 else ((devices,), "data")
+        names = axis if devices == 4 else (axis,)
+        mesh = jax.make_mesh(shape, names, axis_types=(kind,) * len(names), devices=jax.devices()[:devices])
+        put = lambda x: jax.device_put(x, NamedSharding(mesh, PartitionSpec(axis) if np.ndim(x) else PartitionSpec()))
         with jax.set_mesh(mesh):
-            got = run(make(None, "data"), jax.tree.map(put, outputs), jax.tree.map(put, batch))
+            got = run(make(None, axis), jax.tree.map(put, outputs), jax.tree.map(put, batch))
         pairs = {key: (np.asarray(got[key]), np.asarray(x)) for key, x in expected.items()}
         far = {key: float(np.abs(x - y).max() / np.abs(y).max()) for key, (x, y) in pairs.items()}
         stays = [len(got[key].addressable_shards[0].data) for key in ("values", "a/unit", "b/unit")]
@@ -79,3 +81,17 @@ def test_rows_that_do_not_divide_by_the_devices_are_told():
     mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     with jax.set_mesh(mesh), pytest.raises(ValueError, match=r"5 rows do not divide by the 2 devices of axis 'data'"):
         InfoNCE("a", "b", axis="data")(*given(5))
+
+
+def test_losses_within_losses_are_told_the_axis_and_the_rest_stay_as_they_are():
+    axis = ("data", "fsdp")
+    losses = {
+        "one": (1.0, InfoNCE("a", "b", tiled=False)),
+        "two": (0.5, Weighted(Matryoshka(Sigmoid("a", "b"), (2,)))),
+        "three": (2.0, Triplet("a", "b")),
+    }
+    assert on_mesh(losses, axis) == {
+        "one": (1.0, InfoNCE("a", "b", axis=axis)),
+        "two": (0.5, Weighted(Matryoshka(Sigmoid("a", "b", axis=axis), (2,)))),
+        "three": (2.0, Triplet("a", "b")),
+    }

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sensorium.losses import Sigmoid, total
+from sensorium.losses import InfoNCE, Sigmoid, total
 
 LOSS = Sigmoid("image", "text")
 ROWS = 5
@@ -58,3 +58,19 @@ def test_it_equals_the_definition(case):
     assert (got == counts).all()
     loss, _ = total({"it": (1.0, LOSS)}, x, batch)
     np.testing.assert_allclose(loss, expected[counts].mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_a_pair_goes_by_its_own_scale_and_bias_where_it_has_them_and_else_by_those_of_all(tiled):
+    x = units()
+    own = {"scale/text-image": jnp.float32(9.0), "bias/image-text": jnp.float32(0.5), "scale/image-audio": jnp.float32(1.0)}
+    batch = {"image": x["image/unit"]}
+    for loss in (Sigmoid("image", "text", tiled=tiled), InfoNCE("image", "text", tiled=tiled)):
+        got, expected = loss(x | own, batch).values, loss(x | {"scale": jnp.float32(9.0), "bias": jnp.float32(0.5)}, batch).values
+        np.testing.assert_array_equal(got, expected)
+        assert (jnp.abs(got - loss(x, batch).values) > 1e-2).any()
+        gradient = jax.grad(lambda x, loss=loss: jnp.sum(loss(x, batch).values))(x | own)
+        assert gradient["scale"] == gradient["scale/image-audio"] == 0 != gradient["scale/text-image"], "its own is learned"
+    x.pop("scale")
+    with pytest.raises(ValueError, match='no "scale/image-text" and no "scale"'):
+        LOSS(x, batch)

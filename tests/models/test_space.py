@@ -89,3 +89,30 @@ def test_an_unknown_encoder_or_model_names_the_nearest():
         Space.build({"image": {"encoder": "convnext", "size": 16}}, rngs=nnx.Rngs(0))
     with pytest.raises(UnknownName, match=r"no model is called 'spaces'\. Did you mean 'space'"):
         MODELS["spaces"]
+
+
+def test_pairs_may_learn_their_own_scale_and_bias_which_settle_too():
+    arguments = ARGUMENTS | {"temperature": 0.1, "bias": -10.0, "own_scales": [["image", "text"]]}
+    space = Space.build(**json.loads(json.dumps(arguments)), rngs=nnx.Rngs(0))
+    assert {name: float(x) for name, x in call(space, {}).items()} == pytest.approx(
+        {"scale": 10.0, "bias": -10.0, "scale/image-text": 10.0, "bias/image-text": -10.0}, rel=1e-5
+    )
+    space.own_log_scales["image-text"][...] = jnp.float32(9.0)
+    space.own_biases["image-text"][...] = jnp.float32(-300.0)
+    space.settle()
+    assert {name: float(x) for name, x in call(space, {}).items()} == pytest.approx(
+        {"scale": 10.0, "bias": -10.0, "scale/image-text": 100.0, "bias/image-text": -100.0}, rel=1e-5
+    )
+    assert len(jax.tree.leaves(nnx.state(space))) == len(jax.tree.leaves(nnx.state(built()))) + 3
+    gradient = jax.grad(lambda state: call(nnx.merge(nnx.graphdef(space), state), {})["bias/image-text"])(nnx.state(space))
+    assert sum(float(jnp.sum(jnp.abs(x))) for x in jax.tree.leaves(gradient)) == 1.0, "a parameter, and the only one asked"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [({"own_scales": [["image", "audio"]]}, "two of the fields"), ({"temperature": 0.001}, "at most 100")],
+    ids=["no such field", "too cold"],
+)
+def test_a_pair_that_is_none_and_a_scale_that_cannot_be_are_told(wrong, match):
+    with pytest.raises(ValueError, match=match):
+        Space.build(**(ARGUMENTS | wrong), rngs=nnx.Rngs(0))

@@ -131,7 +131,7 @@ def test_it_learns_which_synthetic_text_belongs_to_which_picture():
     reader = TextEncoder(11, 64, 33, rngs=nnx.Rngs(1), num_layers=1, num_heads=4, pooling="flatten")
     clip = CLIPModel(64, rngs=nnx.Rngs(2), image_encoder=eye, text_encoder=reader)
 
-    def objective(clip, batch, key):
+    def objective(clip, batch, key, updates):
         logits = clip(batch["image"], batch["text"])
         both = jnp.diag(jax.nn.log_softmax(logits, axis=0)) + jnp.diag(jax.nn.log_softmax(logits, axis=1))
         return -0.5 * jnp.mean(both), {}
@@ -149,7 +149,7 @@ def test_no_update_takes_the_scale_above_a_hundred():
     clip = model()
     clip.log_scale[...] = jnp.float32(math.log(99.0))
     easy = {"image": PICTURES[:1], "text": IDS[:1]}
-    step = Step(clip, lambda clip, batch, key: (-clip.embed(batch["image"], batch["text"]).scale, {}), adamw(0.2, 20))
+    step = Step(clip, lambda clip, batch, key, updates: (-clip.embed(batch["image"], batch["text"]).scale, {}), adamw(0.2, 20))
     for _ in range(6):
         step(easy)
     learned = step.model()

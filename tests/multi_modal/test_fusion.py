@@ -303,7 +303,7 @@ def pointing(seed: int):
 def test_it_learns_which_modality_to_listen_to():
     fusion = MultiModalAttentionFusion(16, 2, modalities=("a", "b", "c"), rngs=nnx.Rngs(0))
 
-    def objective(fusion, batch, key):
+    def objective(fusion, batch, key, updates):
         return jnp.mean((fusion(batch["a"], batch["b"], batch["c"]) - batch["y"]) ** 2), {}
 
     history = minimise(fusion, objective, pointing(0), adamw(1e-2, 400), 400)

@@ -66,6 +66,27 @@ def test_two_embeddings_are_the_house_loss_whatever_their_length(form):
     assert got == pytest.approx(float(expected), rel=1e-5)
 
 
+@pytest.mark.parametrize("form", ["softmax", "sigmoid"])
+def test_a_large_batch_is_contrasted_block_by_block_and_has_the_same_value_and_gradient(form):
+    rows, random = 1300, np.random.default_rng(0)
+    x = [jnp.asarray(random.normal(size=(rows, WIDTH)).astype(np.float32)) for _ in range(2)]
+    groups, here = jnp.asarray(random.integers(0, 1200, rows).astype(np.int32)), jnp.asarray(random.random(rows) < 0.9)
+    weights = jnp.asarray(random.random(rows).astype(np.float32))
+    loss = partial(contrastive_loss, groups=groups, here=here, weights=weights, form=form)
+
+    def dense(x):
+        scores = unit(x[0]) @ unit(x[1]).T / 0.2 - (0.0 if form == "softmax" else 10.0)
+        return loss(scores)
+
+    runs = [jax.jit(jax.value_and_grad(f)) for f in (lambda x: loss(*x, temperature=0.2), dense)]
+    (value, gradients), (expected, right) = (run(x) for run in runs)
+    assert value == pytest.approx(float(expected), rel=1e-5)
+    for gradient, want in zip(gradients, right, strict=True):
+        np.testing.assert_allclose(gradient, want, atol=2e-5 * float(jnp.abs(want).max()))
+    flat, table = (run.lower(x).compile().memory_analysis() for run in runs)
+    assert flat is not None and table is not None and flat.temp_size_in_bytes < 0.8 * table.temp_size_in_bytes
+
+
 def test_three_are_the_mean_over_their_pairs_and_the_default_temperature_is_that_of_the_guide():
     pairs = [contrastive_loss(a, b) for a, b in ((IMAGE, TEXT), (IMAGE, AUDIO), (TEXT, AUDIO))]
     together = contrastive_loss(IMAGE, TEXT, AUDIO)

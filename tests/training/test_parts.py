@@ -11,10 +11,10 @@ from flax import nnx
 from training.tiny import card, experiment
 
 from sensorium.core.objective import LossRows
+from sensorium.core.trainer import BadDial
 from sensorium.losses import InfoNCE
 from sensorium.models import Space
 from sensorium.training import Step, contrast, fit
-from sensorium.training.experiment import BadDial
 from sensorium.training.parts import in_parts
 
 LOSSES = {"image-text": (1.0, InfoNCE("image", "text"))}
@@ -28,7 +28,7 @@ def gradients(model: nnx.Module, objective, rows: dict[str, jax.Array]) -> tuple
     graph, state = nnx.split(model)
 
     def loss(state):
-        return objective(nnx.merge(graph, state), rows, jax.random.key(3))[0]
+        return objective(nnx.merge(graph, state), rows, jax.random.key(3), jnp.int32(0))[0]
 
     value, grads = jax.jit(jax.value_and_grad(loss))(state)
     return float(value), [np.asarray(leaf) for leaf in jax.tree.leaves(grads)]
@@ -68,8 +68,8 @@ class Squares:
 def test_dropout_is_the_same_in_both_passes():
     x = jax.random.normal(jax.random.key(0), (6, 4))
 
-    def plainly(model, rows, key):
-        parts = [model({"x": rows["x"][2 * i : 2 * i + 2]}, jax.random.fold_in(key, i))["x/unit"] for i in range(3)]
+    def plainly(model, rows, key, updates):
+        parts = [model({"x": rows["x"][i::3]}, jax.random.fold_in(key, i))["x/unit"] for i in range(3)]
         return 2.0 * jnp.sum(jnp.square(jnp.sum(jnp.concatenate(parts), axis=0))), {}
 
     value, expected = gradients(Dropping(), plainly, {"x": x})
@@ -88,13 +88,29 @@ def test_rows_stay_in_their_order_and_scalars_are_scalars():
         np.testing.assert_allclose(parts[name], whole[name], atol=1e-6)
 
 
+def test_over_a_mesh_every_device_encodes_its_own_rows():
+    """Parts of neighbouring rows would lie on one device each: the others would be sent them, or wait."""
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    split, same = (jax.NamedSharding(mesh, jax.P(*names)) for names in (("data",), ()))
+    graph, state = nnx.split(Dropping())
+
+    def run(state, x):
+        return in_parts(nnx.merge(graph, state), {"x": x}, jax.random.key(0), 4)["x/unit"]
+
+    x = jax.random.normal(jax.random.key(0), (16, 4))
+    program = jax.jit(run, in_shardings=(same, split), out_shardings=split).lower(state, x).compile()
+    travels = [word for word in ("all-gather", "all-to-all", "collective-permute") if word in str(program.as_text())]
+    assert not travels, "rows travel"
+    np.testing.assert_array_equal(program(state, jax.device_put(x, split)), jax.jit(run)(state, x))
+
+
 def test_the_memory_of_activations_is_that_of_a_part():
     rows = {key: jnp.tile(value, (16, *[1] * (value.ndim - 1))) for key, value in batch().items()}
     graph, state = nnx.split(card().build(0))
 
     def memory(objective) -> int:
         def loss(state):
-            return objective(nnx.merge(graph, state), rows, jax.random.key(0))[0]
+            return objective(nnx.merge(graph, state), rows, jax.random.key(0), jnp.int32(0))[0]
 
         analysis = jax.jit(jax.grad(loss)).lower(state).compile().memory_analysis()
         assert analysis is not None

@@ -89,7 +89,7 @@ def test_the_model_is_a_copy_of_now():
 def test_it_tells_the_loss_of_each_pair_and_holds_the_scale():
     step = Step(card().build(0), contrast(experiment().losses), optax.sgd(0.0))
     out = step(batches(8, 1)[0])
-    assert set(out) == {"loss", "scale", "loss/image-text"}
+    assert set(out) == {"loss", "scale", "loss/image-text", "skipped", "bad", "finite"}
     assert out["loss"] == out["loss/image-text"] and float(out["scale"]) == pytest.approx(1 / 0.07, rel=1e-5)
     model = card().build(0)
     model.log_scale[...] = jnp.float32(6.0)
@@ -123,7 +123,9 @@ def test_statistics_are_carried_along_and_not_trained():
         def __init__(self):
             self.norm = nnx.BatchNorm(3, momentum=0.5, rngs=nnx.Rngs(0))
 
-    step = Step(Normed(), lambda model, batch, key: (jnp.mean(model.norm(batch["x"])), {}), adamw(1.0, 9, weight_decay=0.9))
+    step = Step(
+        Normed(), lambda model, batch, key, updates: (jnp.mean(model.norm(batch["x"])), {}), adamw(1.0, 9, weight_decay=0.9)
+    )
     step({"x": np.full((4, 3), 8.0, np.float32)})
     np.testing.assert_allclose(step.model().norm.mean[...], 4.0)
     np.testing.assert_allclose(step.model().norm.var[...], 0.5)
@@ -132,7 +134,10 @@ def test_statistics_are_carried_along_and_not_trained():
 def test_every_step_has_its_own_key_and_a_seed_makes_them_again():
     def run(seed):
         step = Step(
-            card().build(0), lambda model, batch, key: (jnp.zeros(()), {"x": jax.random.normal(key)}), optax.sgd(0.1), seed=seed
+            card().build(0),
+            lambda model, batch, key, updates: (jnp.zeros(()), {"x": jax.random.normal(key)}),
+            optax.sgd(0.1),
+            seed=seed,
         )
         return [float(step(batches(8, 1)[0])["x"]) for _ in range(3)]
 

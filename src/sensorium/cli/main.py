@@ -35,6 +35,7 @@ VERBS = {
     "train": Verb("train a shared space on a folder", "sensorium train photos/ --out runs/photos"),
     "index": Verb("make a folder searchable", "sensorium index photos/ --model runs/photos --out photos.collection"),
     "search": Verb("search a collection by text, picture or sound", 'sensorium search photos.collection "a red bicycle" -k 5'),
+    "runs": Verb("say how far runs have come, and whether two are the same to the last bit", "sensorium runs list runs/"),
     "evaluate": Verb("measure retrieval on a folder, in all directions", "sensorium evaluate runs/photos photos/"),
 }
 

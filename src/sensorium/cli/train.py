@@ -2,20 +2,23 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from sensorium.cli.main import WrongUsage
+from sensorium.core.trainer import Trainer
 
 if TYPE_CHECKING:
     from rich.console import Console
 else:
     Console = Any
 
+DEFAULT = Trainer()
 EXAMPLE = """sensorium train photos/ --out runs/photos
 sensorium train photos/ --out runs/augmented --augment --workers 2
-sensorium train photos/ --out runs/longer --steps 3000 --lr 1e-3"""
+sensorium train photos/ --out runs/longer --steps 3000 --lr 1e-3 --evaluate-every 200 --ema 0.999
+sensorium train photos/ --out runs/longer --steps 3000 --lr 1e-3 --evaluate-every 200 --ema 0.999 --resume"""
 
 
 def train(
@@ -31,6 +34,9 @@ def train(
     workers: int = 0,
     max_bad: str = "5%",
     seed: int = 0,
+    trainer: Annotated[Trainer, tyro.conf.OmitArgPrefixes] = DEFAULT,
+    resume: bool = False,
+    changed: bool = False,
     overwrite: bool = False,
 ) -> dict:
     """Learn what the pictures, captions, sounds and clips of a folder have in common.
@@ -50,6 +56,9 @@ def train(
         workers: Processes that read files; 0 reads in threads.
         max_bad: The share of things that may turn out to be unreadable while training, before the run stops.
         seed: Of the parameters and of the order of the items.
+        trainer: How the steps are taken, watched and kept.
+        resume: Go on with the run that stands at `out`, to the same bits as if it had never been stopped.
+        changed: With resume: go on although arguments differ from those that the run was begun with.
         overwrite: Replace an earlier run that stands at `out`.
     """
     _refuse_nonsense(steps=steps, batch=batch, lr=lr, width=width, workers=workers)
@@ -64,7 +73,8 @@ def train(
     from sensorium.recipes.folder import of_report
 
     place.folder(out)
-    place.unused(out, "log.jsonl", overwrite)
+    if not resume:
+        place.unused(out, "log.jsonl", overwrite)
     device.prepare()
     with progress() as bar:
         task = bar.add_task("reading every file", total=None, text="")
@@ -78,16 +88,8 @@ def train(
         "augment": augment,
         "workers": workers,
     }
-    experiment = of_report(report, folder, **dials, max_bad=most, seed=seed)  # type: ignore[arg-type]
-    for old in (
-        "run.json",
-        "rejects.jsonl",
-        "metrics.json",
-        "config.json",
-        "model.safetensors",
-    ):  # none of it may pass for the new run's
-        (out / old).unlink(missing_ok=True)
-    run = train_with_bar(experiment, out)
+    experiment = of_report(report, folder, **dials, max_bad=most, seed=seed, trainer=trainer)  # type: ignore[arg-type]
+    run = train_with_bar(experiment, out, resume=resume, changed=changed, overwrite=overwrite)
     return {
         "run": str(out),
         "folder": str(folder),
@@ -99,6 +101,8 @@ def train(
         "loss": run.history[-1]["loss"],
         "busy": run.history[-1]["busy"],
         "rejected": run.history[-1]["rejected"],
+        "skipped": run.history[-1]["skipped"],
+        "findings": [finding for record in run.history for finding in record.get("findings", ())],
         "seconds": {"compile": run.history[0]["seconds/compile"], "train": run.history[-1]["seconds"]},
         "metrics": run.metrics,
     }
@@ -119,6 +123,10 @@ def show(result: dict, console: "Console") -> None:
     if result["rejected"]:
         told = escape(str(Path(result["run"]) / "rejects.jsonl"))
         console.print(f"[yellow]{result['rejected']} times something could not be read:[/] {told}")
+    if result["skipped"]:
+        console.print(
+            f"[yellow]{result['skipped']} steps were not applied[/], as their loss or gradient was not finite (see the log)"
+        )
     if result["left_out"]:
         console.print("[yellow]left out:[/] (more: sensorium data check)")
     for said in result["left_out"][-5:]:

@@ -1,7 +1,11 @@
 """Training with a progress bar: what `train` and `demo` share."""
 
+from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
 
 from sensorium.cli.progress import progress
 
@@ -12,21 +16,49 @@ else:
     Run = Experiment = Any
 
 
-def train_with_bar(experiment: "Experiment", out: Any) -> "Run":
-    """`sensorium.train` behind a bar of steps; the time that compilation takes is shown as what it is."""
-    from sensorium.run import train
+def train_with_bar(experiment: "Experiment", out: Any, **how: bool) -> "Run":
+    """`sensorium.train` behind a bar of steps; the time that compilation takes is shown as what it is.
 
+    What trains is shown where not all of it does, and what the training doctor finds as soon as it does.
+    """
+    from sensorium.run import train
+    from sensorium.training.loop import what_trains
+
+    rows = what_trains(experiment)
     with progress() as bar:
+        if rows[-1].trained < rows[-1].parameters:
+            bar.console.print(table_of(rows))
         task = bar.add_task("training", total=experiment.steps, text="compiling …")
 
         def tell(record: dict[str, Any]) -> None:
-            if record["step"] == 0:
-                text = f"compiled in {record['seconds/compile']:.1f} s"
-            else:
-                text = f"loss {record['loss']:.3f}  {record['samples_per_second']:.0f} samples/s"
-            bar.update(task, completed=record["step"], text=text)
+            bar.update(task, completed=record["step"], text=_text(record))
+            for said in _said(record):
+                bar.console.print(said, highlight=False, soft_wrap=True)
 
-        return train(experiment, out, tell)
+        return train(experiment, out, tell, **how)
+
+
+def _text(record: dict[str, Any]) -> str:
+    if "seconds/compile" in record:
+        return f"compiled in {record['seconds/compile']:.1f} s"
+    loss = "not finite" if record["loss"] is None else f"{record['loss']:.3f}"
+    return f"loss {loss}  {record['samples_per_second']:.0f} samples/s"
+
+
+def _said(record: dict[str, Any]) -> list[str]:
+    """What a person should hear of a record, as rich writes it."""
+    found = record.get("findings", ())
+    said = [f"[yellow]step {f['step']}: {f['kind']}:[/] {escape(f['text'])}\n  {escape(f['advice'])}" for f in found]
+    plain = (*record.get("resumed", ()), *record.get("broken", ()), *record.get("trackers", ()))
+    return said + [f"[yellow]{escape(text)}[/]" for text in plain]
+
+
+def table_of(rows: Sequence[Any]) -> Table:
+    """What trains, as a table: a line for each part of the model."""
+    table = Table("part", "parameters", "trained", "how", "rate")
+    for row in rows:
+        table.add_row(row.group, f"{row.parameters:,}", f"{row.trained:,}", row.how, row.rate)
+    return table
 
 
 @contextmanager

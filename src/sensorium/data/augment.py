@@ -17,7 +17,7 @@ from sensorium.core.batch import Batch
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.core.protocols import Source, Taken
 from sensorium.data.orders import Endless, Order
-from sensorium.data.pipeline import Ordered, fingerprint, take
+from sensorium.data.pipeline import Ordered, called, fingerprint, take
 from sensorium.modalities.picture_changes import OPERATIONS, operate, resized
 
 Parts = dict[str, np.ndarray]
@@ -59,6 +59,9 @@ class Augmented:
         if isinstance(self.source, Ordered):
             return self.source.order(batch_size, seed)
         return Endless(len(self), batch_size, seed)
+
+    def name(self, row: int) -> str:
+        return called(self.source, row)
 
     def read(self, rows: Sequence[int] | np.ndarray, draw: int = 0) -> Batch:
         return self.take(rows, draw).batch

@@ -72,6 +72,9 @@ class Folder:
         vars(self).update(state)
         self._forget()
 
+    def name(self, row: int) -> str:
+        return self.items[row].id
+
     def read(self, rows: Sequence[int] | np.ndarray, draw: int = 0) -> Batch:
         """The batch of some rows: the arrays of every field, `<field>/here`, and `group`, the row's number in this folder.
 

@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 from sensorium.core.batch import Batch, size
 from sensorium.core.protocols import Modality, Reject, Source, Taken
-from sensorium.data.pipeline import fingerprint, take
+from sensorium.data.pipeline import called, fingerprint, take
 from sensorium.data.shuffle import Rows, Shuffle, seed_of
 
 FINEST = 1000
@@ -60,6 +60,10 @@ class Mixture:
             raise IndexError(f"row {row} of a mixture of {len(self)} rows")
         which = int(np.searchsorted(self._starts, row, side="right")) - 1
         return list(self.sources)[which], row - int(self._starts[which])
+
+    def name(self, row: int) -> str:
+        which, own = self.source_of(row)
+        return f"{which}/{called(self.sources[which], own)}"
 
     def read(self, rows: Sequence[int] | np.ndarray, draw: int = 0) -> Batch:
         """The batch of some rows, in their order, as if they were of one source."""

@@ -55,6 +55,13 @@ class Ordered(Protocol):
     def order(self, batch_size: int, seed: int = 0) -> Order: ...
 
 
+@runtime_checkable
+class Naming(Protocol):
+    """A source that knows what its items are called."""
+
+    def name(self, row: int) -> str: ...
+
+
 @dataclass(frozen=True)
 class Counts:
     """Raw things so far: asked for, read, and not readable. `asked == used + rejected`, always."""
@@ -131,6 +138,13 @@ class Stream(AbstractContextManager["Stream"]):
         if self._ahead is not None:
             self._ahead.close()
             self._ahead = None
+
+    def names(self, position: int) -> list[str]:
+        """What the rows of a batch are called, also of one that was read long ago."""
+        number, count = self._host
+        rows = self._order.rows(position)
+        part = len(rows) // count
+        return [called(self._source, int(row)) for row in rows[number * part : (number + 1) * part]]
 
     def state(self) -> dict[str, Any]:
         """The position with what it is a position in, as JSON: a few hundred bytes, and at most `WINDOW` short pairs."""
@@ -246,6 +260,11 @@ def take(source: Source, rows: Sequence[int] | np.ndarray, draw: int = 0) -> Tak
         return source.take(rows, draw)
     batch = source.read(rows, draw)
     return Taken(batch, int(sum(value.sum() for key, value in batch.items() if key.endswith("/here"))), ())
+
+
+def called(source: Source, row: int) -> str:
+    """What an item is called; its row where the source does not say."""
+    return source.name(row) if isinstance(source, Naming) else f"row {row}"
 
 
 def fingerprint(source: Source) -> str:

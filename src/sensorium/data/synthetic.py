@@ -1,12 +1,13 @@
 """The built-in world as a source of batches; as files (`write_world`) it enters by the same door as a user's own."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from sensorium.core.batch import Batch, stack
 from sensorium.core.errors import UnknownName, nearest
-from sensorium.core.protocols import Modality, Raw
+from sensorium.core.protocols import Modality, Raw, Taken
 from sensorium.data.world_files import write_world as write_world
 from sensorium.world import caption, clip, picture, scene, sound, trace
 from sensorium.world.scene import Scenes
@@ -50,6 +51,16 @@ class World:
             batch |= stack([field.prepare(raw) for raw in RENDERERS[field.kind](scenes, self.styles)])
             batch[f"{field.name}/here"] = lost != i
         return batch
+
+    def take(self, rows: Sequence[int] | np.ndarray, draw: int = 0) -> Taken:
+        """The batch, and how many things it holds; what is drawn here can always be read."""
+        batch = self.read(rows, draw)
+        return Taken(batch, int(sum(batch[f"{field.name}/here"].sum() for field in self.fields)), ())
+
+    def fingerprint(self) -> str:
+        """Who the source is: equal ones read equal batches."""
+        what = repr((self.fields, self.split, self.items, self.seed, self.missing, self.twins, self.styles))
+        return hashlib.sha256(what.encode()).hexdigest()[:32]
 
     def _with_twins(self, own: Scenes, rows: np.ndarray) -> Scenes:
         before = scene.draw(self.split, rows - rows % 2, self.seed)

@@ -56,7 +56,7 @@ class AudioTransformer(nnx.Module):
         blocks, kept = pieces(x[:, :, None], heard, self.step)
         filled = flat(blocks)
         mel = log_mel(filled, self.rate, window=self.rate // 40, hop=self.step // 2, bins=self.bins)
-        tokens = self.project(mel.reshape(*kept.shape, 2 * self.bins))
+        tokens = self.project(mel.reshape(*kept.shape, 2 * self.bins).astype(self.project.kernel.dtype))
         return self.trunk(tokens + self.positions(tokens.shape[1])[None], kept)
 
 

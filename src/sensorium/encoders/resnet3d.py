@@ -93,7 +93,9 @@ class ResNet3D(nnx.Module):
         if x.shape[1] != self.frames:
             raise ValueError(f"a clip of {x.shape[1]} frames, where this encoder was built for {self.frames}")
         mask = jnp.ones(x.shape[:2], bool) if mask is None else mask
-        grid = jnp.where(mask[:, :, None, None, None], standardised(x), 0.0)
+        conv = self.stem[0]
+        assert isinstance(conv, nnx.Conv)
+        grid = jnp.where(mask[:, :, None, None, None], standardised(x), 0.0).astype(conv.kernel.dtype)
         grid, kept = jax.nn.relu(_normed(self.stem, grid, mask, train)), mask
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             for block in stage:

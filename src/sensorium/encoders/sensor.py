@@ -63,9 +63,10 @@ class SensorTransformer(nnx.Module):
         mask = jnp.ones(x.shape[:2], bool) if mask is None else mask
         x, level = self._standardised(jnp.where(mask[:, :, None], x, 0.0), mask)
         blocks, kept = pieces(jnp.concatenate([x, mask[:, :, None].astype(x.dtype)], axis=-1), mask, self.patch)
-        tokens = self.project(blocks.reshape(*kept.shape, self.patch * (self.channels + 1))) + self.positions(kept.shape[1])[None]
+        flat = blocks.reshape(*kept.shape, self.patch * (self.channels + 1))
+        tokens = self.project(flat.astype(self.project.kernel.dtype)) + self.positions(kept.shape[1])[None]
         if self.level is not None:
-            tokens = tokens + self.level(level)[:, None]
+            tokens = tokens + self.level(level.astype(tokens.dtype))[:, None]
         return self.trunk(tokens, kept)
 
     def _standardised(

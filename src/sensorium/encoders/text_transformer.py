@@ -57,4 +57,4 @@ class TextTransformer(nnx.Module):
         if self.vocabulary > 512:
             return self.table[...][x]
         # The gradient of a look-up is a scatter, slow on CPU: a small table is cheaper as a product.
-        return jax.nn.one_hot(x, self.vocabulary, dtype=jnp.float32) @ self.table[...]
+        return jax.nn.one_hot(x, self.vocabulary, dtype=self.table.dtype) @ self.table[...]

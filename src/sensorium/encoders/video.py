@@ -70,7 +70,8 @@ class VideoTransformer(nnx.Module):
             times = jnp.broadcast_to(jnp.arange(self.frames, dtype=jnp.float32) / self.fps, mask.shape)
         x = jnp.where(mask[:, :, None, None, None], x, jnp.zeros((), x.dtype))
         seen = self.project(self.frame(x.reshape(len(x) * self.frames, *x.shape[2:])).pooled).reshape(*mask.shape, self.width)
-        return self.trunk(rms_norm(seen) + self.time(time_waves(since_first(times, mask), self.width)), mask)
+        waves = time_waves(since_first(times, mask), self.width)
+        return self.trunk(rms_norm(seen) + self.time(waves.astype(seen.dtype)), mask)
 
 
 def since_first(times: Float[jax.Array, "B T"], mask: Bool[jax.Array, "B T"]) -> Float[jax.Array, "B T"]:

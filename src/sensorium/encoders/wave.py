@@ -51,7 +51,7 @@ class WaveTransformer(nnx.Module):
     def __call__(self, x: Float[jax.Array, "B N"], mask: Bool[jax.Array, "B N"] | None = None) -> Encoding:
         x, heard = sounding(x, mask, self.samples)
         kept = pieces(x[:, :, None], heard, self.step)[1]
-        tokens = self.filters(self._windows(x, kept.shape[1]))
+        tokens = self.filters(self._windows(x, kept.shape[1]).astype(self.filters.kernel.dtype))
         return self.trunk(tokens + self.positions(tokens.shape[1])[None], kept)
 
     def _windows(self, x: Float[jax.Array, "B N"], length: int) -> Float[jax.Array, "B L W"]:

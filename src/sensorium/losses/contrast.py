@@ -5,12 +5,16 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
+from sensorium.core.objective import LossRows
 from sensorium.core.table import Table
+from sensorium.losses import tiled
 from sensorium.losses.infonce import softmax
+from sensorium.losses.pair import by_tiles
 from sensorium.losses.reduce import mean
 from sensorium.losses.sigmoid import sigmoid
+from sensorium.losses.walk import Side, Tilt, present
 
 FORMS = Table("form of the contrastive loss", {"softmax": softmax, "sigmoid": sigmoid})
 
@@ -41,32 +45,48 @@ class Contrast:
 
         With weights and both directions, the logits are square: a weight belongs to a row and to its column.
         """
-        if FORMS[self.form] is sigmoid:
-            there, back = sigmoid(logits, alike, rows, columns)
-        else:
-            there, back = softmax(logits, alike, rows, columns, self.smoothing)
-        value = 0.5 * (mean(there, weights) + mean(back, weights)) if self.symmetric else mean(there, weights)
-        return value, jnp.any(there.counts if weights is None else there.counts & (weights > 0))
+        return self._mean(*self._rows(logits, alike, rows, columns), weights)
 
     def pairs(
         self,
         units: Mapping[int, Float[jax.Array, "B D"]],
         here: Mapping[int, Bool[jax.Array, " B"]],
         pairs: Sequence[tuple[int, int]],
-        scale: Float[jax.Array, ""],
-        bias: Float[jax.Array, ""],
-        alike: Bool[jax.Array, "B B"],
+        tilt: Tilt,
+        groups: Int[jax.Array, " B"] | None = None,
         weights: Float[jax.Array, "B P"] | None = None,
     ) -> Float[jax.Array, ""]:
         """The mean over those pairs of which any row counts: what is absent from a whole batch changes nothing.
 
-        Logits are scale · cosine + bias. `weights` has a column a pair, or one for all of them.
+        Logits are scale · cosine + bias, block by block in large batches. Rows of equal `groups` are positives of each other.
+        `weights` has a column a pair, or one for all of them.
         """
         value, number = jnp.zeros(()), jnp.zeros(())
+        rows = jnp.arange(len(next(iter(units.values()))), dtype=jnp.int32)
+        keys = jnp.stack([rows] if groups is None else [rows, groups], axis=1)
         for at, (i, j) in enumerate(pairs):
             if i in units and j in units:
                 counts = here[i] & here[j]
                 mine = None if weights is None else weights[:, at if weights.shape[1] > 1 else 0]
-                one, any_ = self.pair(scale * (units[i] @ units[j].T) + bias, alike, counts, counts, mine)
+                one, any_ = self._mean(*self._met(Side(units[i], keys, counts), Side(units[j], keys, counts), tilt), mine)
                 value, number = value + one, number + any_.astype(jnp.float32)
         return value / jnp.maximum(number, 1.0)
+
+    def _met(self, a: Side, b: Side, tilt: Tilt) -> tuple[LossRows, LossRows]:
+        if not by_tiles(None, None, len(a.here)):
+            alike = jnp.any(a.keys[:, None] == b.keys[None], axis=2)
+            return self._rows(tilt.scale * (present(a) @ present(b).T) + tilt.bias, alike, a.here, b.here)
+        if FORMS[self.form] is sigmoid:
+            return tiled.sigmoid(a, b, *tilt)
+        return tiled.softmax(a, b, tilt.scale, self.smoothing)
+
+    def _rows(self, logits: jax.Array, alike: jax.Array, rows: jax.Array, columns: jax.Array) -> tuple[LossRows, LossRows]:
+        if FORMS[self.form] is sigmoid:
+            return sigmoid(logits, alike, rows, columns)
+        return softmax(logits, alike, rows, columns, self.smoothing)
+
+    def _mean(
+        self, there: LossRows, back: LossRows, weights: Float[jax.Array, " Q"] | None
+    ) -> tuple[Float[jax.Array, ""], Bool[jax.Array, ""]]:
+        value = 0.5 * (mean(there, weights) + mean(back, weights)) if self.symmetric else mean(there, weights)
+        return value, jnp.any(there.counts if weights is None else there.counts & (weights > 0))

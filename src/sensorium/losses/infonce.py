@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float
 from sensorium.core.objective import LossRows
 from sensorium.losses import tiled as blocks
 from sensorium.losses.forms import NOBODY
-from sensorium.losses.pair import by_tiles, check, sides
+from sensorium.losses.pair import by_tiles, check, sides, tilt
 from sensorium.losses.pair import positives as positives
+from sensorium.losses.sharded import Axis
 from sensorium.losses.walk import present
 
 
@@ -20,11 +21,12 @@ class InfoNCE:
 
     Rows of one `"group"`, or of equal `"<field>/id"` in either field, are positives of each other and never negatives:
     the value of a row is the mean over its positives of −log softmax (Khosla et al. 2020, eq. 2). A row that lacks `a` or
-    `b` does not count, neither as a query nor as a candidate.
+    `b` does not count, neither as a query nor as a candidate. Cosines are multiplied by the output `"scale/<a>-<b>"` where the
+    pair has its own, else by `"scale"`.
 
     With `symmetric=False` only `a` asks among `b`. `smoothing` moves that share of the target to all candidates. `hardness` β
     weighs negatives by exp(β · logit) (Robinson et al. 2021, eq. 4). `tiled` never holds the table of all logits: None does so
-    in large batches. `axis` is the axis of the mesh in use over which rows are sharded.
+    in large batches. `axis` is the axis (or axes) of the mesh in use over which rows are sharded; see `on_mesh`.
     """
 
     a: str
@@ -33,7 +35,7 @@ class InfoNCE:
     smoothing: float = 0.0
     hardness: float = 0.0
     tiled: bool | None = None
-    axis: str | None = None
+    axis: Axis | None = None
 
     def __post_init__(self) -> None:
         check(self.tiled, self.axis)
@@ -43,11 +45,12 @@ class InfoNCE:
             raise ValueError(f"hardness={self.hardness}: it multiplies logits, and is a number of 0 or more")
 
     def __call__(self, outputs: dict[str, jax.Array], batch: dict[str, jax.Array]) -> LossRows:
+        scale, _ = tilt(outputs, self.a, self.b)
         a, b = sides(outputs, batch, self.a, self.b, self.axis)
         if by_tiles(self.tiled, self.axis, len(a.units)):
-            there, back = blocks.softmax(a, b, outputs["scale"], self.smoothing, self.hardness, self.axis)
+            there, back = blocks.softmax(a, b, scale, self.smoothing, self.hardness, self.axis)
         else:
-            logits = outputs["scale"] * present(a) @ present(b).T
+            logits = scale * present(a) @ present(b).T
             alike = positives(batch, self.a, self.b)
             there, back = softmax(logits, alike, a.here, b.here, self.smoothing, self.hardness)
         return LossRows(0.5 * (there.values + back.values) if self.symmetric else there.values, a.here)

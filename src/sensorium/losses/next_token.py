@@ -1,9 +1,12 @@
 """Text as a sequence of choices: cross-entropy of each word, never a distance between ids."""
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
+from sensorium.core.batch import here
 from sensorium.core.objective import LossRows
 
 
@@ -24,3 +27,26 @@ def next_token(
     values = -(1.0 - smoothing) * right - smoothing * jnp.mean(log_p, axis=-1)
     real = jnp.sum(mask, axis=1, dtype=values.dtype)
     return LossRows(jnp.sum(jnp.where(mask, values, 0.0), axis=1) / jnp.maximum(real, 1.0), real > 0)
+
+
+@dataclass(frozen=True)
+class Captioning:
+    """`next_token` of `"<field>/logits"` f32[B L V] against the batch's ids `field` i32[B L], real by `"<field>/mask"`.
+
+    Beside `InfoNCE` it is CoCa's other half (Yu et al. 2022, eq. 4): `{"contrast": (1.0, InfoNCE("image", "text")), "caption":
+    (2.0, Captioning("text", given=("image",)))}`. A row counts where the field is there, every field of `given` (what is told
+    about) is, and a word of it is real. Without a mask in the batch every token is.
+    """
+
+    field: str
+    given: tuple[str, ...] = ()
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.smoothing < 1.0:
+            raise ValueError(f"smoothing={self.smoothing}: it is a share of the target, from 0 to less than 1")
+
+    def __call__(self, outputs: dict[str, jax.Array], batch: dict[str, jax.Array]) -> LossRows:
+        text, counts = jnp.asarray(batch[self.field]), jnp.asarray(here(batch, self.field, *self.given))
+        mask = jnp.asarray(batch[f"{self.field}/mask"]) if f"{self.field}/mask" in batch else jnp.ones(text.shape, bool)
+        return next_token(outputs[f"{self.field}/logits"].astype(jnp.float32), text, mask & counts[:, None], self.smoothing)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Int
 
 from sensorium.core.batch import here
-from sensorium.losses.sharded import numbers
-from sensorium.losses.walk import Side
+from sensorium.losses.sharded import Axis, numbers
+from sensorium.losses.walk import Side, Tilt
 
 MOST_DENSE = 1024
 """Rows above which the tiled form is taken: at N = 1,024 the dense one is 1.2× faster, at 2,048 it is 1.3× slower and takes 6×
@@ -22,7 +22,7 @@ def positives(batch: dict[str, jax.Array], *fields: str) -> Bool[jax.Array, "B B
     return alike
 
 
-def keys(batch: dict[str, jax.Array], *fields: str, axis: str | None = None) -> Int[jax.Array, "B G"]:
+def keys(batch: dict[str, jax.Array], *fields: str, axis: Axis | None = None) -> Int[jax.Array, "B G"]:
     """The same without a table: two rows are positives of each other where any of their keys is the same.
 
     `axis` is the axis of the mesh in use over which the rows of the batch are sharded.
@@ -34,19 +34,34 @@ def keys(batch: dict[str, jax.Array], *fields: str, axis: str | None = None) -> 
 
 
 def sides(
-    outputs: dict[str, jax.Array], batch: dict[str, jax.Array], a: str, b: str, axis: str | None = None
+    outputs: dict[str, jax.Array], batch: dict[str, jax.Array], a: str, b: str, axis: Axis | None = None
 ) -> tuple[Side, Side]:
     """The unit vectors of the two fields with their keys; a row that lacks one of them is not there on either side."""
     named, counts = keys(batch, a, b, axis=axis), jnp.asarray(here(batch, a, b))
     return Side(outputs[f"{a}/unit"], named, counts), Side(outputs[f"{b}/unit"], named, counts)
 
 
-def by_tiles(tiled: bool | None, axis: str | None, rows: int) -> bool:
+def tilt(outputs: dict[str, jax.Array], a: str, b: str, bias: float = 0.0) -> Tilt:
+    """What the cosines of this pair are multiplied by, and what is then added: the pair's own where the model has learned it
+    ("scale/<a>-<b>", "bias/<a>-<b>", in either order of the fields), else what all pairs share ("scale", "bias").
+
+    Without any bias of the model it is `bias`.
+    """
+    scale, offset = (
+        next((outputs[name] for name in (f"{what}/{a}-{b}", f"{what}/{b}-{a}", what) if name in outputs), None)
+        for what in ("scale", "bias")
+    )
+    if scale is None:
+        raise ValueError(f'no "scale/{a}-{b}" and no "scale" among the outputs {sorted(outputs)}: a contrast has to have one')
+    return Tilt(scale.astype(jnp.float32), jnp.float32(bias) if offset is None else offset.astype(jnp.float32))
+
+
+def by_tiles(tiled: bool | None, axis: Axis | None, rows: int) -> bool:
     """Whether a loss goes block by block: as it was told, or else above `MOST_DENSE` rows; over a mesh it always does."""
     return axis is not None or (rows > MOST_DENSE if tiled is None else tiled)
 
 
-def check(tiled: bool | None, axis: str | None) -> None:
+def check(tiled: bool | None, axis: Axis | None) -> None:
     """A `ValueError` for the dense form over a mesh, which there is not."""
     if axis is not None and tiled is False:
         raise ValueError(

@@ -6,13 +6,16 @@ every element. What stands at masked places has no effect and no gradient, not e
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from sensorium.core.batch import here
 from sensorium.core.objective import LossRows
+from sensorium.core.table import Table
 
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 """(size of the transform, hop, window) in samples: Yamamoto et al. 2020, Parallel WaveGAN, table 1."""
@@ -95,3 +98,35 @@ def _rows(errors: jax.Array, mask: jax.Array) -> LossRows:
 def _over(mask: jax.Array, rank: int) -> jax.Array:
     """The mask with an axis of 1 for each that it lacks."""
     return mask.reshape(mask.shape + (1,) * (rank - mask.ndim))
+
+
+MEASURES = Table("measure", {"squared": squared, "absolute": absolute, "charbonnier": charbonnier, "spectral": spectral})
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """How far the output `"<field>/made"` is from the batch's `field`: pictures, clips, traces or waves, by one of `MEASURES`.
+
+    Pictures u8 are taken as 255ths. What is real is said by `"<field>/mask"` where the batch has it (frames or samples); a row
+    counts where the field is there, and every field of `given` (what it is made from).
+    """
+
+    field: str
+    measure: str = "squared"
+    given: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _ = MEASURES[self.measure]
+
+    def __call__(self, outputs: dict[str, jax.Array], batch: dict[str, jax.Array]) -> LossRows:
+        real = jnp.asarray(here(batch, self.field, *self.given))
+        if f"{self.field}/mask" in batch:
+            mask = jnp.asarray(batch[f"{self.field}/mask"])
+            real = mask & _over(real, mask.ndim)
+        return MEASURES[self.measure](numbers(batch[self.field]), outputs[f"{self.field}/made"].astype(jnp.float32), real)
+
+
+def numbers(x: jax.Array) -> Float[jax.Array, "..."]:
+    """What a batch holds as float32: u8 as 255ths."""
+    x = jnp.asarray(x)
+    return x.astype(jnp.float32) / 255.0 if x.dtype == jnp.uint8 else x.astype(jnp.float32)

@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float
 
 from sensorium.core.objective import LossRows
 from sensorium.losses import tiled as blocks
-from sensorium.losses.pair import by_tiles, check, positives, sides
+from sensorium.losses.pair import by_tiles, check, positives, sides, tilt
+from sensorium.losses.sharded import Axis
 from sensorium.losses.walk import present
 
 
@@ -16,7 +17,8 @@ from sensorium.losses.walk import present
 class Sigmoid:
     """Pairwise sigmoid loss between fields `a` and `b` (Zhai et al. 2023, SigLIP, algorithm 1).
 
-    Logits are scale · cosine + bias; the bias is the model's output `"bias"` where it has one, else the constant given here.
+    Logits are scale · cosine + bias: the model's outputs `"scale/<a>-<b>"` and `"bias/<a>-<b>"` where the pair has its own, else
+    `"scale"` and `"bias"`, and for a model without a bias the constant given here. The paper starts at 10 and −10.
     Positives and missing rows are those of `InfoNCE`. The value of a row is the mean of its sum over candidates in the one
     direction and in the other, so the mean over rows is the paper's. `tiled` and `axis` as in `InfoNCE`.
     """
@@ -25,18 +27,18 @@ class Sigmoid:
     b: str
     bias: float = -10.0
     tiled: bool | None = None
-    axis: str | None = None
+    axis: Axis | None = None
 
     def __post_init__(self) -> None:
         check(self.tiled, self.axis)
 
     def __call__(self, outputs: dict[str, jax.Array], batch: dict[str, jax.Array]) -> LossRows:
-        bias = outputs["bias"] if "bias" in outputs else jnp.float32(self.bias)
+        scale, bias = tilt(outputs, self.a, self.b, self.bias)
         a, b = sides(outputs, batch, self.a, self.b, self.axis)
         if by_tiles(self.tiled, self.axis, len(a.units)):
-            there, back = blocks.sigmoid(a, b, outputs["scale"], bias, self.axis)
+            there, back = blocks.sigmoid(a, b, scale, bias, self.axis)
         else:
-            logits = outputs["scale"] * present(a) @ present(b).T + bias
+            logits = scale * present(a) @ present(b).T + bias
             there, back = sigmoid(logits, positives(batch, self.a, self.b), a.here, b.here)
         return LossRows(0.5 * (there.values + back.values), a.here)
 

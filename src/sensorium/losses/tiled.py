@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from sensorium.core.objective import LossRows
 from sensorium.losses.forms import Form, SigmoidForm, SoftmaxForm
-from sensorium.losses.sharded import ring, ring_back
+from sensorium.losses.sharded import Axis, ring, ring_back
 from sensorium.losses.walk import Side, Tiles, Tilt, meet, meet_back
 
 Scalar = Float[jax.Array, ""]
@@ -25,7 +25,7 @@ def softmax(
     scale: Scalar,
     smoothing: float = 0.0,
     hardness: float = 0.0,
-    axis: str | None = None,
+    axis: Axis | None = None,
     tiles: Tiles = TILES,
 ) -> tuple[LossRows, LossRows]:
     """InfoNCE of every row among the columns, and of every column among the rows, from logits scale · rows @ columnsᵀ.
@@ -37,24 +37,24 @@ def softmax(
 
 
 def sigmoid(
-    rows: Side, columns: Side, scale: Scalar, bias: Scalar, axis: str | None = None, tiles: Tiles = TILES
+    rows: Side, columns: Side, scale: Scalar, bias: Scalar, axis: Axis | None = None, tiles: Tiles = TILES
 ) -> tuple[LossRows, LossRows]:
     """As `sigmoid.sigmoid` of the whole table scale · rows @ columnsᵀ + bias; `axis` as in `softmax`."""
     tilt = Tilt(scale.astype(jnp.float32), bias.astype(jnp.float32))
     return _contrast(SigmoidForm(), tiles, axis, rows, columns, tilt)
 
 
-def _contrast(form: Form, tiles: Tiles, axis: str | None, rows: Side, columns: Side, tilt: Tilt) -> tuple[LossRows, LossRows]:
+def _contrast(form: Form, tiles: Tiles, axis: Axis | None, rows: Side, columns: Side, tilt: Tilt) -> tuple[LossRows, LossRows]:
     found: tuple = _values(form, tiles, axis, rows, columns, tilt)
     return LossRows(*found[:2]), LossRows(*found[2:])
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def _values(form: Form, tiles: Tiles, axis: str | None, rows: Side, columns: Side, tilt: Tilt) -> tuple:
+def _values(form: Form, tiles: Tiles, axis: Axis | None, rows: Side, columns: Side, tilt: Tilt) -> tuple:
     return _forward(form, tiles, axis, rows, columns, tilt)[0]
 
 
-def _forward(form: Form, tiles: Tiles, axis: str | None, rows: Side, columns: Side, tilt: Tilt):
+def _forward(form: Form, tiles: Tiles, axis: Axis | None, rows: Side, columns: Side, tilt: Tilt):
     if axis is None:
         start = form.start(len(rows.units)), form.start(len(columns.units))
         sums = meet(form, tiles, tilt, rows, columns, start)
@@ -63,7 +63,7 @@ def _forward(form: Form, tiles: Tiles, axis: str | None, rows: Side, columns: Si
     return (*form.values(sums[0], rows.here), *form.values(sums[1], columns.here)), (rows, columns, tilt, sums)
 
 
-def _backward(form: Form, tiles: Tiles, axis: str | None, kept: tuple, cotangents: tuple):
+def _backward(form: Form, tiles: Tiles, axis: Axis | None, kept: tuple, cotangents: tuple):
     rows, columns, tilt, sums = kept
     of_rows = form.coefficients(sums[0], rows.here, cotangents[0])
     of_columns = form.coefficients(sums[1], columns.here, cotangents[2])

@@ -45,7 +45,7 @@ def meet(form: Form, tiles: Tiles, tilt: Tilt, rows: Side, columns: Side, sums: 
         return columns_sums, mine
 
     columns_sums, rows_sums = jax.lax.scan(one_row, so_far[1], (rows, so_far[0]))
-    return _whole(rows_sums, q), _whole(columns_sums, k)
+    return whole(rows_sums, q), whole(columns_sums, k)
 
 
 def meet_back(
@@ -74,7 +74,7 @@ def meet_back(
 
     nothing = jnp.zeros_like(columns.units, jnp.float32), Tilt(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32))
     (to_columns, by), to_rows = jax.lax.scan(one_row, nothing, (rows, of_rows))
-    return _whole(to_rows, q), _whole(to_columns, k), by
+    return whole(to_rows, q), whole(to_columns, k), by
 
 
 def _logits(tilt: Tilt, row: Side, column: Side) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -95,22 +95,25 @@ def _blocks(tiles: Tiles, rows: Side, columns: Side) -> tuple[Side, Side]:
     for side, most in ((rows, tiles.rows), (columns, tiles.columns)):
         number = max(1, -(-len(side.here) // most))
         each = -(-len(side.here) // number)
-        out.append(_fold(side, number, each))
+        out.append(fold(side, number, each))
     return out[0], out[1]
 
 
 def _cut(numbers: Any, like: Side) -> Any:
     """Numbers of rows in the blocks of a side."""
-    return _fold(numbers, *like.here.shape)
+    return fold(numbers, *like.here.shape)
 
 
-def _fold(tree: Any, number: int, each: int) -> Any:
-    def fold(x: jax.Array) -> jax.Array:
+def fold(tree: Any, number: int, each: int) -> Any:
+    """Arrays [N, …] as [number, each, …], with zeros (who is not there) after the last row."""
+
+    def cut(x: jax.Array) -> jax.Array:
         padded = jnp.pad(x, [(0, number * each - len(x)), *[(0, 0)] * (x.ndim - 1)]) if number * each > len(x) else x
         return padded.reshape(number, each, *x.shape[1:])
 
-    return jax.tree.map(fold, tree)
+    return jax.tree.map(cut, tree)
 
 
-def _whole(tree: Any, rows: int) -> Any:
+def whole(tree: Any, rows: int) -> Any:
+    """The first `rows` rows of what was folded."""
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:rows], tree)

@@ -1,7 +1,7 @@
 """A shared space: one encoder a field, each projected to unit vectors of the same width (Radford et al. 2021, CLIP)."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,20 +13,41 @@ from sensorium.encoders import ENCODERS
 from sensorium.nn.norms import unit
 
 Outputs = dict[str, jax.Array]
+MOST = 100.0
+"""The largest scale (Radford et al. 2021, §2.5), and how far a bias may go."""
 
 
 class Space(nnx.Module):
     """Batch -> `"<field>/unit"` f32[B D] of length 1 for every field that the batch holds, and `"scale"` f32[].
 
-    `scale` is what cosines are multiplied by before a softmax: exp of a learned parameter, at most 100.
+    `scale` is what cosines are multiplied by before a softmax: exp of a learned parameter, at most 100. With a `bias` there is
+    `"bias"` f32[], learned from this start and between −100 and 100, which the sigmoid loss adds (Zhai et al. 2023 start at a
+    temperature of 0.1 and a bias of −10). Each pair (a, b) of `own_scales` learns its own `"scale/<a>-<b>"`, and `"bias/<a>-<b>"`
+    where there is a bias; the others share.
     """
 
-    def __init__(self, encoders: Mapping[str, Encoder], width: int = 256, temperature: float = 0.07, *, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        width: int = 256,
+        temperature: float = 0.07,
+        bias: float | None = None,
+        own_scales: Sequence[Sequence[str]] = (),
+        *,
+        rngs: nnx.Rngs,
+    ):
+        pairs = [_pair(pair, encoders) for pair in own_scales]
+        if temperature < 0.01:
+            raise ValueError(f"temperature={temperature}: the scale is its inverse, and at most {MOST:g}")
         self.encoders = nnx.Dict(dict(encoders))
         self.projections = nnx.Dict(
             {name: nnx.Linear(e.pooled_width, width, use_bias=False, rngs=rngs) for name, e in encoders.items()}
         )
-        self.log_scale = nnx.Param(jnp.asarray(math.log(1 / temperature), jnp.float32))
+        start = jnp.asarray(math.log(1 / temperature), jnp.float32)
+        self.log_scale = nnx.Param(start)
+        self.own_log_scales = nnx.Dict({pair: nnx.Param(start) for pair in pairs})
+        self.bias = None if bias is None else nnx.Param(jnp.asarray(bias, jnp.float32))
+        self.own_biases = nnx.Dict({} if bias is None else {pair: nnx.Param(jnp.asarray(bias, jnp.float32)) for pair in pairs})
         self.width = width
 
     @classmethod
@@ -39,13 +60,27 @@ class Space(nnx.Module):
         return cls(made, **dials, rngs=rngs)
 
     def settle(self) -> None:
-        """Called after every update: holds the scale at 100 or below (as a clip in the loss, it would lose its gradient)."""
-        self.log_scale[...] = jnp.minimum(self.log_scale[...], math.log(100))
+        """Called after every update: holds scales at 100 or below, and biases within ±100 (as a clip in the loss, either would
+        lose its gradient)."""
+        for scale in (self.log_scale, *self.own_log_scales.values()):
+            scale[...] = jnp.minimum(scale[...], math.log(MOST))
+        for bias in (*([] if self.bias is None else [self.bias]), *self.own_biases.values()):
+            bias[...] = jnp.clip(bias[...], -MOST, MOST)
 
     def __call__(self, batch: dict[str, jax.Array], key: jax.Array | None = None) -> Outputs:
         out: Outputs = {"scale": jnp.exp(self.log_scale[...])}
+        out |= {f"scale/{pair}": jnp.exp(log_scale[...]) for pair, log_scale in self.own_log_scales.items()}
+        out |= {} if self.bias is None else {"bias": self.bias[...]}
+        out |= {f"bias/{pair}": bias[...] for pair, bias in self.own_biases.items()}
         for name, encoder in self.encoders.items():
             if name in batch:
                 pooled = encoder(batch[name], batch.get(f"{name}/mask")).pooled
-                out[f"{name}/unit"] = unit(self.projections[name](pooled))
+                out[f"{name}/unit"] = unit(self.projections[name](pooled).astype(jnp.float32))
         return out
+
+
+def _pair(pair: Sequence[str], fields: Mapping[str, Encoder]) -> str:
+    """The name of a pair of fields, as the losses look for it."""
+    if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= fields.keys():
+        raise ValueError(f"own_scales holds {list(pair)}: expected two of the fields {sorted(fields)}")
+    return f"{pair[0]}-{pair[1]}"

@@ -15,7 +15,7 @@ from sensorium.multi_modal.arrays import arrayed, flags
 from sensorium.multi_modal.folder import NAMES
 from sensorium.nn.sizes import whole
 from sensorium.training import adamw, minimise
-from sensorium.training.loop import Record
+from sensorium.training.course import Record
 
 PARTS = ("mask", "here")
 
@@ -83,7 +83,7 @@ def rows_here(batch: Mapping[str, Any], fields: tuple[str, ...]) -> Bool[jax.Arr
     return here
 
 
-def _objective(generator: Fittable, batch: dict[str, jax.Array], key: jax.Array):
+def _objective(generator: Fittable, batch: dict[str, jax.Array], key: jax.Array, updates: jax.Array):
     return generator.loss(batch, key), {}
 
 

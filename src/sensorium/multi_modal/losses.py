@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from sensorium.core.objective import LossRows
 from sensorium.core.table import Table
@@ -16,6 +16,7 @@ from sensorium.losses import mean, next_token
 from sensorium.losses.contrast import Contrast
 from sensorium.losses.cycle import came_back, turned
 from sensorium.losses.reconstruct import absolute, charbonnier, spectral, squared
+from sensorium.losses.walk import Tilt
 from sensorium.nn.norms import unit
 
 Array = Shaped[jax.Array, "..."] | Shaped[np.ndarray, "..."]
@@ -44,6 +45,7 @@ def contrastive_loss(
       They are taken as they are, and divided by `temperature` only where it is given.
     - `contrastive_loss(image, text, temperature=0.07)`: embeddings `[B D]` of any length, normalised here.
     - `contrastive_loss(image, text, audio, …)`: the mean over all pairs, or over `pairs=((0, 1), (1, 2))`, by position.
+    Of embeddings of more than 1,024 rows the logits are made block by block, and memory grows with B instead of B².
     A number in the last place is the temperature. None stands for a modality that the whole batch lacks.
 
     `form`: "softmax" (van den Oord et al. 2018; Radford et al. 2021, fig. 3) or "sigmoid" (Zhai et al. 2023, algorithm 1),
@@ -190,7 +192,8 @@ def _of_embeddings(loss: Contrast, arrays: tuple, temperature, groups, here, bia
     scale = 1.0 / _number(0.07 if temperature is None else temperature, "temperature", above=0.0)
     offset = 0.0 if loss.form == "softmax" else -10.0 if bias is None else bias
     weights = _weights(weights, rows, len(chosen))
-    return loss.pairs(units, masks, chosen, scale, _number(offset, "bias"), _alike(groups, rows, rows), weights)
+    groups = None if groups is None else _group(groups, rows)
+    return loss.pairs(units, masks, chosen, Tilt(scale, _number(offset, "bias")), groups, weights)
 
 
 def _temperature(arrays: tuple, temperature) -> tuple[tuple, Array | float | None]:
@@ -255,11 +258,13 @@ def _alike(groups, q: int, k: int) -> Bool[jax.Array, "Q K"]:
     if groups is None:
         return jnp.eye(q, dtype=bool)
     rows, columns = groups if isinstance(groups, tuple) else (groups, groups)
-    for x, n in ((rows, q), (columns, k)):
-        if not isinstance(x, jax.Array | np.ndarray) or x.shape != (n,) or not jnp.issubdtype(x.dtype, jnp.integer):
-            raise ValueError(f"groups are i32[{n}], got {getattr(x, 'dtype', type(x).__name__)}{list(np.shape(x))}")
-    rows, columns = jnp.asarray(rows, jnp.int32), jnp.asarray(columns, jnp.int32)
-    return rows[:, None] == columns[None, :]
+    return _group(rows, q)[:, None] == _group(columns, k)[None, :]
+
+
+def _group(x, rows: int) -> Int[jax.Array, " B"]:
+    if not isinstance(x, jax.Array | np.ndarray) or x.shape != (rows,) or not jnp.issubdtype(x.dtype, jnp.integer):
+        raise ValueError(f"groups are i32[{rows}], got {getattr(x, 'dtype', type(x).__name__)}{list(np.shape(x))}")
+    return jnp.asarray(x, jnp.int32)
 
 
 def _weights(x, rows: int, pairs: int) -> Float[jax.Array, "B P"] | None:

@@ -19,7 +19,7 @@ from sensorium.multi_modal import fitting
 from sensorium.multi_modal.arrays import arrayed, blanked, flags
 from sensorium.multi_modal.readers import PictureReader, SoundReader, TextReader
 from sensorium.nn.norms import rms_norm
-from sensorium.training.loop import Record
+from sensorium.training.course import Record
 
 Reader = TextReader | PictureReader | SoundReader
 

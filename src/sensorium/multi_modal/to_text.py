@@ -22,7 +22,7 @@ from sensorium.multi_modal.clip_reader import ClipReader
 from sensorium.multi_modal.readers import Ids, Mask, PictureReader, SoundReader
 from sensorium.multi_modal.rows import Numbers
 from sensorium.nn.sizes import whole
-from sensorium.training.loop import Record
+from sensorium.training.course import Record
 
 Reader = PictureReader | SoundReader | ClipReader
 Randomness = nnx.Rngs | jax.Array | int

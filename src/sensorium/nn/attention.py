@@ -22,7 +22,7 @@ class Attention(nnx.Module):
 
     def __call__(self, x: Float[jax.Array, "B L D"], mask: Bool[jax.Array, "B L"]) -> Float[jax.Array, "B L D"]:
         q, k, v = jnp.split(self.qkv(x).reshape(*x.shape[:2], self.heads, 3 * x.shape[2] // self.heads), 3, axis=-1)
-        mixed = jax.nn.dot_product_attention(q, k, v, mask=mask[:, None, None, :])
+        mixed = mixed_by(q, k, v, mask[:, None, None, :])
         return self.out(mixed.reshape(x.shape))
 
 
@@ -51,6 +51,17 @@ class CrossAttention(nnx.Module):
         return self.out(mixed.reshape(x.shape)), weights
 
 
+def mixed_by(
+    q: Float[jax.Array, "B L heads d"],
+    k: Float[jax.Array, "B K heads d"],
+    v: Float[jax.Array, "B K heads d"],
+    mask: Bool[jax.Array, "#B #heads #L K"],
+) -> Float[jax.Array, "B L heads d"]:
+    """JAX's own attention, fused where the device can; a query whose keys are all masked gives something finite, no more."""
+    with jax.numpy_dtype_promotion("standard"):  # with bfloat16 it mixes types of its own
+        return jax.nn.dot_product_attention(q, k, v, mask=mask)
+
+
 def attend(
     q: Float[jax.Array, "B L heads d"],
     k: Float[jax.Array, "B K heads d"],
@@ -59,7 +70,8 @@ def attend(
 ) -> tuple[Float[jax.Array, "B L heads d"], Float[jax.Array, "B heads L K"]]:
     """softmax(q·k / √d)·v and its weights (Vaswani et al. 2017, eq. 1), both 0 for a query whose keys are all masked."""
     scores = jnp.einsum("blhd,bkhd->bhlk", q, k) / math.sqrt(q.shape[-1])
-    weights = jnp.where(mask, jax.nn.softmax(jnp.where(mask, scores, -1e9), axis=-1), 0.0)
+    shares = jax.nn.softmax(jnp.where(mask, scores.astype(jnp.float32), -1e9), axis=-1)
+    weights = jnp.where(mask, shares, 0.0).astype(v.dtype)
     return jnp.einsum("bhlk,bkhd->blhd", weights, v), weights
 
 

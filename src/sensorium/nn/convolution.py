@@ -18,7 +18,7 @@ class Patches(nnx.Module):
         if h % p or w % q:
             raise ValueError(f"a grid of {h}×{w} cannot be cut into patches of {p}×{q}")
         x = x.reshape(b, h // p, p, w // q, q, c).transpose(0, 1, 3, 2, 4, 5)
-        return self.project(x.reshape(b, h // p, w // q, p * q * c))
+        return self.project(x.reshape(b, h // p, w // q, p * q * c).astype(self.project.kernel.dtype))
 
 
 class Convolution(nnx.Module):

@@ -12,8 +12,8 @@ from sensorium.nn.sizes import check_heads, flat
 
 def masked_mean(tokens: Float[jax.Array, "B L D"], mask: Bool[jax.Array, "B L"]) -> Float[jax.Array, "B D"]:
     """The mean of the tokens that the mask keeps."""
-    total = jnp.sum(jnp.where(mask[:, :, None], tokens, 0.0), axis=1)
-    return total / jnp.maximum(jnp.sum(mask, axis=1, keepdims=True, dtype=tokens.dtype), 1.0)
+    total = jnp.sum(jnp.where(mask[:, :, None], tokens, 0.0), axis=1, dtype=jnp.float32)
+    return (total / jnp.maximum(jnp.sum(mask, axis=1, keepdims=True, dtype=jnp.float32), 1.0)).astype(tokens.dtype)
 
 
 def at_end(
@@ -48,5 +48,6 @@ class AttentionPool(nnx.Module):
         questions, kept = self.questions[...], mask[:, None, :]
         k, v = (x.reshape(*mask.shape, *questions.shape) for x in jnp.split(self.key_value(tokens), 2, axis=-1))
         scores = jnp.einsum("hd,blhd->bhl", questions, k) / math.sqrt(questions.shape[1])
-        weights = jnp.where(kept, jax.nn.softmax(jnp.where(kept, scores, -1e9), axis=-1), 0.0)
+        shares = jax.nn.softmax(jnp.where(kept, scores.astype(jnp.float32), -1e9), axis=-1)
+        weights = jnp.where(kept, shares, 0.0).astype(v.dtype)
         return self.out(jnp.einsum("bhl,blhd->bhd", weights, v).reshape(tokens.shape[0], tokens.shape[2]))

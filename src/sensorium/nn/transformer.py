@@ -6,7 +6,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Bool, Float, Int
 
-from sensorium.nn.attention import geglu
+from sensorium.nn.attention import geglu, mixed_by
 from sensorium.nn.norms import rms_norm
 from sensorium.nn.sizes import check_heads, whole
 
@@ -31,7 +31,7 @@ class Layer(nnx.Module):
             part.reshape(*x.shape[:2], self.heads, x.shape[2] // self.heads)
             for part in jnp.split(self.qkv(rms_norm(x)), 3, axis=-1)
         )
-        mixed = jax.nn.dot_product_attention(q, k, v, mask=seen)
+        mixed = mixed_by(q, k, v, seen)
         x = x + self.out(mixed.reshape(x.shape))
         return x + self.down(geglu(self.up(rms_norm(x))))
 

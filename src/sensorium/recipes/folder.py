@@ -7,14 +7,16 @@ from jaxtyping import Int
 
 from sensorium.core.errors import SensoriumError
 from sensorium.core.protocols import Source
+from sensorium.core.trainer import Trainer
 from sensorium.data import Folder, split
 from sensorium.data.augment import DEFAULTS, Augmented
 from sensorium.data.door import whole
 from sensorium.data.orders import Apart
 from sensorium.doctor import Report, examine
 from sensorium.doctor.copies import leaking
+from sensorium.optim.dials import optimizer_of
 from sensorium.recipes.towers import pairs, space
-from sensorium.training import Experiment, adamw
+from sensorium.training import Experiment
 
 SAMPLES = 60_000
 """What a run looks at unless told otherwise: a few minutes on two cores; small folders are seen at most `EPOCHS` times."""
@@ -37,6 +39,7 @@ def folder(
     workers: int = 0,
     max_bad: float = 0.05,
     seed: int = 0,
+    trainer: Trainer | None = None,
 ) -> Experiment:
     """Learn what the pictures, captions, sounds and clips of a folder have in common.
 
@@ -53,6 +56,7 @@ def folder(
         workers: Processes that read files; 0 reads in threads of this one.
         max_bad: The share of things that may turn out to be unreadable while training, before the run stops.
         seed: Of the parameters and of the order of the items.
+        trainer: How the steps are taken, watched and kept.
     """
     dials = {
         "steps": steps,
@@ -63,7 +67,7 @@ def folder(
         "augment": augment,
         "workers": workers,
     }
-    return of_report(examine(path), path, **dials, max_bad=max_bad, seed=seed)  # type: ignore[arg-type]
+    return of_report(examine(path), path, **dials, max_bad=max_bad, seed=seed, trainer=trainer)  # type: ignore[arg-type]
 
 
 def of_report(
@@ -79,6 +83,7 @@ def of_report(
     workers: int = 0,
     max_bad: float = 0.05,
     seed: int = 0,
+    trainer: Trainer | None = None,
 ) -> Experiment:
     """The same where the folder has been examined already. What is a copy of an item kept for validation is left out."""
     health = report.health
@@ -98,6 +103,7 @@ def of_report(
             f"{path}: holds {kinds}, and {len(together)} items to train on with two modalities or more; at least 2 are needed. "
             "Give files that belong together the same stem (cat.jpg, cat.txt): see sensorium data check"
         )
+    trainer = trainer or Trainer()
     batch = max(2, min(128, len(together) // 2)) if batch is None else batch
     steps = max(50, min(SAMPLES, EPOCHS * len(together)) // max(batch, 1)) if steps is None else steps
     # The path whole, as `evaluate` asks from any directory whether a folder is the one that was trained on.
@@ -116,13 +122,14 @@ def of_report(
         order=_apart(groups, batch, seed),
         model=space(fields, width),
         losses=pairs(fields),
-        optimizer=adamw(lr, steps, weight_decay=0.05),
+        optimizer=optimizer_of(trainer, lr, steps, weight_decay=0.05),
         steps=steps,
         batch=batch,
         seed=seed,
         workers=workers,
         micro_batch=micro_batch,
         max_bad=max_bad,
+        trainer=trainer,
         validation=split(health.good, "validation"),
         left_out=tuple(left_out),
     )

@@ -2,10 +2,12 @@
 
 from string import ascii_lowercase
 
+from sensorium.core.trainer import Trainer
 from sensorium.data.synthetic import World
 from sensorium.modalities import Audio, Image, Text
+from sensorium.optim.dials import optimizer_of
 from sensorium.recipes.towers import pairs, space
-from sensorium.training import Experiment, adamw
+from sensorium.training import Experiment
 from sensorium.world import caption
 
 
@@ -18,6 +20,7 @@ def senses(
     missing: float = 0.2,
     twins: float = 1.0,
     seed: int = 0,
+    trainer: Trainer | None = None,
 ) -> Experiment:
     """Learn the built-in world: what its pictures, captions and sounds have in common.
 
@@ -29,8 +32,10 @@ def senses(
         missing: The share of scenes that lack one of the three.
         twins: The share of pairs of scenes that differ in one thing only: the hard negatives.
         seed: Of the parameters and of the scenes.
+        trainer: How the steps are taken, watched and kept.
     """
-    arguments = dict(locals())
+    arguments = {name: value for name, value in locals().items() if name != "trainer"}
+    trainer = trainer or Trainer()
     words = tuple(word for word in caption.WORDS if len(word) > 1)
     fields = (Image(size=64), Text(words=words, alphabet=ascii_lowercase, length=caption.MOST_WORDS + 2), Audio())
     return Experiment(
@@ -40,9 +45,10 @@ def senses(
         source=World(fields, items=steps * batch, seed=seed, missing=missing, twins=twins, styles=(0.4, 0.1, 0.5)),
         model=space(fields, width),
         losses=pairs(fields),
-        optimizer=adamw(lr, steps),
+        optimizer=optimizer_of(trainer, lr, steps),
         steps=steps,
         batch=batch,
         seed=seed,
         shuffle=False,
+        trainer=trainer,
     )

@@ -1,67 +1,300 @@
-"""The loop: read a batch, take a step, tell how it goes."""
+"""The loop: read a batch, take a step, tell how it goes, and keep what is needed to go on."""
 
 import json
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 import jax
+import numpy as np
 import optax
 from flax import nnx
 
+from sensorium.checkpoints.checkpoint import Checkpoints
 from sensorium.core.batch import Batch, size
-from sensorium.core.errors import SensoriumError
+from sensorium.core.errors import BadFile, SensoriumError
+from sensorium.losses import on_mesh
 from sensorium.models import Space
+from sensorium.monitor.judge import Finding, Monitor
+from sensorium.monitor.probe import mixes_rows
+from sensorium.monitor.watch import of_update
+from sensorium.optim.dials import trainable_of
+from sensorium.optim.lora import lora, merge
+from sensorium.optim.names import parameters
+from sensorium.optim.optimizer import shares
+from sensorium.optim.trainable import Row, staged, table
+from sensorium.training.course import Course, Record
 from sensorium.training.experiment import Experiment
-from sensorium.training.step import Objective, Step, contrast
+from sensorium.training.interrupt import Interrupted, Request, requests
+from sensorium.training.objective import contrast
+from sensorium.training.sharding import AXES, Placement
+from sensorium.training.step import Objective, Step
+from sensorium.training.trackers import Run, tracking
 
-Record = dict[str, Any]
-RECORDS = 200
-"""About as many records a run are kept, each the mean over the steps since the one before."""
+Tell = Callable[[Record], None]
+Evaluate = Callable[[Space], dict[str, float]]
+"""A model -> metrics by name, `…/recall@1` among them."""
+
+
+LONG = 200
+"""Steps from which on it is worth asking, which takes a second or two, whether the model mixes rows."""
 
 
 class Diverged(SensoriumError):
-    """The loss is not a number any more. The run stops before it writes a model."""
+    """The loss is not a number any more, step after step. The text says in which field and rows it began."""
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where a run is kept: the checkpoints, the log (JSON lines), the rejects; `resume`: go on from the newest checkpoint that
+    is whole."""
+
+    checkpoints: Checkpoints
+    log: Path
+    rejects: Path
+    resume: bool = False
+
+    @classmethod
+    def at(cls, folder: Path, keep: int = 2, resume: bool = False) -> "Keeping":
+        """All of it in one directory; `keep` of the last checkpoints stay."""
+        return cls(Checkpoints(folder, keep), folder / "log.jsonl", folder / "rejects.jsonl", resume)
 
 
 def fit(
-    experiment: Experiment,
-    log: Path | None = None,
-    tell: Callable[[Record], None] | None = None,
-    rejects: Path | None = None,
+    experiment: Experiment, keeping: Keeping | None = None, tell: Tell | None = None, evaluate: Evaluate | None = None
 ) -> tuple[Space, list[Record]]:
-    """Trains the experiment's model; gives it and the history, whose records also go to `log` (JSON lines) and to `tell`.
+    """Trains the experiment's model; gives it and the history, whose records also go to the log and to `tell`.
 
     The first record holds `seconds/compile`; every further one `step`, `loss`, `loss/<name>`, `scale`, `seconds` since the
     first step, the mean `samples_per_second` since then (without compilation), `busy`, the share of that time in which the
-    step did not wait for data, and `rejected`, how many things could not be read so far, which are told in `rejects`. A loss
-    that is not finite is `Diverged`.
+    step did not wait for data, `rejected`, how many things could not be read so far, `skipped`, how many steps were not
+    applied as their loss or gradient was not finite, and where the trainer evaluates, `evaluation/<name>`; what the training
+    doctor finds is in `findings`.
+
+    `Diverged` after as many bad steps in a row as the trainer says. Where the run is kept, Ctrl-C and SIGTERM save it and
+    raise `Interrupted`. The model is that of the last step, of the moving average if there is one, or of the best
+    evaluation where the trainer stops early.
     """
+    run = _Run(experiment, keeping, tell, evaluate)
+    with ExitStack() as stack:
+        stack.enter_context(closing(run))
+        request = stack.enter_context(requests(keeping is not None))
+        run.begin()
+        while not run.finished:
+            run.step(request)
+        return run.end(), run.course.history
+
+
+class _Run:
+    """What `fit` holds in its hands."""
+
+    def __init__(self, experiment: Experiment, keeping: Keeping | None, tell: Tell | None, evaluate: Evaluate | None):
+        self.experiment, self.trainer, self.keeping = experiment, experiment.trainer, keeping
+        self._tell, self._evaluate = tell, evaluate
+        self.course = Course(experiment.steps, experiment.batch)
+        self.tracking = tracking(self.trainer.track)
+        model, frozen = prepared(experiment)
+        thaw = trainable_of(self.trainer).thaw
+        batches = {step * self.trainer.accumulate: patterns for step, patterns in thaw.items()}
+        self.monitor = Monitor(frozen=frozen, thaw=batches)
+        place = Placement.of_text(self.trainer.mesh) if self.trainer.mesh else None
+        losses = on_mesh(experiment.losses, AXES) if place else experiment.losses
+        self.machine = Step(
+            model,
+            contrast(losses, experiment.micro_batch, watch=True),
+            staged(experiment.optimizer, thaw),
+            settle=Space.settle,
+            seed=experiment.seed,
+            frozen=frozen,
+            precision=self.trainer.precision,
+            ema=self.trainer.ema,
+            accumulate=self.trainer.accumulate,
+            placement=place,
+            watch=of_update,
+        )
+        self.stream = experiment.stream(keeping.rejects if keeping else None)
+        self._best: dict[str, jax.Array] | None = None
+        self._told: tuple[str, ...] = ()
+        self._lines: TextIO | None = None
+        self._early, self._status = False, "stopped"
+
+    @property
+    def finished(self) -> bool:
+        return self._early or self.course.taken >= self.experiment.steps
+
+    def begin(self) -> None:
+        """Goes on from the newest checkpoint where that is wanted, opens the log, and compiles."""
+        if self.keeping and self.keeping.resume:
+            self._resume(self.keeping.checkpoints)
+        if self.keeping:
+            self._lines = self.keeping.log.open("w", encoding="utf-8")
+            folder = self.keeping.log.parent
+            self.tracking.start(Run(folder.name, folder, self.experiment.identity()["arguments"], self.course.taken))
+            for record in self.course.history:
+                self._write(record)
+        if not self.finished:
+            batch = next(self.stream)
+            self._batch = self.machine.put(batch)
+            record = self.course.compiled(self.machine.compile(self._batch))
+            if self.course.taken == 0 and self.experiment.steps >= LONG and jax.process_count() == 1:
+                mixing = mixes_rows(self.machine.model(), batch, jax.random.key(self.experiment.seed))
+                record |= _told(self.monitor.mixing(mixing))
+            self._note(record | ({"step": self.course.taken, "resumed": list(self._told)} if self.course.taken else {}))
+
+    def step(self, request: Request) -> None:
+        out = self.machine(self._batch)
+        self.course.took(out)
+        evaluates = self._falls(self.trainer.evaluate_every) and self._evaluate is not None
+        best = False
+        if self.course.due or evaluates:
+            record, failed = self.course.record()
+            record["rejected"] = self.stream.counts.rejected
+            if evaluates:
+                best = self._judge(record)
+            if failed:
+                record["broken"] = [self._named(*each) for each in failed]
+                if failed[0][1]["bad"] == 1:
+                    self.course.began = record["broken"][0]
+            self._note(record)
+            if failed and failed[-1][1]["bad"] >= self.trainer.bad_steps:
+                self._give_up(int(failed[-1][1]["bad"]))
+        if self.keeping and (best or self._falls(self._save_every) or request.by or self.finished):
+            self._save(best)
+        if request.by:
+            self._interrupted(request)
+        if not self.finished:
+            before = time.perf_counter()
+            self._batch = self.machine.put(next(self.stream))  # on its way while the step computes
+            # Where the device still computes, it surely did not wait; else it may have, and is held to have.
+            if out["loss"].is_ready():  # pyright: ignore[reportAttributeAccessIssue]
+                self.course.waited(time.perf_counter() - before)
+
+    def end(self) -> Space:
+        if self.keeping:
+            self.keeping.checkpoints.wait()
+        if self._early and self._best is not None:
+            self.machine.restore(self._best)
+        self._status = "done"
+        return merge(self.machine.model(average=self.trainer.ema is not None))
+
+    def close(self) -> None:
+        self.stream.close()
+        self.tracking.end(self._status)
+        if self._lines:
+            self._lines.close()
+        if self.keeping:
+            self.keeping.checkpoints.close()
+
+    @property
+    def _save_every(self) -> int:
+        return self.trainer.save_every or max(1, self.experiment.steps // 10)
+
+    def _falls(self, every: int | None) -> bool:
+        return every is not None and self.course.taken % every == 0
+
+    def _judge(self, record: Record) -> bool:
+        """Evaluates into the record; whether it is the best so far. The run ends early after too many that are not."""
+        assert self._evaluate is not None
+        metrics = self._evaluate(self.machine.model(average=self.trainer.ema is not None))
+        record |= {f"evaluation/{name}": value for name, value in metrics.items()}
+        best = self.course.judge(metrics)
+        if best and self.trainer.patience:
+            self._best = jax.tree.map(lambda x: x.copy(), self.machine.state())
+        self._early = self.trainer.patience is not None and self.course.worse >= self.trainer.patience
+        return best
+
+    def _note(self, record: Record) -> None:
+        record |= _told(self.monitor.see(record))
+        if wrong := self.tracking.log(record, record["step"]):
+            record["trackers"] = wrong
+        self.course.history.append(record)
+        self._write(record)
+        if self._tell:
+            self._tell(record)
+
+    def _write(self, record: Record) -> None:
+        if self._lines:  # line by line, so that a run that dies leaves its log
+            self._lines.write(json.dumps(record) + "\n")
+            self._lines.flush()
+
+    def _give_up(self, steps: int) -> None:
+        kept = ""
+        if self.keeping:
+            self._save(best=False)
+            self.keeping.checkpoints.wait()
+            kept = f" The parameters of before are kept in {self.keeping.checkpoints.folder}."
+        raise Diverged(
+            f"the loss or its gradient was not finite in {steps} steps in a row; none of them was applied.{kept} "
+            f"It began so: {self.course.began}. Lower the learning rate (lr), or mend what is broken in the data"
+        )
+
+    def _named(self, number: int, told: dict[str, np.ndarray]) -> str:
+        """Which field and which items, or which parameters, were not finite in step `number`."""
+        rows = {key.removeprefix("bad_rows/"): np.flatnonzero(x) for key, x in told.items() if key.startswith("bad_rows/")}
+        said = [f"{field} of {', '.join(self._ids(number, at))}" for field, at in rows.items() if len(at)]
+        if not said:
+            names = [name for name, fine in zip(self.machine.names, told["finite"], strict=True) if not fine]
+            said = [f"the gradient of {', '.join(names[:4])}{' …' if len(names) > 4 else ''}" if names else "the loss"]
+        return f"step {number}: {'; '.join(said)}"
+
+    def _ids(self, number: int, rows: np.ndarray) -> list[str]:
+        """What some rows of the batch of a step are called."""
+        names = self.stream.names(number - 1)
+        return [names[int(row)] for row in rows[:4]] + (["…"] if len(rows) > 4 else [])
+
+    def _save(self, best: bool) -> None:
+        assert self.keeping is not None
+        about = {"stream": self.stream.state(), "course": self.course.state()}
+        arrays, notes = self.machine.state(), self.course.notes() | {"monitor": self.monitor.state()}
+        self.keeping.checkpoints.save(self.course.taken, arrays, about, best=best, notes=notes)
+
+    def _resume(self, checkpoints: Checkpoints) -> None:
+        saved = checkpoints.load(like=self.machine.state())
+        if saved is None:
+            return
+        self.machine.restore(saved.arrays)
+        self.stream.restore(saved.about["stream"])
+        self.course.restore(saved.about["course"], saved.notes)
+        self.monitor.restore(saved.notes["monitor"])
+        self._told = saved.told
+        if self.trainer.patience and self.course.best_step is not None:
+            try:
+                best = checkpoints.load(self.course.best_step, like=self.machine.state())
+                self._best = best.arrays if best else None
+            except BadFile as error:  # the run can go on without it
+                self._told += (f"the best so far is lost: {error}",)
+
+    def _interrupted(self, request: Request) -> None:
+        assert self.keeping is not None
+        self.keeping.checkpoints.wait()
+        raise Interrupted(
+            f"stopped by {request.by} after step {self.course.taken} of {self.experiment.steps}; everything is saved in "
+            f"{self.keeping.checkpoints.folder}. The same command with --resume (resume=True) goes on, as if nothing had happened"
+        )
+
+
+def prepared(experiment: Experiment) -> tuple[Space, tuple[str, ...]]:
+    """The model that an experiment starts from, with its adapters where it has any, and the names of what never trains."""
     model = experiment.model.build(experiment.seed)
-    step = Step(
-        model,
-        contrast(experiment.losses, experiment.micro_batch),
-        experiment.optimizer,
-        settle=Space.settle,
-        seed=experiment.seed,
-    )
-    history: list[Record] = []
-    with (
-        log.open("w", encoding="utf-8") if log else nullcontext() as lines,
-        experiment.stream(rejects) as stream,
-    ):
-        for entry in _follow(step, stream, experiment.steps):
-            entry |= {"rejected": stream.counts.rejected} if entry["step"] else {}
-            history.append(entry)
-            if lines:  # line by line, so that a run that dies leaves its log
-                lines.write(json.dumps(entry) + "\n")
-                lines.flush()
-            if tell:
-                tell(entry)
-    return step.model(), history
+    if experiment.trainer.lora:
+        key = jax.random.fold_in(jax.random.key(experiment.seed), zlib.crc32(b"lora"))
+        model = lora(model, experiment.trainer.lora, patterns=("encoders.*",), key=key)
+    return model, trainable_of(experiment.trainer).frozen(list(parameters(model)))
+
+
+def what_trains(experiment: Experiment) -> list[Row]:
+    """The table of what trains: a line for each part of the model, the total last. Nothing is allocated."""
+    model = nnx.eval_shape(lambda: prepared(experiment)[0])
+    rates = shares(list(parameters(model)), experiment.trainer.layer_decay)
+    return table(model, trainable_of(experiment.trainer), rates)
+
+
+def _told(findings: Sequence[Finding]) -> Record:
+    return {"findings": [asdict(finding) for finding in findings]} if findings else {}
 
 
 def minimise(
@@ -72,48 +305,24 @@ def minimise(
     steps: int,
     *,
     seed: int = 0,
-    tell: Callable[[Record], None] | None = None,
+    tell: Tell | None = None,
 ) -> list[Record]:
     """Trains any module in place on `steps` batches of `stream`; gives the history, as `fit` does."""
-    step = Step(model, objective, optimizer, seed=seed)
-    history = []
-    for entry in _follow(step, iter(stream), steps):
-        history.append(entry)
-        if tell:
-            tell(entry)
-    nnx.update(model, nnx.state(step.model()))
+    machine, batches = Step(model, objective, optimizer, seed=seed), iter(stream)
+    batch = next(batches)
+    course = Course(steps, size(batch))
+    history = [course.compiled(machine.compile(batch))]
+    while course.taken < steps:
+        out = machine(batch)
+        course.took(out)
+        if course.due:
+            record, failed = course.record()
+            if failed:
+                raise Diverged(f"the loss is not finite at step {failed[0][0]}: lower the learning rate, or look at the data")
+            history.append(record)
+            if tell:
+                tell(record)
+        if course.taken < steps:
+            batch = jax.device_put(next(batches))
+    nnx.update(model, nnx.state(machine.model()))
     return history
-
-
-def _follow(step: Step, stream: Iterator[Batch], steps: int) -> Iterator[Record]:
-    """Takes the steps, and tells of them: the compilation first, then the means of every few steps."""
-    batch = next(stream)
-    rows = size(batch)
-    yield {"step": 0, "seconds/compile": round(step.compile(batch), 3)}
-    every = max(1, steps // RECORDS)
-    start, idle, pending = time.perf_counter(), 0.0, []
-    for number in range(1, steps + 1):
-        out = step(batch)
-        pending.append(out)
-        if number % every == 0 or number == steps:
-            entry = _summary(pending, number, rows, start)
-            yield entry | {"busy": round(1 - idle / max(entry["seconds"], idle, 1e-3), 4)}
-            pending = []
-        if number < steps:
-            before = time.perf_counter()
-            batch = jax.device_put(next(stream))  # on its way while the step computes
-            # Where the device still computes, it surely did not wait; else it may have, and is held to have.
-            if out["loss"].is_ready():  # pyright: ignore[reportAttributeAccessIssue]
-                idle += time.perf_counter() - before
-
-
-def _summary(outputs: list[dict[str, jax.Array]], step: int, batch: int, start: float) -> Record:
-    """The mean of some steps' outputs; it waits for the last of them."""
-    rows = jax.device_get(outputs)
-    means = {key: float(sum(float(row[key]) for row in rows) / len(rows)) for key in rows[0]}
-    if not math.isfinite(means["loss"]):
-        raise Diverged(
-            f"the loss is {means['loss']} at step {step}: lower the learning rate (lr), or look for broken values in the data"
-        )
-    seconds = time.perf_counter() - start
-    return {"step": step, **means, "seconds": round(seconds, 3), "samples_per_second": round(step * batch / seconds, 1)}

@@ -17,8 +17,9 @@ from sensorium.core.batch import size
 def in_parts(model: Any, batch: dict[str, jax.Array], key: jax.Array, rows: int) -> dict[str, jax.Array]:
     """`model(batch, key)`, `rows` rows at a time: what it gives for each row, and its scalars (the scale, a bias).
 
-    Part i has the key `fold_in(key, i)`. A `ValueError` where `rows` does not divide the batch. What the model changes of
-    itself while it encodes (statistics of batch norms) is not kept.
+    Part i of n holds the rows i, i + n, i + 2n … and has the key `fold_in(key, i)`: of a batch that is sharded over devices, each
+    device so encodes its own rows in every part, and none travels. A `ValueError` where `rows` does not divide the batch. What
+    the model changes of itself while it encodes (statistics of batch norms) is not kept.
     """
     whole = size(batch)
     if whole % rows:
@@ -29,7 +30,10 @@ def in_parts(model: Any, batch: dict[str, jax.Array], key: jax.Array, rows: int)
     def encode(state: Any, part: dict[str, jax.Array], number: jax.Array) -> dict[str, jax.Array]:
         return nnx.merge(graph, state)(part, jax.random.fold_in(key, number))
 
-    parts = {name: jnp.reshape(x, (whole // rows, rows, *x.shape[1:])) for name, x in batch.items()}
-    numbers = jnp.arange(whole // rows)
+    number = whole // rows
+    parts = {name: jnp.swapaxes(jnp.reshape(x, (rows, number, *x.shape[1:])), 0, 1) for name, x in batch.items()}
+    numbers = jnp.arange(number)
     outputs = jax.lax.map(lambda each: encode(state, *each), (parts, numbers))
-    return {name: x[0] if x.ndim == 1 else jnp.reshape(x, (whole, *x.shape[2:])) for name, x in outputs.items()}
+    return {
+        name: x[0] if x.ndim == 1 else jnp.reshape(jnp.swapaxes(x, 0, 1), (whole, *x.shape[2:])) for name, x in outputs.items()
+    }

@@ -1,0 +1,34 @@
+"""The dials of a `Trainer` as the things that they stand for."""
+
+import optax
+
+from sensorium.core.trainer import BadDial, Trainer
+from sensorium.optim.optimizer import optimizer
+from sensorium.optim.trainable import Trainable
+
+ADAPTERS = ("*.lora.*", "projections.*", "log_scale")
+"""What trains beside LoRA's adapters: what is new in a space, and costs next to nothing."""
+
+
+def optimizer_of(trainer: Trainer, lr: float, steps: int, weight_decay: float = 0.0) -> optax.GradientTransformation:
+    """The optimizer of a run of `steps` batches with the highest rate `lr`; `weight_decay` unless another one is asked for."""
+    return optimizer(
+        trainer.optimizer,
+        lr,
+        max(1, steps // trainer.accumulate),
+        schedule=trainer.schedule,
+        clip=trainer.clip,
+        layer_decay=trainer.layer_decay,
+        weight_decay=weight_decay if trainer.weight_decay is None else trainer.weight_decay,
+    )
+
+
+def trainable_of(trainer: Trainer) -> Trainable:
+    """What trains of a model; a `BadDial` for a thaw that is not written as PATTERN=STEP."""
+    thaw: dict[int, tuple[str, ...]] = {}
+    for text in trainer.thaw:
+        pattern, _, step = text.rpartition("=")
+        if not pattern or not step.isdigit() or int(step) < 1:
+            raise BadDial(f"thaw {text!r}: write a pattern and the step that it starts at, encoders.image.*=200")
+        thaw[int(step)] = (*thaw.get(int(step), ()), pattern)
+    return Trainable(only=ADAPTERS if trainer.lora else ("*",), freeze=trainer.freeze, lit=trainer.lit, thaw=thaw)
