@@ -17,11 +17,13 @@ for _name in ("jax", "sensorium"):
     if _name in sys.modules:
         raise RuntimeError(f"{_name} was imported before tests/conftest.py: its strict settings would come too late")
 
+FAST = "--xla_cpu_use_fusion_emitters=false"
+"""The older way of compiling for a CPU, in half the time: what tests wait for is mostly the compilation of tiny programs."""
 STRICT = {
     "JAX_NUMPY_DTYPE_PROMOTION": "strict",
     "JAX_NUMPY_RANK_PROMOTION": "raise",
     # Two devices, so that a program that is right on one only is seen; one thread each, as tiny programs lose by more.
-    "XLA_FLAGS": "--xla_force_host_platform_device_count=2 --xla_cpu_multi_thread_eigen=false",
+    "XLA_FLAGS": f"--xla_force_host_platform_device_count=2 --xla_cpu_multi_thread_eigen=false {FAST}",
 }
 EVERYWHERE = {  # the processes that tests start get these too
     "JAX_PLATFORMS": "cpu",
@@ -59,17 +61,22 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
-def command() -> Command:
+def user_env() -> dict[str, str]:
+    """The environment of a user's process: without the strict settings of this one, but as quick to compile."""
+    return {key: value for key, value in os.environ.items() if key not in STRICT} | {"XLA_FLAGS": FAST}
+
+
+@pytest.fixture(scope="session")
+def command(user_env: dict[str, str]) -> Command:
     """`command("data", "check", folder)` runs the command line as a user does, in its own process.
 
     `env` adds variables, `cwd` is where it runs, `timeout` in seconds. The strict settings of this process are not passed on.
     """
 
     def run(*arguments: object, env: dict[str, str] | None = None, cwd: Path | None = None, timeout: float = 120):
-        inherited = {key: value for key, value in os.environ.items() if key not in STRICT}
         line = [sys.executable, "-m", "sensorium", *map(str, arguments)]
         return subprocess.run(
-            line, env=inherited | (env or {}), cwd=cwd, timeout=timeout, capture_output=True, text=True, check=False
+            line, env=user_env | (env or {}), cwd=cwd, timeout=timeout, capture_output=True, text=True, check=False
         )
 
     return run

@@ -1,6 +1,5 @@
 """Every example runs to its end, on less than it uses by itself, and its notebook is the same."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,10 +18,9 @@ every = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 
 
 @every
-def test_an_example_runs_and_is_short(path, tmp_path):
+def test_an_example_runs_and_is_short(path, user_env, tmp_path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 150
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("JAX_NUMPY_", "XLA_FLAGS"))}
-    env |= LESS | {"TMPDIR": str(tmp_path), "OUT": str(tmp_path / "run")}
+    env = user_env | LESS | {"TMPDIR": str(tmp_path), "OUT": str(tmp_path / "run")}
     line = [sys.executable, str(path)]
     done = subprocess.run(line, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

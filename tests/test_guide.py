@@ -1,7 +1,6 @@
 """Every block of the guide runs, and prints what the page says; every name on the page of practices is there."""
 
 import importlib
-import os
 import re
 import subprocess
 import sys
@@ -16,10 +15,9 @@ PAGES = [page for page in sorted(GUIDE.glob("*.md")) if blocks(page.read_text(en
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_blocks_of_a_page_run_and_print_what_it_says(page, tmp_path):
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("JAX_NUMPY_", "XLA_FLAGS"))}
+def test_the_blocks_of_a_page_run_and_print_what_it_says(page, user_env, tmp_path):
     line = [sys.executable, str(ROOT / "tests" / "blocks.py"), str(page)]
-    done = subprocess.run(line, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=1500, check=False)
+    done = subprocess.run(line, env=user_env, cwd=tmp_path, capture_output=True, text=True, timeout=1500, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     prints = len(re.findall(r"^\s*print\(", "".join(code for _, code in blocks(page.read_text(encoding="utf-8"))), re.M))
     assert int(done.stdout.rsplit("held:", 1)[1]) > prints / 2, "most prints are held to a comment"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sensorium import modalities as modalities
     from sensorium import recipes as recipes
     from sensorium import search as search
+    from sensorium.core.trainer import Trainer as Trainer
     from sensorium.run import Run as Run
     from sensorium.run import evaluate as evaluate
     from sensorium.run import train as train
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {"train": "run", "evaluate": "run", "Run": "run", "load": "sensorium", "Sensorium": "sensorium"}
+_HOMES |= {"Trainer": "core.trainer"}
 _ROOMS = ("data", "modalities", "recipes", "search")
-__all__ = ["Run", "Sensorium", "data", "evaluate", "load", "modalities", "recipes", "search", "train"]
+__all__ = ["Run", "Sensorium", "Trainer", "data", "evaluate", "load", "modalities", "recipes", "search", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import permutations
@@ -23,6 +24,7 @@ from sensorium.models import Space
 from sensorium.sensorium import Sensorium
 from sensorium.training import Experiment, fit
 from sensorium.training.course import Record
+from sensorium.training.hosts import by_first, first
 from sensorium.training.loop import Keeping
 
 RUN, LOG, METRICS = "run.json", "log.jsonl", "metrics.json"
@@ -68,17 +70,23 @@ def train(
 
     `resume` goes on from the newest checkpoint that is whole: to the very bits that the run would have come to without
     a stop, on the same devices. Where an argument differs from the run's, `OtherRun` names it; `changed` goes on all the same.
-    A run that stands at `out` is `RunExists` unless `overwrite`. One process at a time trains in a directory.
+    A run that stands at `out` is `RunExists` unless `overwrite`. One process at a time trains in a directory; several that
+    are one run (`training.hosts`) all call this, with a directory that all of them see, in which the first one writes.
     """
     if out is None:
         return _train(experiment, None, tell, resume=False)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    with RunLock(out):
-        if resume:
-            _same(experiment, out, changed)
-        else:
-            _clear(out, overwrite)
+    with ExitStack() as stack:
+
+        def begin() -> None:
+            stack.enter_context(RunLock(out))
+            if resume:
+                _same(experiment, out, changed)
+            else:
+                _clear(out, overwrite)
+
+        by_first(begin)
         return _train(experiment, out, tell, resume=resume)
 
 
@@ -86,16 +94,17 @@ def _train(experiment: Experiment, out: Path | None, tell: Callable[[Record], No
     start, keeping = time.perf_counter(), None
     if out:
         about = experiment.identity() | {"left_out": experiment.left_out, "command": command(), "versions": versions()}
-        write_json(out / RUN, about)
+        if first():
+            write_json(out / RUN, about)
         keeping = Keeping.at(out, experiment.trainer.keep, resume)
     examine = _Examiner(experiment) if experiment.trainer.evaluate_every and _pairs(experiment.validation) else None
     model, history = fit(experiment, keeping, tell, examine)
     made = Sensorium(model, experiment.fields, experiment.model)
-    if out:  # before it is measured: a validation file that is gone by now must not cost the model
+    if out and first():  # before it is measured: a validation file that is gone by now must not cost the model
         made.save_pretrained(out)
         write_json(out / RUN, about | {"seconds": round(time.perf_counter() - start, 2)})
     metrics = evaluate(made, experiment.validation) if _pairs(experiment.validation) else {}
-    if out:
+    if out and first():
         write_json(out / METRICS, metrics)
     return Run(made, history, metrics, out, experiment.left_out)
 
@@ -121,6 +130,8 @@ def _clear(out: Path, overwrite: bool) -> None:
         raise RunExists(f"{out}: a run stands here: go on with it (resume), replace it (overwrite), or give another directory")
     for name in made:
         (out / name).unlink(missing_ok=True)
+    for path in out.glob("rejects-*.jsonl"):  # of the other processes of a run over several
+        path.unlink()
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
 
 

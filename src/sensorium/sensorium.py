@@ -17,7 +17,8 @@ from sensorium.core.errors import BadFile, UnknownName, nearest
 from sensorium.core.files import read_json, write_json
 from sensorium.core.protocols import Modality, Raw
 from sensorium.data.folder import opened
-from sensorium.modalities import MODALITIES
+from sensorium.modalities import MODALITIES, BadRaw
+from sensorium.modalities.picture import Picture
 from sensorium.models import Space
 from sensorium.training import Card
 from sensorium.training.weights import arrays, load_weights, save_weights
@@ -28,10 +29,13 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 class Sensorium:
-    """A model and the fields that it reads. `encode` goes through one compiled function for each field and size of batch."""
+    """A model and the fields that it reads. `encode` goes through one compiled function for each field and size of batch.
 
-    def __init__(self, model: Space, fields: Sequence[Modality], card: Card):
-        self.model, self.fields, self.card = model, tuple(fields), card
+    `family`: of which family of published checkpoints it is (see `sensorium.pretrained`), None for a model of the house.
+    """
+
+    def __init__(self, model: Space, fields: Sequence[Modality], card: Card, family: str | None = None):
+        self.model, self.fields, self.card, self.family = model, tuple(fields), card, family
         self.traces, self._fingerprint = 0, ""
         graph, state = nnx.split(model)
         leaves, tree = jax.tree.flatten(state)
@@ -41,7 +45,10 @@ class Sensorium:
             outputs = nnx.merge(graph, jax.tree.unflatten(tree, leaves))(batch)
             return {key: value for key, value in outputs.items() if key.endswith("/unit")}
 
-        self._leaves, self._units = leaves, jax.jit(units)
+        def everything(leaves: list[jax.Array], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+            return nnx.merge(graph, jax.tree.unflatten(tree, leaves)).all_outputs(batch)
+
+        self._leaves, self._units, self._everything = leaves, jax.jit(units), jax.jit(everything)
 
     def update(self, model: Space) -> None:
         """Takes the parameters of another model of the same card, without compiling anything anew."""
@@ -74,6 +81,35 @@ class Sensorium:
         """Cosines of every row of `a` with every row of `b` (both of unit length, as `encode` gives them)."""
         return np.asarray(a) @ np.asarray(b).T
 
+    def classify(
+        self, images: Raw | list[Raw], labels: Sequence[str], templates: Sequence[str] = ("a photo of a {}.",)
+    ) -> Float[np.ndarray, "N labels"]:
+        """How likely each label is for each picture, rows of sum 1, without training (Radford et al. 2021, section 3.1).
+
+        Every label is put into every template; the direction of a label is the mean of its unit vectors (ibid., 3.1.4). What is
+        multiplied before the softmax is the scale that the model learned.
+        """
+        if not labels or not templates or any("{}" not in template for template in templates):
+            told = f"classify: {len(labels)} labels, templates {list(templates)}"
+            raise BadRaw(f"{told}: expected one or more of each, with {{}} in each template")
+        vectors = self.encode(text=[template.replace("{}", label) for label in labels for template in templates])["text"]
+        directions = vectors.reshape(len(labels), len(templates), -1).mean(axis=1)
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        logits = self.encode(image=images)["image"] @ directions.T * np.exp(np.asarray(self.model.log_scale[...]))
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return shares / shares.sum(axis=1, keepdims=True)
+
+    def outputs(self, **arrays: np.ndarray | jax.Array) -> dict[str, np.ndarray]:
+        """What the model makes of arrays that are prepared already: for those who compare it with another.
+
+        `image=` pixels u8[B H W 3], or f32 as the reference model takes them, channels last; `text=` ids, `**{"text/mask": …}`
+        bool. It gives `"<field>/tokens"`, `…/pooled`, `…/features`, `…/unit`, `"scale"`, `"bias"`, `"similarity"` (see
+        `Space.all_outputs`). Each shape is compiled once.
+        """
+        if other := [name for name in arrays if name.partition("/")[0] not in self.modalities]:
+            raise UnknownName(f"this model has no field {other[0]!r}.{nearest(other[0], self.modalities)}")
+        return jax.device_get(self._everything(self._leaves, {name: jax.numpy.asarray(x) for name, x in arrays.items()}))
+
     @property
     def fingerprint(self) -> str:
         """A hash of the weights and of all that is done before them: vectors of unlike fingerprints must not be compared."""
@@ -85,9 +121,18 @@ class Sensorium:
         """Every array of the model."""
         return list(self._leaves)
 
-    def save_pretrained(self, path: Path | str) -> None:
-        """Writes `config.json` and `model.safetensors` into the directory `path`; `sensorium.load` reads them."""
+    def save_pretrained(self, path: Path | str, family: str | None = None) -> None:
+        """Writes `config.json` and `model.safetensors` into the directory `path`; `sensorium.load` reads them.
+
+        A model that was loaded from a published checkpoint is written in the layout of its family, with tokenizer and
+        preprocessing, so that transformers reads it. `family`: the same for another one, such as a run that began as a CLIP
+        (a `ValueError` where it has not that form).
+        """
         path = Path(path)
+        if family or self.family:
+            from sensorium.pretrained import write_folder
+
+            return write_folder(path, self.model, self.card, self.fields, family or self.family or "")
         path.mkdir(parents=True, exist_ok=True)
         save_weights(self.model, path / WEIGHTS, {"format": "sensorium"})
         write_json(path / CONFIG, self._config())
@@ -116,30 +161,44 @@ class Sensorium:
         return jax.device_get(self._units(self._leaves, pad(read, rows)))
 
 
-def load(path: Path | str) -> Sensorium:
-    """The model in a directory that `sensorium.train` or `save_pretrained` wrote.
+def load(path: Path | str, revision: str | None = None, dtype: str = "float32") -> Sensorium:
+    """The model in a directory that `sensorium.train` or `save_pretrained` wrote, or a published checkpoint: a directory in the
+    layout of Hugging Face, or the id of a repository ("openai/clip-vit-base-patch32"), at a `revision`.
 
-    `BadFile` where there is none, or where the weights do not fit what the configuration says, name by name.
+    `BadFile` where there is none, or where the weights do not fit what the configuration says, name by name; `UnknownName` for
+    a checkpoint of no family that is known. `dtype`: of a published checkpoint's parameters. HF_HUB_OFFLINE and HF_HOME count.
     """
-    path = Path(path)
-    if not (path / CONFIG).is_file():
-        found = "it is no directory" if not path.is_dir() else f"it has no {CONFIG}"
-        raise BadFile(f"{path}: no model here: {found}. Give the directory that `sensorium train … --out` wrote")
+    from sensorium.pretrained.hub import folder_of
+
+    path = folder_of(path, revision, CONFIG)
     config = read_json(path / CONFIG)
+    if isinstance(config, dict) and "model_type" in config and config.get("library_name") != "sensorium":
+        from sensorium.pretrained import open_folder
+
+        loaded = open_folder(path, jax.numpy.dtype(dtype))
+        return Sensorium(loaded.model, loaded.fields, loaded.card, loaded.family)
     if not isinstance(config, dict) or config.get("library_name") != "sensorium":
-        raise BadFile(f"{path / CONFIG}: not a model of Sensorium (its library_name is not 'sensorium')")
+        raise BadFile(
+            f"{path / CONFIG}: not a model of Sensorium (its library_name is not 'sensorium'), nor one of transformers (it has "
+            "no model_type)"
+        )
     if own := [field["kind"] for field in config.get("fields", ()) if "kind" in field and field["kind"] not in MODALITIES]:
         raise UnknownName(
             f"{path}: its modality {own[0]!r} is not one of the house.{nearest(own[0], MODALITIES)} If it is your own, import "
             "the file that adds it to sensorium.modalities.MODALITIES first (on the command line: sensorium --use FILE.py …)"
         )
     try:
-        fields = [MODALITIES[field["kind"]](**{k: v for k, v in field.items() if k != "kind"}) for field in config["fields"]]
+        fields = [_field(**field) for field in config["fields"]]
         card = Card(config["builder"], config["arguments"])
         shapes = nnx.eval_shape(lambda: card.build(0))
     except (KeyError, TypeError, ValueError) as error:  # a name that is lost or unknown, an argument that no builder takes
         raise BadFile(f"{path / CONFIG}: describes no model that this version can build: {error}") from error
     return Sensorium(load_weights(shapes, path / WEIGHTS, f"{CONFIG} beside it"), fields, card)
+
+
+def _field(kind: str, **said: Any) -> Modality:
+    """A field from its JSON. A picture that says its processing is one of a published checkpoint."""
+    return Picture(**said) if "processing" in said else MODALITIES[kind](**said)
 
 
 def _cuts(n: int) -> Iterator[tuple[int, int]]:

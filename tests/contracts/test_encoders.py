@@ -20,7 +20,7 @@ def made(name: str) -> tuple:
     encoder, x = ENCODERS[name].tiny(nnx.Rngs(0))
     graph, state = nnx.split(encoder)
     compiled = jax.jit(lambda state, x, mask: nnx.merge(graph, state)(x, mask))
-    return encoder, x, lambda x, mask=None: compiled(state, x, mask)
+    return encoder, np.asarray(x), lambda x, mask=None: jax.tree.map(np.asarray, compiled(state, x, mask))
 
 
 def close(a, b) -> bool:
@@ -31,8 +31,8 @@ def rows(encoding, which):
     return jax.tree.map(lambda part: part[np.array(which)], encoding)
 
 
-READERS = [name for name in sorted(ENCODERS) if made(name)[1].dtype == jnp.int32]
-"""Those of token ids, which alone come with a mask."""
+READERS = ["text_transformer", "token_transformer"]
+"""Those of token ids, which alone come with a mask. (Building them to see would be done by everybody who lists the tests.)"""
 every = pytest.mark.parametrize("name", sorted(ENCODERS))
 UP_TO = {"token_transformer"}
 """Those that read anything up to the length that they are built for; the others read that length only."""
@@ -51,12 +51,12 @@ CHOSEN = {
 @every
 def test_the_encoding_is_as_wide_as_it_says_and_depends_on_its_input(name):
     encoder, x, encode = made(name)
-    assert isinstance(encoder, Encoder)
+    assert isinstance(encoder, Encoder) and (x.dtype == np.int32) == (name in READERS)
     tokens, mask, pooled = encode(x)
     assert tokens.shape[:2] == mask.shape and len(pooled) == len(x)
     assert pooled.shape[1] == encoder.pooled_width
-    assert mask.all() and all(jnp.isfinite(part).all() for part in (tokens, pooled))
-    apart = np.linalg.norm(np.asarray(pooled)[:, None] - np.asarray(pooled)[None], axis=-1)
+    assert mask.all() and all(np.isfinite(part).all() for part in (tokens, pooled))
+    apart = np.linalg.norm(pooled[:, None] - pooled[None], axis=-1)
     assert (apart + np.eye(len(x)) > 0.1).all(), "unlike inputs, unlike encodings"
 
 
@@ -66,7 +66,7 @@ def test_a_row_depends_on_its_own_input_only(name):
     whole = encode(x)
     order = np.array([2, 0, 1])
     assert close(encode(x[order]), rows(whole, order))
-    others = x.at[1].set(x[0]).at[2].set(x[2][::-1])
+    others = np.stack([x[0], x[0], x[2][::-1], *x[3:]])
     assert close(rows(encode(others), [0]), rows(whole, [0]))
     assert close(encode(x[1:2]), rows(whole, [1]))
 
@@ -74,7 +74,7 @@ def test_a_row_depends_on_its_own_input_only(name):
 @every
 def test_compiled_it_gives_the_same(name):
     encoder, x, encode = made(name)
-    assert close(encode(x), encoder(x))
+    assert close(encode(x), encoder(jnp.asarray(x)))
 
 
 @every
@@ -83,18 +83,18 @@ def test_every_parameter_has_a_finite_gradient_and_an_effect(name):
     graph, state, rest = nnx.split(encoder, nnx.Param, ...)
 
     def loss(state):
-        pooled = nnx.merge(graph, state, rest)(x).pooled
-        return jnp.sum(pooled * jnp.arange(pooled.size, dtype=jnp.float32).reshape(pooled.shape)) / pooled.size
+        pooled = nnx.merge(graph, state, rest)(jnp.asarray(x)).pooled
+        return jnp.sum(pooled * np.arange(pooled.size, dtype=np.float32).reshape(pooled.shape)) / pooled.size
 
     for path, gradient in nnx.to_flat_state(jax.jit(jax.grad(loss))(state)):
-        assert jnp.isfinite(gradient[...]).all(), path
-        assert jnp.abs(gradient[...]).max() > 0, path
+        slope = np.asarray(gradient[...])
+        assert np.isfinite(slope).all() and np.abs(slope).max() > 0, path
 
 
 @every
 def test_an_input_of_another_shape_is_an_error_that_tells_both(name):
     encoder, x, _ = made(name)
-    wrong = jnp.concatenate([x, x[:, :1]], axis=1) if name in UP_TO else x[:, 1:]
+    wrong = jnp.asarray(np.concatenate([x, x[:, :1]], axis=1) if name in UP_TO else x[:, 1:])
     with pytest.raises(ValueError, match=rf"{wrong.shape[1]}\b.*built for .*{x.shape[1]}\b"):
         encoder(wrong)
 
@@ -118,9 +118,9 @@ def test_a_built_encoder_fits_the_arguments_that_its_modality_gives(name):
 @pytest.mark.parametrize("name", READERS)
 def test_masked_tokens_change_nothing_and_are_zero(name):
     _, x, encode = made(name)
-    mask = jnp.arange(x.shape[1])[None] < jnp.array([[6], [3], [1]])
+    mask = np.arange(x.shape[1])[None] < np.array([[6], [3], [1]])
     before = encode(x, mask)
-    after = encode(jnp.where(mask, x, (x + 5) % 11), mask)
+    after = encode(np.where(mask, x, (x + 5) % 11), mask)
     assert close(before, after)
     assert (before.mask == mask).all()
     assert not before.tokens[~mask].any()
@@ -132,13 +132,15 @@ def test_masked_tokens_change_nothing_and_are_zero(name):
 @pytest.mark.parametrize("name", READERS)
 def test_a_row_that_is_masked_throughout_is_finite_with_its_gradient(name):
     encoder, x, encode = made(name)
-    mask = jnp.ones(x.shape, bool).at[1].set(False)
+    mask = np.ones(x.shape, bool)
+    mask[1] = False
     pooled = encode(x, mask).pooled
-    assert jnp.isfinite(pooled).all() and not pooled[1].any()
+    assert np.isfinite(pooled).all() and not pooled[1].any()
     assert close(encode(x, mask).pooled[::2], encode(x).pooled[::2]), "the other rows are as they were"
     graph, state = nnx.split(encoder, nnx.Param)
-    gradients = jax.jit(jax.grad(lambda state: jnp.sum(jnp.square(nnx.merge(graph, state)(x, mask).pooled))))(state)
-    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+    given = jnp.asarray(x), jnp.asarray(mask)
+    gradients = jax.jit(jax.grad(lambda state: jnp.sum(jnp.square(nnx.merge(graph, state)(*given).pooled))))(state)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
 
 
 @every
@@ -146,7 +148,7 @@ def test_it_computes_in_the_numbers_of_its_parameters(name):
     """bfloat16 has 8 bits: a sum of a few hundred roundings of 2⁻⁹ stays within some per cent."""
     encoder, x, encode = made(name)
     graph, state = nnx.split(encoder)
-    fewer = jax.tree.map(lambda a: a.astype(jnp.bfloat16), state)
+    fewer = jax.tree.map(lambda a: np.asarray(a).astype(jnp.bfloat16), state)
     tokens, mask, pooled = jax.jit(lambda state, x: nnx.merge(graph, state)(x))(fewer, x)
     assert tokens.dtype == pooled.dtype == jnp.bfloat16 and mask.dtype == bool
     for short, whole in ((tokens, encode(x).tokens), (pooled, encode(x).pooled)):

@@ -1,7 +1,7 @@
 import pytest
 
 from sensorium.core.errors import BadFile
-from sensorium.data.columns import told, understand
+from sensorium.data.columns import told, understand, words_in
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,27 @@ def test_a_caption_column_of_any_name_is_found_by_its_words():
     same = [row | {"Beschreibung": LONG[0]} for row in rows * 3]
     assert understand("m", same) == {"image": ["Bild"]}  # a label of several words is no caption
     assert understand("m", [row | {"caption": "x"} for row in rows])["text"] == ["caption"]
+
+
+CAPTIONS = {
+    "chinese": ["一只红色的猫坐在椅子上", "桌子上有两个苹果", "雨中的蓝色汽车"],
+    "japanese": ["赤い猫が椅子に座っている", "雨の中の青い車", "テーブルの上のりんご"],
+    "thai": ["แมวสีแดงนั่งอยู่บนเก้าอี้", "รถสีน้ำเงินในสายฝน", "แอปเปิ้ลสองลูกบนโต๊ะ"],
+}
+
+
+@pytest.mark.parametrize("language", CAPTIONS)
+def test_captions_without_spaces_are_free_text_and_labels_without_spaces_are_not(language):
+    labels = {"chinese": "苹果 自行车 北京市", "japanese": "りんご スマートフォン 東京都", "thai": "แมว หมา ช้าง"}[
+        language
+    ].split()
+    rows = [{"图": f"{i}.png", "x": text, "y": labels[i]} for i, text in enumerate(CAPTIONS[language])]
+    assert understand("m", rows) == {"image": ["图"], "text": ["x"]}
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [("a red cat", 3), ("IMG_1234 -- 7", 1), ("", 0), ("빨간 고양이 한 마리", 4), ("猫", 1), ("a red 自行车", 4), ("éa, ü\t", 2)],
+)
+def test_words_are_counted_in_any_script(text, words):
+    assert words_in(text) == words

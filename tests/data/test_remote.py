@@ -75,7 +75,7 @@ def test_what_is_absent_is_told_and_its_row_is_not_here(bucket, tmp_path):
         Remote("memory://bucket/x.png").read()
     with pytest.raises(BadFile, match=r"item0\.png: one object: expected a folder of them, or a manifest"):
         scan("memory://bucket/photos/images/item0.png")
-    with pytest.raises(BadFile, match="copy them first"):
+    with pytest.raises(BadFile, match=r"train-000\.tar: no such object"):
         scan("memory://bucket/train-000.tar")
     with pytest.raises(UnknownName, match="there is no table here"):
         scan("memory://bucket/photos", columns={"image": "x"})

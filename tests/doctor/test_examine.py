@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from data.trees import write
 from doctor.planted import plant, world
-from modalities.samples import clip, moving
+from modalities.samples import clip, moving, save, smooth
 
 from sensorium.core.protocols import Item
 from sensorium.doctor import Audit, captions, examine
@@ -175,3 +175,45 @@ def test_outliers_are_far_by_both_measures():
 def test_the_catalogue_says_how_bad_why_and_what_to_do(kind):
     severity, why, do, action = CATALOGUE[kind]
     assert severity in SEVERITIES and why and do and (not action or action in ACTIONS)
+
+
+def test_a_group_in_two_splits_is_told_and_one_that_a_hash_splits_is_not(tmp_path):
+    rows = ["image,caption,group,split"]
+    sides = {
+        "film": ("train", "train", "test"),
+        "trip": ("train", "train"),
+        "zoo": ("", ""),
+        "mix": ("train", ""),
+        "cat": ("validation", "test"),
+    }
+    for group, each in sides.items():
+        for i, side in enumerate(each):
+            save(tmp_path / f"{group}{i}.png", smooth(20, 20, seed=len(rows)))
+            rows.append(f"{group}{i}.png,the picture {i} of a {group},{group},{side}")
+    write(tmp_path / "manifest.csv", "\n".join(rows))
+    told = {one.what: one.paths for one in examine(tmp_path).findings if one.kind == "group across splits"}
+    files = {name: tuple(str(tmp_path / f"{name}{i}.png") for i in range(3)) for name in sides}
+    assert told == {
+        "of the items of group 'film' are 2 in train, 1 in test": files["film"],
+        "of the items of group 'cat' are 1 in validation, 1 in test": files["cat"][:2],
+    }
+
+
+def test_a_model_that_is_sure_is_asked_for_more_and_the_worst_come_first(tmp_path):
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(60, 64))
+    b = a + 0.1 * rng.normal(size=a.shape)
+    b[5] = 0.1 * a[5] + rng.normal(size=64)  # hardly like its own, but more than most are
+    b[9] = -a[9]
+    a, b = ((x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32) for x in (a, b))
+    worse = better_share(a, b)
+    assert 0.05 < worse[5] < 0.5 and worse[9] == 1.0 and np.delete(worse, [5, 9]).max() < 0.05
+    for i in range(60):
+        save(tmp_path / f"{i:02d}.png", smooth(16, 16, seed=i))
+        write(tmp_path / f"{i:02d}.txt", f"picture {i:02d} of all sixty")
+
+    def encode(kind: str, raws: list[Any]) -> np.ndarray:
+        return a[[int(raw.stem) for raw in raws]] if kind == "image" else b[[int(raw[8:10]) for raw in raws]]
+
+    found = [one for one in examine(tmp_path, audit=Audit(("image", "text"), encode)).findings if one.kind == "looks mismatched"]
+    assert [(one.paths[0], one.degree) for one in found] == [(str(tmp_path / f"{i:02d}.png"), worse[i]) for i in (9, 5)]

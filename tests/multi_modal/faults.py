@@ -7,6 +7,7 @@ from functools import partial
 from importlib import import_module
 from types import SimpleNamespace
 
+import jax
 from multi_modal import faults_data, faults_encoders, faults_fusion, faults_generators
 from multi_modal.probe import PROBES as PROBES
 
@@ -20,6 +21,7 @@ def ours() -> SimpleNamespace:
     for module in MODULES:
         names |= vars(import_module(f"sensorium.multi_modal.{module}"))
     api = SimpleNamespace(**{name: value for name, value in names.items() if not name.startswith("_")})
+    api.early_fusion = jax.jit(api.early_fusion)  # op by op it would be compiled op by op
     api.ImageEncoder = partial(api.ImageEncoder, image_size=64, backbone="convnet", width=16)
     api.CLIPModel = partial(_clip, api, api.CLIPModel)
     api.AudioEncoder = partial(api.AudioEncoder, width=16, depth=1)

@@ -114,3 +114,46 @@ def test_the_product_and_the_look_up_are_one(words):
     table = jax.random.normal(jax.random.key(0), (words, 3))
     ids = jnp.array([[0, 3, words - 1, 3]])
     np.testing.assert_allclose(look_up(table, ids)[0], np.asarray(table)[np.asarray(ids[0])], atol=1e-6)
+
+
+def lowered(how: dict[str, bool], depth: int = 3) -> tuple[jax.stages.Lowered, nnx.State]:
+    """A stack and its gradients by name, over texts of 32 tokens; not yet compiled."""
+    graph, state = nnx.split(Transformer(12, depth, 3, causal=True, rngs=nnx.Rngs(1), **how))
+
+    def loss(state: nnx.State, x: jax.Array, mask: jax.Array):
+        out = nnx.merge(graph, state)(x, mask)
+        return jnp.sum(jnp.sin(3.0 * out)), out
+
+    shapes = jax.ShapeDtypeStruct((4, 32, 12), jnp.float32), jax.ShapeDtypeStruct((4, 32), jnp.bool_)
+    return jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True)).lower(state, *shapes), state
+
+
+HOW = [{}, {"remat": True}, {"scan": True}, {"remat": True, "scan": True}]
+
+
+def test_remat_and_scan_change_nothing_but_how_it_is_computed():
+    x, mask = jax.random.normal(jax.random.key(0), (4, 32, 12)), jnp.arange(32)[None] < jnp.array([32, 20, 1, 0])[:, None]
+    found, held = [], []
+    for how in HOW:
+        before, state = lowered(how)
+        program = before.compile()
+        (of_state, of_x), out = program(state, x, mask)
+        named = {"/".join(map(str, path)): leaf[...] for path, leaf in nnx.to_flat_state(of_state)}
+        found.append(jax.tree.map(np.asarray, named | {"x": of_x, "out": out}))
+        held.append(program.memory_analysis().temp_size_in_bytes)  # pyright: ignore[reportOptionalMemberAccess]
+    assert "layers/2/qkv/kernel" in found[0], "the parameters of a layer are its own"
+    for how, got in zip(HOW[1:], found[1:], strict=True):
+        assert got.keys() == found[0].keys()
+        for name, plain in found[0].items():
+            close = 1e-6 * max(1.0, np.abs(plain).max())
+            np.testing.assert_allclose(got[name], plain, atol=close, err_msg=f"{how} {name}")
+    assert held[3] < 0.6 * held[2], "remat holds the inputs of the layers, and the inside of one"
+
+
+def test_a_scanned_stack_is_one_program_at_any_depth():
+    """Its layers stand in the program once, and so does their gradient: products of matrices at two and at five layers."""
+    products = {
+        how: [lowered({"scan": how}, depth)[0].as_text().count("dot_general") for depth in (2, 5)] for how in (False, True)
+    }
+    assert products[True][0] == products[True][1]
+    assert products[False][1] == 2.5 * products[False][0]

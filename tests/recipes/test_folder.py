@@ -7,9 +7,10 @@ import pytest
 from data.trees import three_folders
 
 from sensorium.core.errors import SensoriumError
-from sensorium.data import split
+from sensorium.data import Mixture, split
+from sensorium.doctor import examine
 from sensorium.recipes import folder
-from sensorium.recipes.folder import TooLittle
+from sensorium.recipes.folder import BadWeights, TooLittle, of_report
 
 
 def test_it_trains_on_whole_items_and_keeps_the_rest_for_validation(tmp_path):
@@ -35,6 +36,8 @@ def test_steps_and_batch_follow_the_number_of_items_unless_given(tmp_path):
     assert experiment.batch == n // 2 and experiment.steps == max(50, 60 * n // experiment.batch)
     assert folder(root, steps=3, batch=5).arguments | {"path": ""} == {
         "path": "",
+        "columns": None,
+        "weights": None,
         "steps": 3,
         "batch": 5,
         "lr": 2e-3,
@@ -127,3 +130,54 @@ def test_copies_of_what_is_kept_for_validation_are_left_out(tmp_path):
     left = {item.id for item in whole.source.items} - {item.id for item in experiment.source.items}  # pyright: ignore[reportAttributeAccessIssue]
     assert left == {learnt} and kept in {item.id for item in experiment.validation}
     assert any("copies, or nearly, of items that are kept for validation" in said for said in experiment.left_out)
+
+
+@pytest.fixture
+def two(tmp_path):
+    """A folder of 30 items, and a table with ten other ones, the caption column of which has to be named."""
+    root, other = three_folders(tmp_path / "photos", 30), three_folders(tmp_path / "other", 40)
+    rows = [f"images/item{i}.png;das ist Bild {i};bei Tag {i} gemacht" for i in range(30, 40)]
+    table = other / "liste.csv"
+    table.write_text("\n".join(["was;a;b", *rows]))
+    return root, table
+
+
+def test_several_sources_are_drawn_from_by_weight_and_split_as_each_alone(two):
+    experiment = folder(two, columns={"text": "b"}, weights=[1, 3], batch=8, steps=10)
+    mixture = experiment.source
+    assert isinstance(mixture, Mixture) and experiment.order and list(mixture.sources) == ["photos", "liste.csv"]
+    with experiment.stream() as stream:
+        drawn = [mixture.source_of(int(row))[0] for row in np.concatenate([experiment.order.rows(i) for i in range(10)])]
+        batch = next(stream)
+    assert drawn.count("photos") == 20 and drawn.count("liste.csv") == 60
+    from_table = np.array([mixture.source_of(int(row))[0] == "liste.csv" for row in experiment.order.rows(0)])
+    assert batch["text/here"].all() and (batch["audio/here"] == ~from_table).all()
+    assert experiment.arguments["path"] == [str(one) for one in two]
+    assert experiment.arguments["columns"] == {"text": ["b"]} and experiment.arguments["weights"] == [1, 3]
+    alone = {f"photos/{item.id}" for item in folder(two[0]).validation}
+    assert {item.id for item in experiment.validation if item.id.startswith("photos/")} == alone and alone
+    assert json.loads(json.dumps(experiment.identity()))["arguments"]["weights"] == [1, 3]
+
+
+def test_copies_in_another_source_of_what_is_kept_for_validation_are_not_trained_on(two):
+    before = folder(two, columns={"text": "b"})
+    kept = next(item for item in before.validation if item.id.startswith("photos/"))
+    trained = before.source.sources["liste.csv"].items[0]  # pyright: ignore[reportAttributeAccessIssue]
+    trained.raws["image"][0].write_bytes(kept.raws["image"][0].read_bytes())
+    after = folder(two, columns={"text": "b"})
+    names = [item.id for item in after.source.sources["liste.csv"].items]  # pyright: ignore[reportAttributeAccessIssue]
+    assert trained.id not in names and len(after.source) == len(before.source) - 1
+    assert any(trained.id in said and "kept for validation" in said for said in after.left_out)
+
+
+def test_weights_and_sources_that_make_no_mixture_are_told(two):
+    alone, both = examine(two[0]), examine(two, columns={"text": "b"})
+    for report, sources, weights, text in (
+        (alone, two[0], [1], "for a single source"),
+        (both, two, [1], "1 weights for 2 sources"),
+        (both, two, [1, 0], "expected positive numbers"),
+    ):
+        with pytest.raises(BadWeights, match=text):
+            of_report(report, sources, weights=weights)
+    with pytest.raises(TooLittle, match=r"liste\.csv: of these sources nothing is left"):
+        folder(two)

@@ -135,9 +135,9 @@ def test_every_array_of_the_state_decides_what_comes():
     start(given[2])
     expected = copies(start)
     assert int(state.pop("bad")) == 0  # which a step that is applied sets to 0, whatever it was
+    other = machine(ema=0.9)
+    other._programs = start._programs  # the same program: it need not be compiled again
     for name, x in state.items():
-        other = machine(ema=0.9)
-        other._programs = start._programs  # the same program: it need not be compiled again
         other.restore(state | {name: x + jnp.ones_like(x), "bad": jnp.int32(0)})
         other(given[2])
         assert not same(copies(other), expected), name

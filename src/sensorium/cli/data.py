@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from sensorium.cli import columns as mapping
 from sensorium.cli.main import WrongUsage
 from sensorium.core.errors import BadFile, SensoriumError
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from sensorium.doctor import Audit
 
 EXAMPLE = """sensorium data check photos/ --html report.html --fix plan.json
+sensorium data check liste.csv --columns text=Beschreibung image=Bild
 sensorium data fix photos/ plan.json --out photos-clean/"""
 FEW = 3
 """Findings of a kind that are printed."""
@@ -29,6 +31,7 @@ def data(
     out: Path | None = None,
     html: Path | None = None,
     model: Path | None = None,
+    columns: mapping.Words = (),
 ) -> dict[str, Any]:
     """Say what a folder (or a manifest) holds and what is wrong with it: every file is decoded, and each finding says what to do.
 
@@ -40,32 +43,35 @@ def data(
         out: Where the clean copy goes: a new folder.
         html: Write the report as one page, too.
         model: A trained model, to look for pairs that do not belong together.
+        columns: Which column of a table holds what: text=Beschreibung image=Bild. A plan says of each line what it does.
     """
     if action == "fix":
         if plan is None or out is None:
             raise WrongUsage("fix takes a plan and --out: sensorium data fix photos/ plan.json --out photos-clean/")
-        if fix or html or model:
-            raise WrongUsage("--fix, --html and --model belong to check: sensorium data check --help")
+        if fix or html or model or columns:
+            raise WrongUsage("--fix, --html, --model and --columns belong to check: sensorium data check --help")
         return _apply(folder, plan, out)
     if plan is not None:
         raise WrongUsage(f"check takes no {plan}: did you mean --fix {plan}?")
     if out is not None:
-        if fix is None or html or model:
+        if fix is None or html or model or columns:
             raise WrongUsage("--out goes with --fix alone: sensorium data check photos/ --fix plan.json --out photos-clean/")
         return _apply(folder, fix, out)
     if fix is not None and fix.exists():
         raise SensoriumError(f"{fix}: it exists, and may have been edited. Apply it with --out, or give a new name")
-    return _check(folder, fix, html, model)
+    return _check(folder, fix, html, model, mapping.given(columns))
 
 
-def _check(folder: str, fix: Path | None, html: Path | None, model: Path | None) -> dict[str, Any]:
+def _check(
+    folder: str, fix: Path | None, html: Path | None, model: Path | None, columns: dict[str, list[str]] | None
+) -> dict[str, Any]:
     from sensorium.cli.progress import progress
     from sensorium.doctor import examine, write_plan
 
-    audit = _audit(model) if model else None
+    audit = audit_of(model) if model else None
     with progress() as bar:
         task = bar.add_task("decoding", total=None)
-        report = examine(folder, None, lambda done, total: bar.update(task, completed=done, total=total), audit)
+        report = examine(folder, None, lambda done, total: bar.update(task, completed=done, total=total), audit, columns)
     health = report.health
     if not health.good:
         causes = "; ".join(map(str, health.broken[:3]))
@@ -81,7 +87,8 @@ def _check(folder: str, fix: Path | None, html: Path | None, model: Path | None)
     return result
 
 
-def _audit(model: Path) -> "Audit":
+def audit_of(model: Path) -> "Audit":
+    """A trained model as the doctor looks at pairs with it."""
     import sensorium
     from sensorium.cli import device
     from sensorium.data.folder import opened

@@ -54,7 +54,7 @@ def demo(*, out: Path = Path("demo"), quick: bool = False, seed: int = 0) -> dic
     dials = QUICK if quick else FULL
     health = {split: _split(out / "world" / split, split, dials["gallery"]) for split in SPLITS}
     experiment = senses(steps=dials["steps"], seed=seed)
-    run = train_with_bar(experiment, out / "run")
+    run = train_with_bar(experiment, out / "run", overwrite=True)
     model = run.sensorium
     metrics: dict[str, Any] = dict(evaluate(model, health["validation"].good))
     metrics |= {f"compositional/{key}": value for key, value in evaluate(model, health["compositional"].good).items()}

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
+from sensorium.cli import columns as mapping
+
 if TYPE_CHECKING:
     from rich.console import Console
 else:
@@ -18,6 +20,7 @@ def evaluate(
     folder: tyro.conf.Positional[str],
     *,
     split: Literal["auto", "validation", "train", "all"] = "auto",
+    columns: mapping.Words = (),
 ) -> dict:
     """Measure retrieval in every direction: recall among the first 1, 5 and 10, its 95 % interval, and chance.
 
@@ -27,6 +30,7 @@ def evaluate(
         model: A trained model: the folder that `sensorium train` wrote.
         folder: A folder of files, or a manifest.
         split: Which items: by default those kept apart in training where the model was trained on this folder, else all.
+        columns: Which column of a table holds what: text=Beschreibung image=Bild; by default what the model was trained with.
     """
     from dataclasses import asdict
 
@@ -37,12 +41,15 @@ def evaluate(
     from sensorium.data import check
     from sensorium.data import split as part
 
+    given = mapping.given(columns)
     device.prepare()
+    trained = mapping.trained_on(model, folder)
+    given = trained.get("columns") if given is None else given
     loaded = sensorium.load(model)
-    chosen = _split(model, folder) if split == "auto" else split
+    chosen = _split(trained) if split == "auto" else split
     with progress() as bar:
         task = bar.add_task("reading every file", total=None, text="")
-        health = check(folder, loaded.fields, progress=lambda done, total: bar.update(task, completed=done, total=total))
+        health = check(folder, loaded.fields, lambda done, total: bar.update(task, completed=done, total=total), columns=given)
     items = part(health.good, chosen)
     metrics = sensorium.evaluate(loaded, items)
     if not metrics:
@@ -54,6 +61,7 @@ def evaluate(
     return {
         "model": str(model),
         "folder": str(folder),
+        "columns": given,
         "split": chosen,
         "items": len(items),
         "problems": [asdict(problem) for problem in health.broken],
@@ -97,20 +105,6 @@ def table(metrics: dict[str, float], console: "Console") -> None:
     console.print(grid)
 
 
-def _split(model: Path, folder: str) -> str:
-    """What was kept apart where the run was trained on this folder, else everything."""
-    from sensorium.core.files import read_json
-    from sensorium.data.door import whole
-
-    about = model / "run.json"
-    said = read_json(about) if about.is_file() else {}
-    trained = (said.get("arguments") or {}).get("path") if isinstance(said, dict) else None
-    return "validation" if trained and _root(trained) == _root(whole(folder)) else "all"
-
-
-def _root(place: str) -> str:
-    """The folder that a folder, or the manifest through which it is read, stands for."""
-    from sensorium.data.manifest import STEMS
-
-    path = Path(place)
-    return str(path.parent) if path.stem.lower() in STEMS and path.is_file() else place
+def _split(trained: dict[str, Any]) -> str:
+    """What was kept apart where the run was trained on these data, else everything. `trained`: of `columns.trained_on`."""
+    return "validation" if trained else "all"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from sensorium.cli import columns as mapping
+
 if TYPE_CHECKING:
     from rich.console import Console
 else:
@@ -17,7 +19,7 @@ EXAMPLE = "sensorium index photos/ --model runs/photos --out photos.collection"
 _SHOWN = 10
 
 
-def index(folder: tyro.conf.Positional[str], *, model: Path, out: Path) -> dict:
+def index(folder: tyro.conf.Positional[str], *, model: Path, out: Path, columns: mapping.Words = ()) -> dict:
     """Make a folder searchable: a vector for each picture, text, sound and clip in it, and a thumbnail.
 
     A collection that stands at `out` is replaced, whole and at once. Files that cannot be read are listed and left out.
@@ -26,6 +28,7 @@ def index(folder: tyro.conf.Positional[str], *, model: Path, out: Path) -> dict:
         folder: A folder of files, a manifest, tar shards, a Hugging Face data set on disk, or an address (s3://…).
         model: A trained model: the folder that `sensorium train` wrote.
         out: Where the collection goes, a folder.
+        columns: Which column of a table holds what: text=Beschreibung image=Bild; by default what the model was trained with.
     """
     import sensorium
     from sensorium import data
@@ -34,9 +37,10 @@ def index(folder: tyro.conf.Positional[str], *, model: Path, out: Path) -> dict:
     from sensorium.search import Collection
 
     start = time.perf_counter()
+    given = mapping.given(columns)
     place.folder(out)
     device.prepare()
-    listing = data.scan(folder)
+    listing = data.scan(folder, mapping.trained_on(model, folder).get("columns") if given is None else given)
     loaded = sensorium.load(model)
     root = listing.root if isinstance(listing.root, Path) else None  # what is elsewhere is called by its whole address
     with progress() as bar:

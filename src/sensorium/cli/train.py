@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from sensorium.cli import columns as mapping
+from sensorium.cli.device import together
 from sensorium.cli.main import WrongUsage
+from sensorium.core.errors import SensoriumError
 from sensorium.core.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -17,14 +20,18 @@ else:
 DEFAULT = Trainer()
 EXAMPLE = """sensorium train photos/ --out runs/photos
 sensorium train photos/ --out runs/augmented --augment --workers 2
+sensorium train photos/ liste.csv --out runs/both --columns text=Beschreibung image=Bild --weights 2 1
 sensorium train photos/ --out runs/longer --steps 3000 --lr 1e-3 --evaluate-every 200 --ema 0.999
 sensorium train photos/ --out runs/longer --steps 3000 --lr 1e-3 --evaluate-every 200 --ema 0.999 --resume"""
 
 
+@together
 def train(
-    folder: tyro.conf.Positional[str],
+    folder: tyro.conf.Positional[tuple[str, ...]],
     *,
     out: Path,
+    columns: mapping.Words = (),
+    weights: tuple[float, ...] | None = None,
     steps: int | None = None,
     batch: int | None = None,
     micro_batch: int | None = None,
@@ -45,8 +52,11 @@ def train(
     picked by a hash of their names, is kept apart and measured on at the end. Broken files are listed and left out.
 
     Args:
-        folder: A folder of files, a manifest, tar shards, a Hugging Face data set on disk, or an address (s3://…).
+        folder: A folder of files, a manifest, tar shards, a Hugging Face data set on disk, or an address (s3://…);
+            or several of them, which are checked, split and trained on together.
         out: Where the run goes: the model, its log and its metrics.
+        columns: Which column of a table holds what, where its name does not say it: text=Beschreibung image=Bild.
+        weights: How often each of several sources is drawn from; by default as often as it has items.
         steps: Updates of the parameters; by default what suits the number of items.
         batch: Items a step; by default what suits the number of items.
         micro_batch: Items whose activations are held at once, a divisor of batch: a large batch in the memory of a small one.
@@ -62,7 +72,8 @@ def train(
         overwrite: Replace an earlier run that stands at `out`.
     """
     _refuse_nonsense(steps=steps, batch=batch, lr=lr, width=width, workers=workers)
-    most = _share(max_bad)
+    most, given = _share(max_bad), mapping.given(columns)
+    _refuse_weights(folder, weights)
 
     from dataclasses import asdict
 
@@ -71,15 +82,21 @@ def train(
     from sensorium.cli.training import train_with_bar
     from sensorium.doctor import examine
     from sensorium.recipes.folder import of_report
+    from sensorium.run import command
+    from sensorium.training.hosts import first
+    from sensorium.training.interrupt import Interrupted
 
     place.folder(out)
-    if not resume:
+    if not resume and first():
         place.unused(out, "log.jsonl", overwrite)
     device.prepare()
     with progress() as bar:
         task = bar.add_task("reading every file", total=None, text="")
-        report = examine(folder, progress=lambda done, total: bar.update(task, completed=done, total=total))
+        sources = folder[0] if len(folder) == 1 else folder
+        report = examine(sources, progress=lambda done, total: bar.update(task, completed=done, total=total), columns=given)
     dials = {
+        "columns": given,
+        "weights": weights,
         "steps": steps,
         "batch": batch,
         "micro_batch": micro_batch,
@@ -88,11 +105,15 @@ def train(
         "augment": augment,
         "workers": workers,
     }
-    experiment = of_report(report, folder, **dials, max_bad=most, seed=seed, trainer=trainer)  # type: ignore[arg-type]
-    run = train_with_bar(experiment, out, resume=resume, changed=changed, overwrite=overwrite)
+    experiment = of_report(report, sources, **dials, max_bad=most, seed=seed, trainer=trainer)  # type: ignore[arg-type]
+    try:
+        run = train_with_bar(experiment, out, resume=resume, changed=changed, overwrite=overwrite)
+    except Interrupted as stop:
+        line = command().replace(" --resume", "").replace(" --overwrite", "")
+        raise Interrupted(f"{stop}:\n  {line} --resume") from None
     return {
         "run": str(out),
-        "folder": str(folder),
+        "folder": sources if isinstance(sources, str) else list(sources),
         "fields": list(run.sensorium.modalities),
         "items": {"train": len(experiment.source), "validation": len(experiment.validation)},
         "problems": [asdict(problem) for problem in report.health.broken],
@@ -106,6 +127,17 @@ def train(
         "seconds": {"compile": run.history[0]["seconds/compile"], "train": run.history[-1]["seconds"]},
         "metrics": run.metrics,
     }
+
+
+def in_ray(config: dict[str, Any]) -> None:
+    """What each worker of Ray's JaxTrainer runs: `JaxTrainer(in_ray, train_loop_config={"arguments": ["photos/", "--out", …]})`.
+
+    Ray has joined the workers by then. A `SensoriumError` where the command fails, so that Ray starts them anew.
+    """
+    from sensorium.cli.main import main
+
+    if code := main(["train", *config["arguments"]]):
+        raise SensoriumError(f"sensorium train ended with exit code {code}: what it printed says why")
 
 
 def show(result: dict, console: "Console") -> None:
@@ -136,7 +168,8 @@ def show(result: dict, console: "Console") -> None:
         table(result["metrics"], console)
     else:
         console.print(f"no metrics: {counts['validation']} items were kept apart, too few to search among")
-    line = shlex.join(["sensorium", "index", result["folder"], "--model", result["run"], "--out", "my.collection"])
+    first = result["folder"] if isinstance(result["folder"], str) else result["folder"][0]
+    line = shlex.join(["sensorium", "index", first, "--model", result["run"], "--out", "my.collection"])
     console.print(f"Next: {escape(line)}", style="dim", highlight=False, soft_wrap=True)
 
 
@@ -147,6 +180,18 @@ def _refuse_nonsense(*, steps: int | None, batch: int | None, lr: float, width: 
             raise WrongUsage(f"--{name} {value}: at least {least} is needed. See: sensorium train --help")
     if not 0 < lr < float("inf"):
         raise WrongUsage(f"--lr {lr}: a positive number is needed. See: sensorium train --help")
+
+
+def _refuse_weights(sources: tuple[str, ...], weights: tuple[float, ...] | None) -> None:
+    if not sources:
+        raise WrongUsage("what is to be trained on? See: sensorium train --help")
+    if weights is not None and (
+        len(sources) < 2 or len(weights) != len(sources) or not all(0 < w < float("inf") for w in weights)
+    ):
+        raise WrongUsage(
+            f"--weights {' '.join(f'{w:g}' for w in weights)}: a positive number for each of several sources is needed, and "
+            f"there are {len(sources)}: {', '.join(sources)}"
+        )
 
 
 def _share(text: str) -> float:

@@ -26,7 +26,7 @@ def train_with_bar(experiment: "Experiment", out: Any, **how: bool) -> "Run":
 
     rows = what_trains(experiment)
     with progress() as bar:
-        if rows[-1].trained < rows[-1].parameters:
+        if any(row.how != "full" for row in rows[:-1]):
             bar.console.print(table_of(rows))
         task = bar.add_task("training", total=experiment.steps, text="compiling …")
 

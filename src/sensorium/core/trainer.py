@@ -23,6 +23,7 @@ class Trainer:
         lit: A field whose tower is locked, so that the others learn to read it (LiT).
         thaw: Steps after which a pattern starts to train: encoders.image.*=200
         lora: Rank of the adapters beside every kernel, which then train with the projections and nothing else.
+        balance: Bring the updates of the modalities nearer to each other, where one drowns the others.
         track: Who else is told: tensorboard, trackio, wandb, mlflow.
         precision: What the model computes in: float32, bfloat16 or auto (bfloat16 where the device has it). Parameters,
             norms, unit vectors and logits are float32 in any case.
@@ -45,6 +46,7 @@ class Trainer:
     lit: str | None = None
     thaw: tuple[str, ...] = ()
     lora: int | None = None
+    balance: bool = False
     track: tuple[str, ...] = ()
     precision: str = "auto"
     accumulate: int = 1

@@ -1,6 +1,9 @@
 """What the columns of a table hold: understood by their names and by what is in them, or as the user says."""
 
+import math
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -27,6 +30,8 @@ NAMES: dict[str, tuple[str, ...]] = {  # in the order of preference
 }
 SEVERAL = 3
 """Words that make a text of a caption rather than a name or a label."""
+LETTERS_A_WORD = {"CJK": 2, "HIRAGANA": 2, "KATAKANA": 4, "THAI": 3, "LAO": 3, "KHMER": 3, "MYANMAR": 3}
+"""Scripts that put no spaces between words, as Unicode's names of letters begin -> letters that count as a word."""
 FILES = ("file_name", "filename", "filepath", "file_path", "path", "file", "name")
 """Names of columns that hold some file; its suffix says of which kind."""
 LOOK = 200
@@ -77,7 +82,7 @@ def understand(
         raise BadFile(
             f"{where}: no column names files or captions. Its columns: {', '.join(columns) or 'none'}. Expected one of "
             f"{', '.join(_names(kind)[0] for kind in (*file_kinds(), 'text'))}, or a column of file names; "
-            'or say which it is: columns={"image": "my_column"}'
+            'or say which it is: columns={"image": "my_column"} (on the command line: --columns image=my_column)'
         )
     return out
 
@@ -85,6 +90,11 @@ def understand(
 def told(columns: Columns) -> str:
     """The sentence that says how the columns were understood."""
     return ", ".join(f"{kind} from {' and '.join(names)}" for kind, names in columns.items())
+
+
+def spoken(given: Given | None) -> dict[str, list[str]] | None:
+    """What the user says of the columns, as JSON."""
+    return None if given is None else {role: [one] if isinstance(one, str) else list(one) for role, one in given.items()}
 
 
 def values(row: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
@@ -163,9 +173,24 @@ def _free_text(rows: Sequence[Mapping[str, Any]], columns: list[str]) -> list[st
     found = []
     for name in columns:
         texts = [v for row in rows[:LOOK] if isinstance(v := row.get(name), str) and v.strip()]
-        long = {text for text in texts if sum(any(map(str.isalpha, word)) for word in text.split()) >= SEVERAL}
+        long = {text for text in texts if words_in(text) >= SEVERAL}
         found += [name] if len(long) > len(texts) / 2 else []
     return found if len(found) == 1 else []
+
+
+def words_in(text: str) -> int:
+    """About how many words a text has: what stands between spaces, and of scripts without spaces so many letters a word."""
+    words, spaced, unspaced = 0, False, Counter[str]()
+    for letter in f"{text} ":
+        if letter.isspace():
+            words, spaced = words + spaced, False
+        elif letter.isalpha():
+            script = "" if letter < "\u0e00" else unicodedata.name(letter, "").split(" ")[0].partition("-")[0]
+            if script in LETTERS_A_WORD:
+                unspaced[script] += 1
+            else:
+                spaced = True
+    return words + math.ceil(sum(n / LETTERS_A_WORD[script] for script, n in unspaced.items()))
 
 
 def _plain(name: str) -> str:

@@ -14,10 +14,12 @@ import numpy as np
 from sensorium.core.errors import BadFile, MissingExtra, SensoriumError
 from sensorium.core.files import sha256
 from sensorium.core.protocols import Item, Modality, Raw
+from sensorium.data.columns import Given
 from sensorium.data.fields import fields_for
 from sensorium.data.folder import opened
 from sensorium.data.layout import scan
 from sensorium.data.listing import Listing, Problem, problem
+from sensorium.data.several import scan_all
 from sensorium.modalities.text import identity
 
 THREADS = 2
@@ -93,17 +95,20 @@ class Health:
 
 
 def check(
-    path: Path | str,
+    path: Path | str | Sequence[Path | str],
     fields: Sequence[Modality] | None = None,
     progress: Callable[[int, int], None] | None = None,
     watch: Callable[[Seen], None] | None = None,
+    columns: Given | None = None,
 ) -> Health:
     """Decodes every file of the folder or manifest at `path`, as `fields` (those that suit its files unless given) would.
+
+    Of several paths all is looked at together (see `several.scan_all`). `columns`: which column of a table holds what.
 
     `progress(done, total)` is called from this thread; `watch(seen)` with each whole thing, from several threads. `BadFile`
     where there is nothing to look at.
     """
-    listing = scan(path)
+    listing = scan(path, columns) if isinstance(path, Path | str) else scan_all(path, columns)
     fields = fields_for(listing.items) if fields is None else tuple(fields)
     rows = enumerate(listing.items)
     jobs = [(field, row, raw, watch) for row, item in rows for field in fields for raw in item.raws.get(field.kind, ())]

@@ -21,6 +21,10 @@ File = Path | Remote
 NOUNS = {"image": "picture", "text": "caption", "audio": "sound", "video": "video", "sensor": "sensor reading"}
 
 
+class NoTable(UnknownName):
+    """Columns were named for what has none."""
+
+
 def scan(uri: Path | str | Remote, columns: Given | None = None) -> Listing:
     """The items behind a path or an address, sorted by id, and what had to be left out.
 
@@ -57,8 +61,8 @@ def _scan(uri: Path | str | Remote, columns: Given | None) -> Listing:
 def _remote(root: Remote, columns: Given | None) -> Listing:
     if root.suffix.lower() in manifest.SUFFIXES and root.is_file():
         return manifest.read(root, columns)
-    if shards.is_shards(root.url):
-        raise BadFile(f"{root}: tar shards are read from a disk, at random places: copy them first")
+    if shards.is_shards(root.name):
+        return _no_columns(root, shards.scan(shards.expand_remote(root.url)), columns)
     files = found(root)
     known = [file for file in files if file.suffix.lower() in _suffixes()]
     if len(known) == 1 and known[0].suffix.lower() == ".parquet":  # one table is a manifest, not the reading of a sensor
@@ -83,7 +87,7 @@ def _folder(path: File, files: Sequence[File], problems: list[Problem], columns:
         items = _in_folders(path, inside, folders)
         names = sorted({_parts(f, path)[0] + "/" for f in inside})
         layout = f"folders {', '.join(names)}: files with equal paths, suffixes aside, are one item"
-    elif isinstance(path, Path) and (tables := _in_tables(path, files, problems, columns)):
+    elif tables := _in_tables(path, files, problems, columns):
         return tables
     else:
         items = _side_by_side(path, files)
@@ -145,7 +149,7 @@ def _through_manifest(manifests: list[File], files: Sequence[File], problems: li
         told = {problem.path for problem in listing.problems}
         said = {item.id: item.raws.get("text", ()) for item in listing.items}
         unused = tuple(f for f in files if f not in used and str(f) not in told and not _repeats(f, first.parent, said))
-    return Listing(first.parent, listing.items, (*problems, *listing.problems), listing.layout, unused)
+    return replace(listing, problems=(*problems, *listing.problems), unused=unused)
 
 
 def _repeats(file: File, root: File, said: Mapping[str, tuple[str, ...]]) -> bool:
@@ -174,15 +178,17 @@ def _in_folders(root: File, files: Iterable[File], folders: dict[str, str]) -> F
     return items
 
 
-def _in_tables(path: Path, files: Sequence[File], problems: list[Problem], columns: Given | None) -> Listing | None:
+def _in_tables(path: File, files: Sequence[File], problems: list[Problem], columns: Given | None) -> Listing | None:
     """Tar shards, or Parquet files with rows of things, where the folder holds nothing else that is known."""
-    local = [file for file in files if isinstance(file, Path)]
     known = {suffix for modality in MODALITIES.values() for suffix in modality.suffixes} - {".parquet", ".txt"}
-    if any(file.suffix.lower() in known for file in local):
+    if any(file.suffix.lower() in known for file in files):
         return None
-    tars = [file for file in local if shards.is_shards(file.name)]
+    tars = [file for file in files if shards.is_shards(file.name)]
     if tars:
-        return _with(_no_columns(path, shards.scan(tars), columns), path, problems, [f for f in local if f not in tars])
+        return _with(_no_columns(path, shards.scan(tars), columns), path, problems, [f for f in files if f not in tars])
+    if isinstance(path, Remote):
+        return None
+    local = [file for file in files if isinstance(file, Path)]
     tables = [file for file in local if file.suffix.lower() == ".parquet"]
     if not tables:
         return None
@@ -195,7 +201,7 @@ def _in_tables(path: Path, files: Sequence[File], problems: list[Problem], colum
     return _with(listing, path, problems, [f for f in local if f not in tables])
 
 
-def _with(listing: Listing, root: Path, problems: list[Problem], unused: list[Path]) -> Listing:
+def _with(listing: Listing, root: File, problems: list[Problem], unused: Sequence[File]) -> Listing:
     return Listing(root, listing.items, (*problems, *listing.problems), listing.layout, tuple(unused))
 
 
@@ -234,7 +240,7 @@ def _items(items: Found, problems: list[Problem]) -> tuple[tuple[Item, ...], set
 
 def _no_columns(path: File, listing: Listing, columns: Given | None) -> Listing:
     if columns:
-        raise UnknownName(f"{path}: columns={dict(columns)}: there is no table here: {listing.layout}")
+        raise NoTable(f"{path}: columns={dict(columns)}: there is no table here: {listing.layout}")
     return listing
 
 

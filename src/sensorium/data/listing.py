@@ -2,8 +2,8 @@
 
 import codecs
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -30,7 +30,8 @@ class Listing:
     """The items of a folder, sorted by id; nothing but caption files and manifests has been read yet.
 
     `items` may be `Lazy`: made as they are asked for, in the order of their tables. `layout` says in a sentence how the files
-    were understood. `unused`: files that belong to no item.
+    were understood. `unused`: files that belong to no item. `manifest`: the file through which the items are read, and
+    `columns`: which of its columns hold what. `sources`: of several together, the first part of the ids of each (`several`).
     """
 
     root: Path | Remote
@@ -38,6 +39,9 @@ class Listing:
     problems: tuple[Problem, ...]
     layout: str = ""
     unused: tuple[Path | Remote, ...] = ()
+    manifest: Path | Remote | None = None
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
 
 
 @runtime_checkable

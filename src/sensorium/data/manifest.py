@@ -44,11 +44,7 @@ def read(path: Path | Remote, columns: Given | None = None) -> Listing:
 
 def _row_by_row(path: Path | Remote, columns: Given | None) -> Listing:
     problems: list[Problem] = []
-    text = decoded(_bytes(path), path)
-    if not text.strip():
-        raise BadFile(f"{path}: the file is empty")
-    rows = _jsonl(path, text, problems) if path.suffix.lower() in LINES else _csv(path, text, problems)
-    rows = [row for row in rows if not _has_nul(path, row, problems)]
+    rows = _rows(path, problems)
     if not rows:
         raise BadFile(f"{path}: there are no rows in it. {'; '.join(map(str, problems[:3]))}".rstrip())
     understood = understand(path, [row for _, row in rows], columns)
@@ -60,7 +56,25 @@ def _row_by_row(path: Path | Remote, columns: Given | None) -> Listing:
     if not items:
         raise BadFile(f"{path}: nothing in it can be used. {'; '.join(map(str, problems[:3]))}")
     layout = f"manifest {path.name}: {told(understood)}"
-    return Listing(path.parent, tuple(sorted(items, key=lambda item: item.id)), tuple(problems), layout)
+    items = tuple(sorted(items, key=lambda item: item.id))
+    return Listing(path.parent, items, tuple(problems), layout, manifest=path, columns=understood)
+
+
+def rows_of(path: Path) -> list[Row]:
+    """All rows of a manifest that can be read, each with its line (of Parquet its number, from 1)."""
+    if path.suffix.lower() != ".parquet":
+        return _rows(path, [])
+    from sensorium.data import table
+
+    return list(enumerate(table.whole(path).to_pylist(), 1))
+
+
+def _rows(path: Path | Remote, problems: list[Problem]) -> list[Row]:
+    text = decoded(_bytes(path), path)
+    if not text.strip():
+        raise BadFile(f"{path}: the file is empty")
+    rows = _jsonl(path, text, problems) if path.suffix.lower() in LINES else _csv(path, text, problems)
+    return [row for row in rows if not _has_nul(path, row, problems)]
 
 
 def _bytes(path: Path | Remote) -> bytes:

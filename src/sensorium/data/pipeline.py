@@ -140,11 +140,8 @@ class Stream(AbstractContextManager["Stream"]):
             self._ahead = None
 
     def names(self, position: int) -> list[str]:
-        """What the rows of a batch are called, also of one that was read long ago."""
-        number, count = self._host
-        rows = self._order.rows(position)
-        part = len(rows) // count
-        return [called(self._source, int(row)) for row in rows[number * part : (number + 1) * part]]
+        """What the rows of a batch are called, those of all hosts, also of one that was read long ago."""
+        return [called(self._source, int(row)) for row in self._order.rows(position)]
 
     def state(self) -> dict[str, Any]:
         """The position with what it is a position in, as JSON: a few hundred bytes, and at most `WINDOW` short pairs."""

@@ -18,9 +18,11 @@ from sensorium.core.limits import limits
 from sensorium.core.protocols import Item
 from sensorium.data.columns import NAMES, kind_of
 from sensorium.data.listing import Listing, Problem, captions_in, decoded
+from sensorium.data.remote import Remote, is_address, matching
 from sensorium.data.sides import known, meanings
 from sensorium.data.tar_index import Index, key_of, load
 
+Shard = Path | Remote
 COMPRESSED = (".gz", ".tgz", ".bz2", ".tbz", ".tbz2", ".xz", ".txz", ".zst", ".tzst")
 
 
@@ -40,6 +42,12 @@ class Member:
         """Its bytes; `BadFile` where they are more than the limit, or the tar file has been cut since it was indexed."""
         if self.size > (most := limits().stored_bytes):
             raise BadFile(f"{self}: {self.size} bytes are more than the limit of {most} (SENSORIUM_LIMITS, stored_bytes)")
+        if is_address(self.tar):
+            data = Remote(self.tar).piece(self.offset, self.size)
+            if len(data) == self.size:
+                return data
+            there = "more than" if len(data) > self.size else f"{len(data)} of"
+            raise BadFile(f"{self}: {there} its {self.size} bytes came: it was cut off, or its store knows no ranges")
         try:
             with open(self.tar, "rb", buffering=0) as file:  # a handle that is kept would go on reading a tar that was replaced
                 data = os.pread(file.fileno(), self.size, self.offset)
@@ -56,7 +64,7 @@ class Members(Sequence[Item]):
     A shard is called by its name without the suffix; where two have one name, in several folders, by their paths.
     """
 
-    def __init__(self, shards: Sequence[tuple[Path, Index]]):
+    def __init__(self, shards: Sequence[tuple[Shard, Index]]):
         self._shards = tuple(shards)
         self._ends = np.cumsum([len(index) for _, index in shards])
         names = names_of([path for path, _ in shards])
@@ -110,7 +118,7 @@ def is_shards(uri: str) -> bool:
     return name.endswith((".tar", *(f".tar{suffix}" for suffix in COMPRESSED), ".tgz", ".tbz", ".tbz2", ".txz", ".tzst"))
 
 
-def scan(paths: Sequence[Path]) -> Listing:
+def scan(paths: Sequence[Shard]) -> Listing:
     """The items of some tar files. Members with one path up to the first dot of their name are one item; their suffixes say
     what they are, as in a folder; of `.json` the captions are used and the rest is metadata, as `.cls` and other numbers are.
 
@@ -119,7 +127,7 @@ def scan(paths: Sequence[Path]) -> Listing:
     """
     if packed := [path for path in paths if path.suffix.lower() in COMPRESSED]:
         raise BadFile(f"{packed[0]}: compressed: decompress it first (gunzip): random access needs a plain tar file")
-    shards: list[tuple[Path, Index]] = []
+    shards: list[tuple[Shard, Index]] = []
     problems: list[Problem] = []
     names = names_of(paths)
     for path in sorted(names, key=lambda path: f"{names[path]}/"):
@@ -140,17 +148,29 @@ def scan(paths: Sequence[Path]) -> Listing:
 
 def expand(uri: str) -> list[Path]:
     """The files that a pattern names: `train-{000..009}.tar`, `train-*.tar`, one name. `BadFile` where one is absent."""
-    names = [uri]
-    while any("{" in name for name in names):
-        names = [one for name in names for one in _braces(name)]
     paths: list[Path] = []
-    for name in names:
+    for name in _without_braces(uri):
         there = Path(name).exists()  # a file may have brackets in its name
         found = [name] if there or not glob.has_magic(name) else sorted(glob.glob(name, recursive=True))
         if not found or (found == [name] and not there):
             raise BadFile(f"{name}: no such file" + (f" (of {uri})" if name != uri else ""))
         paths += map(Path, found)
     return paths
+
+
+def expand_remote(url: str) -> list[Remote]:
+    """The same for addresses; names in braces are taken as they are, and found absent when they are read."""
+    out: list[Remote] = []
+    for name in _without_braces(url):
+        out += matching(Remote(name)) if "*" in name else [Remote(name)]
+    return out
+
+
+def _without_braces(uri: str) -> list[str]:
+    names = [uri]
+    while any("{" in name for name in names):
+        names = [one for name in names for one in _braces(name)]
+    return names
 
 
 def _braces(name: str) -> list[str]:
@@ -192,16 +212,20 @@ def _item(id: str, members: Sequence[Member], side: str) -> Item:
     return Item(id, raws, metadata, group)
 
 
-def names_of(paths: Sequence[Path]) -> dict[Path, str]:
+def names_of(paths: Sequence[Shard]) -> dict[Shard, str]:
     """What the shards are called in ids: each by its own name, those of equal names by their paths below what all share."""
     paths = list(dict.fromkeys(paths))
     often = Counter(path.stem for path in paths)
-    root = os.path.commonpath([path.parent for path in paths])
-    below = {path: PurePosixPath(os.path.relpath(path, root).replace(os.sep, "/")) for path in paths}
+    places = [path.place if isinstance(path, Remote) else str(path) for path in paths]
+    root = os.path.commonpath([os.path.dirname(place) for place in places])
+    below = {
+        path: PurePosixPath(os.path.relpath(place, root or ".").replace(os.sep, "/"))
+        for path, place in zip(paths, places, strict=True)
+    }
     return {path: path.stem if often[path.stem] == 1 else below[path].with_suffix("").as_posix() for path in paths}
 
 
-def _word(path: Path) -> str:
+def _word(path: Shard) -> str:
     """The split that a shard's name begins with, as in `train-000.tar`, or else that of its folder; "" where neither does."""
     words = [found.group() for text in (path.stem, path.parent.name) if (found := re.match(r"[a-z]*", text.lower()))]
     return next((known(word) for word in words if known(word)), "")

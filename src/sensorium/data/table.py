@@ -120,7 +120,12 @@ def read(path: Path | Remote, given: Given | None) -> Listing | None:
             problems += told_torn(path, role, items.torn(role))
     if not items:
         raise BadFile(f"{path}: nothing in it can be used. {'; '.join(map(str, problems[:3]))}")
-    return Listing(path.parent, items, tuple(problems), layout)
+    return Listing(path.parent, items, tuple(problems), layout, manifest=path, columns=columns)
+
+
+def whole(path: Path | Remote) -> pa.Table:
+    """The table of a manifest in Parquet."""
+    return _parquet(path)[0]
 
 
 def _parquet(path: Path | Remote) -> tuple[pa.Table, Lines]:

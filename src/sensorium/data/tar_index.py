@@ -19,6 +19,7 @@ from sensorium.core.files import replacing
 from sensorium.core.limits import limits
 from sensorium.data.columns import kind_of
 from sensorium.data.listing import Problem, captions_in, decoded, problem
+from sensorium.data.remote import Lost, Remote
 from sensorium.modalities import MODALITIES
 
 FORMAT = 2
@@ -56,18 +57,20 @@ def key_of(name: str) -> str:
     return f"{folder}{slash}{base.partition('.')[0]}".removeprefix("./")
 
 
-def load(path: Path) -> Index:
-    """The index of a tar file: the one beside it or in the cache where that is of this very file, else made and kept."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise BadFile(f"{path}: {error.strerror or error}") from error
-    stamp = [FORMAT, status.st_size, status.st_mtime_ns, _rules()]
-    for place in (path.with_name(path.name + ENDING), _cached(path)):
+def load(path: Path | Remote) -> Index:
+    """The index of a tar file: the one beside it or in the cache where that is of this very file, else made and kept.
+
+    That of a tar file behind an address is kept in the cache alone, and made anew when the size or the mark of the version
+    (ETag, time) that its store tells changes.
+    """
+    size, version = _state(path)
+    stamp = [FORMAT, size, version, _rules()]
+    places = [_cached(path)] if isinstance(path, Remote) else [path.with_name(path.name + ENDING), _cached(path)]
+    for place in places:
         if (index := _read(place, stamp, path)) is not None:
             return index
     index = build(path)
-    for place in (path.with_name(path.name + ENDING), _cached(path)):
+    for place in places:
         try:
             _write(place, stamp, path, index)
             break
@@ -76,20 +79,31 @@ def load(path: Path) -> Index:
     return index
 
 
+def _state(path: Path | Remote) -> tuple[int, int]:
+    """The size of a tar file, and a number that is another one when it was changed."""
+    if isinstance(path, Remote):
+        return path.state()
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise BadFile(f"{path}: {error.strerror or error}") from error
+    return status.st_size, status.st_mtime_ns
+
+
 def _rules() -> int:
     """What decides which members are kept beside the file itself: the kinds that there are now, and the limit of captions."""
     kinds = sorted((kind, list(modality.suffixes)) for kind, modality in MODALITIES.items())
     return zlib.crc32(json.dumps([kinds, list(MODALITIES), limits().caption_bytes]).encode())
 
 
-def build(path: Path) -> Index:
+def build(path: Path | Remote) -> Index:
     """The index from the headers of a tar file; captions, JSON and numbers are read too, and told where they cannot be used."""
     problems: list[Problem] = []
     found: list[tuple[str, str, int, int]] = []
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            for member in _headers(path, problems):
+        size = _state(path)[0]
+        with path.seekable() if isinstance(path, Remote) else path.open("rb") as file:
+            for member in _headers(file, path, problems):
                 cause = _refusal(member, size)
                 if cause:
                     problems.append(Problem(f"{path}/{member.name}", "shard", cause))
@@ -98,6 +112,8 @@ def build(path: Path) -> Index:
                     try:
                         _look(file, path, place)
                         found.append((key_of(member.name), *place))
+                    except Lost:  # an index without this member would be kept
+                        raise
                     except BadFile as error:
                         kind = kind_of(member.name) or "shard"
                         problems.append(problem(error, f"{path}/{member.name}", kind))
@@ -112,10 +128,10 @@ def build(path: Path) -> Index:
     )
 
 
-def _headers(path: Path, problems: list[Problem]) -> Iterator[tarfile.TarInfo]:
-    """All headers up to the first that is damaged."""
+def _headers(file: Any, path: Path | Remote, problems: list[Problem]) -> Iterator[tarfile.TarInfo]:
+    """All headers up to the first that is damaged. `file` may be read at other places between one and the next."""
     try:
-        tar = tarfile.open(path, "r:")  # noqa: SIM115 (closed below; an error here means another thing than one in the loop)
+        tar = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115 (closed below; an error here means another thing than one in the loop)
     except (tarfile.TarError, ValueError, EOFError) as error:
         raise BadFile(f"{path}: not a tar file, or a damaged one: {error}") from error
     with tar:
@@ -127,10 +143,9 @@ def _headers(path: Path, problems: list[Problem]) -> Iterator[tarfile.TarInfo]:
         except (tarfile.TarError, ValueError, EOFError) as error:
             problems.append(Problem(str(path), "shard", f"cut off or damaged ({error}): what is whole before it is used"))
             return
-    with path.open("rb") as file:
-        file.seek(end)
-        if file.read(512) != bytes(512):  # the end of a tar file is marked by empty blocks
-            problems.append(Problem(str(path), "shard", f"damaged or cut off near byte {end}: what is whole before it is used"))
+    file.seek(end)
+    if file.read(512) != bytes(512):  # the end of a tar file is marked by empty blocks
+        problems.append(Problem(str(path), "shard", f"damaged or cut off near byte {end}: what is whole before it is used"))
 
 
 def _refusal(member: tarfile.TarInfo, size: int) -> str:
@@ -155,7 +170,7 @@ def _counts(name: str) -> bool:
     return known and not any(part.startswith(".") and part != "." for part in parts)
 
 
-def _look(file: Any, path: Path, place: tuple[str, int, int]) -> None:
+def _look(file: Any, path: Path | Remote, place: tuple[str, int, int]) -> None:
     """Reads what says something about an item; `BadFile` where it cannot be used."""
     name, offset, size = place
     suffix, where = PurePosixPath(name).suffix.lower(), f"{path}/{name}"
@@ -163,7 +178,8 @@ def _look(file: Any, path: Path, place: tuple[str, int, int]) -> None:
         return
     if size > (most := limits().caption_bytes):
         raise BadFile(f"{where}: {size} bytes are more than the limit of {most} (caption_bytes)")
-    data = os.pread(file.fileno(), size, offset)
+    file.seek(offset)
+    data = file.read(size)
     if suffix == ".json":
         try:
             value = json.loads(decoded(data, where))
@@ -177,7 +193,9 @@ def _look(file: Any, path: Path, place: tuple[str, int, int]) -> None:
         captions_in(data, where)
 
 
-def _once(path: Path, found: list[tuple[str, str, int, int]], problems: list[Problem]) -> list[tuple[str, str, int, int]]:
+def _once(
+    path: Path | Remote, found: list[tuple[str, str, int, int]], problems: list[Problem]
+) -> list[tuple[str, str, int, int]]:
     """Sorted by key, and one member of a kind for each; the others are told."""
     used: dict[tuple[str, str], str] = {}
     out = []
@@ -192,13 +210,13 @@ def _once(path: Path, found: list[tuple[str, str, int, int]], problems: list[Pro
     return sorted(out, key=lambda member: member[0])
 
 
-def _cached(path: Path) -> Path:
+def _cached(path: Path | Remote) -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:24]
+    name = hashlib.sha256(os.fsencode(path.url if isinstance(path, Remote) else path.resolve())).hexdigest()[:24]
     return Path(home) / "sensorium" / "tars" / f"{name}{ENDING}"
 
 
-def _write(place: Path, stamp: list[int], path: Path, index: Index) -> None:
+def _write(place: Path, stamp: list[int], path: Path | Remote, index: Index) -> None:
     """Keeps an index. Problems go by their member alone: the tar file may be called by another path, or moved with its index."""
     told = [[p.path.removeprefix(str(path)), p.kind, p.cause] for p in index.problems]
     about = {"names": list(index.names), "problems": told}
@@ -213,7 +231,7 @@ def _write(place: Path, stamp: list[int], path: Path, index: Index) -> None:
         )
 
 
-def _read(place: Path, stamp: list[int], path: Path) -> Index | None:
+def _read(place: Path, stamp: list[int], path: Path | Remote) -> Index | None:
     """A kept index; None where there is none, or it is of another version of the file, or damaged."""
     try:
         with place.open("rb") as file, np.load(file, allow_pickle=False) as kept:

@@ -1,11 +1,12 @@
 """What is there more than once, and whether it stands on both sides of a split."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from sensorium.core.protocols import Item
-from sensorium.data.splits import split
+from sensorium.data.listing import printable
+from sensorium.data.splits import SPLITS, side, split
 from sensorium.doctor.finding import Finding, found
 
 Paths = tuple[str, ...]
@@ -43,6 +44,21 @@ def across_splits(items: Sequence[Item], groups: Iterable[Paths]) -> list[Findin
             what = f"{_few(kept)} would be kept for validation, {_few(learnt)} trained on"
             out[group] = found("copies across splits", group, what)
     return list(out.values())
+
+
+def groups_across_splits(items: Iterable[Item], where: Callable[[Item], str]) -> list[Finding]:
+    """The groups (`Item.group`) of which some items are in one split and others in another, as their source says."""
+    groups: dict[str, dict[str, list[Item]]] = defaultdict(lambda: defaultdict(list))
+    for item in items:
+        if item.group:
+            groups[item.group][side(item)].append(item)
+    out = []
+    for name, sides in sorted(groups.items()):
+        if len(sides) > 1:
+            told = ", ".join(f"{len(sides[one])} in {one}" for one in SPLITS if one in sides)
+            paths = dict.fromkeys(where(item) for one in SPLITS for item in sides.get(one, ()))
+            out.append(found("group across splits", paths, f"of the items of group {printable(name)!r} are {told}"))
+    return out
 
 
 def leaking(findings: Iterable[Finding], items: Sequence[Item]) -> frozenset[str]:

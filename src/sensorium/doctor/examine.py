@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sensorium.core.protocols import Item, Modality
+from sensorium.data.columns import Given
 from sensorium.data.health import Health, Seen, check
 from sensorium.doctor import captions, clips, copies, names, pairs, pictures, sounds, traces
 from sensorium.doctor.finding import SEVERITIES, Finding
@@ -61,17 +62,19 @@ class _Looking:
 
 
 def examine(
-    path: Path | str,
+    path: Path | str | Sequence[Path | str],
     fields: Sequence[Modality] | None = None,
     progress: Callable[[int, int], None] | None = None,
     audit: pairs.Audit | None = None,
+    columns: Given | None = None,
 ) -> Report:
-    """Everything that can be told of a folder or manifest. `audit`: a model to look at its pairs with.
+    """Everything that can be told of a folder or manifest, or of several together. `audit`: a model to look at its pairs with.
+    `columns`: which column of a table holds what.
 
     `BadFile` where there is nothing to look at.
     """
     looking = _Looking()
-    health = check(path, fields, progress, looking)
+    health = check(path, fields, progress, looking, columns)
     texts = caption_files(health)
     said = _captions(health, looking, texts)
     place = partial(where, health, texts)
@@ -84,12 +87,13 @@ def examine(
         *clips.findings(looking.of("video")),
         *traces.findings(looking.of("sensor")),
         *_of_copies(health, looking),
+        *copies.groups_across_splits(health.good, place),
         *pairs.missing(health.listing.items, _told(health), place),
     ]
     if audit:
         found += pairs.mismatched(health.good, audit, place)
     order = {severity: rank for rank, severity in enumerate(SEVERITIES)}
-    found = sorted(dict.fromkeys(found), key=lambda one: (order[one.advice.severity], one.kind, one.paths))
+    found = sorted(dict.fromkeys(found), key=lambda one: (order[one.advice.severity], one.kind, -one.degree, one.paths))
     lengths = {name: (tuple(sorted(n for n, _ in each)), each[0][1]) for name, each in looking.lengths.items()}
     return Report(health, tuple(found), captions.scripts(said), lengths)
 

@@ -19,11 +19,13 @@ class Advice(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """`paths`: the files that it is about, the first one the one to look at; `what`: what was seen in this very case."""
+    """`paths`: the files that it is about, the first one the one to look at; `what`: what was seen in this very case;
+    `degree`: how bad this case is beside others of its kind, which it stands before in a report if it is worse."""
 
     kind: str
     paths: tuple[str, ...]
     what: str
+    degree: float = 0.0
 
     @property
     def advice(self) -> Advice:
@@ -81,12 +83,13 @@ CATALOGUE = {
     "near-equal sounds": Advice("warning", "what is there twice counts twice", "keep one of them"),
     "near-equal captions": Advice("note", "they count as different captions", "make them the same, or different"),
     "copies across splits": Advice("warning", "training sees what validation asks for", "keep one of them, or give them a group"),
+    "group across splits": Advice("warning", "training sees what validation or test asks for", "put the group in one split"),
     "looks mismatched": Advice("warning", "most other items fit better than its own partner", "look at the pair"),
 }  # fmt: skip
 
 
-def found(kind: str, paths: Iterable[str], what: str) -> Finding:
+def found(kind: str, paths: Iterable[str], what: str, degree: float = 0.0) -> Finding:
     """A finding of a kind that the catalogue has."""
     if kind not in CATALOGUE:
         raise KeyError(f"{kind!r} is not in the catalogue of findings")
-    return Finding(kind, tuple(paths), what)
+    return Finding(kind, tuple(paths), what, degree)

@@ -15,8 +15,10 @@ MOST_HAVE = 0.9
 GALLERY = 1000
 """Others that a pair is compared with."""
 FEWEST = 50
-WORSE = 0.5
-"""The share of other items that fit better, from which a pair looks mismatched: it is what a random partner has."""
+WORSE, LEAST = 0.5, 0.05
+"""The share of other items that fit better, from which a pair looks mismatched: what a random partner has on average, but less
+for a model that is sure of these data: `TIMES` what nine of ten pairs stay below, and not less than `LEAST`."""
+TIMES = 5
 ABLE = 0.1
 """The same share for the median pair, above which it is the model that cannot tell."""
 
@@ -58,10 +60,11 @@ def mismatched(items: Sequence[Item], audit: Audit, where: Callable[[Item], str]
         worse = better_share(one, two)
         if np.median(worse) > ABLE:
             continue
-        for row in np.flatnonzero(worse >= WORSE):
+        limit = min(WORSE, max(LEAST, TIMES * float(np.quantile(worse, 0.9))))
+        for row in np.flatnonzero(worse >= limit):
             cosine = float(one[row] @ two[row])
             what = f"{a} and {b} have a cosine of {cosine:.2f}: {100 * worse[row]:.0f} % of other items fit better"
-            out.append(found("looks mismatched", [where(both[row])], what))
+            out.append(found("looks mismatched", [where(both[row])], what, float(worse[row])))
     return out
 
 

@@ -7,6 +7,7 @@ folder itself is only ever read.
     {"action": "rename", "path": "images/8.jpg", "to": "images/8.webp"}
     {"action": "re-encode", "path": "captions/9.txt", "from": "cp1252"}     a text as UTF-8, without marks and control characters
     {"action": "edit caption", "path": "captions/3.txt", "old": "IMG_1.jpg", "new": "a boat"}      "new": "" takes the line out
+    {"action": "edit manifest", "path": "manifest.csv", "remove": [8], "empty": [[9, "audio", "audio/7.wav"]]}     see `lines`
 """
 
 import hashlib
@@ -19,21 +20,23 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sensorium.core.errors import BadFile, SensoriumError, nearest
+from sensorium.core.errors import BadFile, nearest
 from sensorium.core.files import read_json, write_text
 from sensorium.core.limits import limits
 from sensorium.doctor.captions import mended
 from sensorium.doctor.examine import Report
 from sensorium.doctor.finding import Finding
+from sensorium.doctor.lines import BadPlan as BadPlan
+from sensorium.doctor.lines import check_edit, edited, edits
 from sensorium.doctor.names import FORMATS, HEAD, format_of
 
-ACTIONS = {"drop": (), "rename": ("to",), "re-encode": ("from",), "edit caption": ("old", "new")}
+ACTIONS: dict[str, dict[str, type]] = {
+    **{"drop": {}, "rename": {"to": str}, "re-encode": {"from": str}, "edit caption": {"old": str, "new": str}},
+    "edit manifest": {"remove": list, "empty": list},
+}
 """Each with what it takes beside the path."""
+NOUNS = {str: "text", list: "list"}
 FORMAT = 1
-
-
-class BadPlan(SensoriumError):
-    """A plan that is none, is for other files, or would reach outside of its folder."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ def write_plan(report: Report, path: Path | str) -> dict[str, Any]:
     root = report.health.listing.root
     if not isinstance(root, Path) or not root.is_dir():
         raise BadPlan(f"{root}: plans are made for folders of files, and this is none")
+    if report.health.listing.sources:
+        raise BadPlan(f"{', '.join(report.health.listing.sources)}: a plan is made for one of them at a time")
     if path_inside(root, Path(path)):
         raise BadPlan(f"{path}: it lies in the folder that it is about, which is never written to; write it elsewhere")
     named = any(item.line for item in report.health.listing.items)  # by a manifest, which a renaming would make wrong
@@ -57,6 +62,9 @@ def write_plan(report: Report, path: Path | str) -> dict[str, Any]:
     actions = [action for action in actions if not (named and action["action"] == "rename")]
     taken: set[str] = set()
     once = [action for action in actions if not (action["path"] in taken or taken.add(action["path"]))]
+    dropped = {action["path"] for action in once if action["action"] == "drop"}
+    edit = edits(report.health.listing, dropped)
+    once += [edit] if edit else []
     plan = {"format": FORMAT, "folder": str(root), "fingerprint": fingerprint(root), "actions": once}
     write_text(path, json.dumps(plan, indent=2) + "\n")
     return plan
@@ -68,6 +76,7 @@ def apply(folder: Path | str, plan: Path | str, out: Path | str) -> Applied:
     What the plan does not name is copied, with its times. `BadPlan` before anything is written where the plan does not hold.
     """
     root, out = Path(folder), Path(out)
+    root = root.parent if root.is_file() else root  # checked through its manifest
     actions = _checked(root, Path(plan))
     if out.exists() or out.is_symlink():
         raise BadPlan(f"{out}: it exists; give the name of a new folder")
@@ -186,9 +195,11 @@ def _check_action(where: str, action: Any, there: set[str], used: set[str]) -> N
     name = action.get("action") if isinstance(action, dict) else None
     if name not in ACTIONS:
         raise BadPlan(f"{where}: {name!r} is no action.{nearest(str(name), ACTIONS)}")
-    for key in ("path", *ACTIONS[name]):
-        if not isinstance(action.get(key), str):
-            raise BadPlan(f"{where}: {name} takes a text {key!r}, got {action.get(key)!r}")
+    for key, kind in ({"path": str} | ACTIONS[name]).items():
+        if not isinstance(action.get(key), kind):
+            raise BadPlan(f"{where}: {name} takes a {NOUNS[kind]} {key!r}, got {action.get(key)!r}")
+    if name == "edit manifest":
+        check_edit(where, action)
     for key in ("path", "to") if name == "rename" else ("path",):
         parts = PurePosixPath(action[key]).parts
         if not parts or ".." in parts or PurePosixPath(action[key]).is_absolute() or "\0" in action[key]:
@@ -204,7 +215,9 @@ def _check_action(where: str, action: Any, there: set[str], used: set[str]) -> N
 
 
 def _changed(file: Path, action: dict[str, Any]) -> bytes | None:
-    """The new bytes of a text that is changed; None for the other actions."""
+    """The new bytes of a text or manifest that is changed; None for the other actions."""
+    if action["action"] == "edit manifest":
+        return edited(file, action)
     try:
         if action["action"] == "re-encode":
             text = _text_bytes(file).decode(action["from"])

@@ -23,6 +23,7 @@ class TokenTransformer(nnx.Module):
     "cls", a learned token that stands before the text and hears all of it; "map", a learned question asked of all tokens;
     "flatten", the tokens side by side, zeros where masked (the only one that keeps places apart: for short texts of fixed
     form). A row without any token is zero. Ids are expected in [0, vocabulary).
+    `remat` and `scan`: see `Transformer`.
     """
 
     def __init__(
@@ -35,6 +36,8 @@ class TokenTransformer(nnx.Module):
         pooling: str = "mean",
         end: int = 1,
         *,
+        remat: bool = False,
+        scan: bool = False,
         rngs: nnx.Rngs,
     ):
         if pooling not in POOLINGS:
@@ -43,7 +46,7 @@ class TokenTransformer(nnx.Module):
         self.pooling, self.end = pooling, end
         self.table = nnx.Param(jax.random.normal(rngs.params(), (vocabulary, width)))
         self.positions = Positions(length, width, rngs=rngs)
-        self.transformer = Transformer(width, depth, heads, rngs=rngs)
+        self.transformer = Transformer(width, depth, heads, remat=remat, scan=scan, rngs=rngs)
         self.first = nnx.Param(jax.random.normal(rngs.params(), (width,))) if pooling == "cls" else None
         self.pool = AttentionPool(width, heads, rngs=rngs) if pooling == "map" else None
         self.pooled_width = length * width if pooling == "flatten" else width

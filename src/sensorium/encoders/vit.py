@@ -24,6 +24,7 @@ class ViT(nnx.Module):
     `size` (the side of a square, or height and width) is what the positions are learned at. Pictures of other sizes are read
     as well, as long as `patch` divides them: the grid of positions is resampled to theirs (bicubic; ibid., section 3.2).
     `pooling` is "map" (a learned question asked of all patches) or "mean". A mask leaves out patches, row by row of the grid.
+    `remat` and `scan`: see `Transformer`.
     """
 
     def __init__(
@@ -35,6 +36,8 @@ class ViT(nnx.Module):
         heads: int = 3,
         pooling: str = "map",
         *,
+        remat: bool = False,
+        scan: bool = False,
         rngs: nnx.Rngs,
     ):
         if pooling not in POOLINGS:
@@ -45,7 +48,7 @@ class ViT(nnx.Module):
         self.patches = Patches((patch, patch), 3, width, rngs=rngs)
         grid = (height // patch, across // patch, width)
         self.positions = nnx.Param(0.25 * jax.random.normal(rngs.params(), grid))
-        self.transformer = Transformer(width, depth, heads, rngs=rngs)
+        self.transformer = Transformer(width, depth, heads, remat=remat, scan=scan, rngs=rngs)
         self.pool = AttentionPool(width, heads, rngs=rngs) if pooling == "map" else None
 
     @classmethod

@@ -7,12 +7,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Float
 
 from sensorium.core.encoding import Encoder
 from sensorium.encoders import ENCODERS
+from sensorium.encoders.published import PublishedViT
+from sensorium.encoders.published_text import PublishedText
 from sensorium.nn.norms import unit
 
 Outputs = dict[str, jax.Array]
+PUBLISHED: dict[str, Any] = {"published_vit": PublishedViT, "published_text": PublishedText}
+"""Encoders of the shape of published checkpoints, which `sensorium.pretrained` fills."""
 MOST = 100.0
 """The largest scale (Radford et al. 2021, §2.5), and how far a bias may go."""
 
@@ -23,7 +28,7 @@ class Space(nnx.Module):
     `scale` is what cosines are multiplied by before a softmax: exp of a learned parameter, at most 100. With a `bias` there is
     `"bias"` f32[], learned from this start and between −100 and 100, which the sigmoid loss adds (Zhai et al. 2023 start at a
     temperature of 0.1 and a bias of −10). Each pair (a, b) of `own_scales` learns its own `"scale/<a>-<b>"`, and `"bias/<a>-<b>"`
-    where there is a bias; the others share.
+    where there is a bias; the others share. The fields of `bare` have no projection: their encoders give vectors of `width`.
     """
 
     def __init__(
@@ -33,15 +38,22 @@ class Space(nnx.Module):
         temperature: float = 0.07,
         bias: float | None = None,
         own_scales: Sequence[Sequence[str]] = (),
+        bare: Sequence[str] = (),
         *,
         rngs: nnx.Rngs,
     ):
         pairs = [_pair(pair, encoders) for pair in own_scales]
         if temperature < 0.01:
             raise ValueError(f"temperature={temperature}: the scale is its inverse, and at most {MOST:g}")
+        if other := [name for name in bare if name not in encoders or encoders[name].pooled_width != width]:
+            raise ValueError(f"bare={list(bare)}: {other[0]!r} is no field whose encoder gives vectors of the width, {width}")
         self.encoders = nnx.Dict(dict(encoders))
         self.projections = nnx.Dict(
-            {name: nnx.Linear(e.pooled_width, width, use_bias=False, rngs=rngs) for name, e in encoders.items()}
+            {
+                name: nnx.Linear(encoder.pooled_width, width, use_bias=False, rngs=rngs)
+                for name, encoder in encoders.items()
+                if name not in bare
+            }
         )
         start = jnp.asarray(math.log(1 / temperature), jnp.float32)
         self.log_scale = nnx.Param(start)
@@ -56,7 +68,8 @@ class Space(nnx.Module):
         made = {}
         for name, arguments in encoders.items():
             rest = {key: value for key, value in arguments.items() if key != "encoder"}
-            made[name] = ENCODERS[arguments["encoder"]](**rest, rngs=rngs)
+            kind = arguments["encoder"]
+            made[name] = (PUBLISHED[kind] if kind in PUBLISHED else ENCODERS[kind])(**rest, rngs=rngs)
         return cls(made, **dials, rngs=rngs)
 
     def settle(self) -> None:
@@ -68,15 +81,41 @@ class Space(nnx.Module):
             bias[...] = jnp.clip(bias[...], -MOST, MOST)
 
     def __call__(self, batch: dict[str, jax.Array], key: jax.Array | None = None) -> Outputs:
-        out: Outputs = {"scale": jnp.exp(self.log_scale[...])}
-        out |= {f"scale/{pair}": jnp.exp(log_scale[...]) for pair, log_scale in self.own_log_scales.items()}
-        out |= {} if self.bias is None else {"bias": self.bias[...]}
-        out |= {f"bias/{pair}": bias[...] for pair, bias in self.own_biases.items()}
+        out = self._scales()
         for name, encoder in self.encoders.items():
             if name in batch:
                 pooled = encoder(batch[name], batch.get(f"{name}/mask")).pooled
-                out[f"{name}/unit"] = unit(self.projections[name](pooled).astype(jnp.float32))
+                out[f"{name}/unit"] = unit(self._projected(name, pooled).astype(jnp.float32))
         return out
+
+    def all_outputs(self, batch: dict[str, jax.Array]) -> Outputs:
+        """For those who compare: beside what a call gives, of each field `"<field>/tokens"` [B L D], `"<field>/pooled"` [B P],
+        `"<field>/features"` [B D] (projected, not normed), and `"<field>/logits"` where its encoder has labels; and of a model
+        of two fields `"similarity"` [B C], scale × cosine + bias of every row of the first with every row of the second. The
+        fields may differ in rows."""
+        out = self._scales()
+        for name, encoder in self.encoders.items():
+            if name in batch:
+                tokens, _, pooled = encoder(batch[name], batch.get(f"{name}/mask"))
+                features = self._projected(name, pooled)
+                out |= {f"{name}/tokens": tokens, f"{name}/pooled": pooled, f"{name}/features": features}
+                out[f"{name}/unit"] = unit(features.astype(jnp.float32))
+                if isinstance(encoder, PublishedViT) and encoder.labels:
+                    out[f"{name}/logits"] = encoder.logits(pooled)
+        units = [out[f"{name}/unit"] for name in self.encoders if f"{name}/unit" in out]
+        if len(units) == len(self.encoders) == 2:
+            cosines = jnp.matmul(units[0], units[1].T, precision="highest")
+            out["similarity"] = cosines * out["scale"] + out.get("bias", jnp.zeros(()))
+        return out
+
+    def _scales(self) -> Outputs:
+        out: Outputs = {"scale": jnp.exp(self.log_scale[...])}
+        out |= {f"scale/{pair}": jnp.exp(log_scale[...]) for pair, log_scale in self.own_log_scales.items()}
+        out |= {} if self.bias is None else {"bias": self.bias[...]}
+        return out | {f"bias/{pair}": bias[...] for pair, bias in self.own_biases.items()}
+
+    def _projected(self, name: str, pooled: Float[jax.Array, "B P"]) -> Float[jax.Array, "B D"]:
+        return self.projections[name](pooled) if name in self.projections else pooled
 
 
 def _pair(pair: Sequence[str], fields: Mapping[str, Encoder]) -> str:

@@ -25,7 +25,7 @@ STEMS = (
 
 def parameters(model: nnx.Module) -> dict[str, Any]:
     """The parameters of a module (or their shapes, of one by `nnx.eval_shape`) by dotted name, in its own order."""
-    return {".".join(map(str, path)): variable[...] for path, variable in nnx.to_flat_state(nnx.state(model, nnx.Param))}
+    return {".".join(map(str, path)): variable.get_value() for path, variable in nnx.to_flat_state(nnx.state(model, nnx.Param))}
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:

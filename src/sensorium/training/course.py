@@ -26,7 +26,8 @@ class Course:
         self.worse = 0
         self.began = ""
         """What was not finite in the first of the last steps in a row that were not applied."""
-        self._every = max(1, min(steps // RECORDS, LONGEST))
+        self.every = max(1, min(steps // RECORDS, LONGEST))
+        """Steps a record."""
         self._steps, self._rows, self._metric = steps, rows, metric
         self._pending: list[dict[str, Any]] = []
         self._spent, self._idle, self._start = 0.0, 0.0, time.perf_counter()
@@ -41,7 +42,7 @@ class Course:
 
     @property
     def due(self) -> bool:
-        return self.taken % self._every == 0 or self.taken == self._steps
+        return self.taken % self.every == 0 or self.taken == self._steps
 
     def record(self) -> tuple[Record, list[tuple[int, dict[str, np.ndarray]]]]:
         """The means over the steps since the last record, and those steps (number, what they told) that were not applied.

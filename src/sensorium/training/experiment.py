@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jax
 import optax
 from flax import nnx
 
@@ -73,8 +74,9 @@ class Experiment:
         return {"recipe": self.recipe, "arguments": {**self.arguments, **asdict(self.trainer)}}
 
     def stream(self, rejects: Path | None = None) -> Stream:
-        """The batches of the run; what cannot be read is told in the file `rejects`."""
-        dials = {"workers": self.workers, "rejects": rejects, "max_bad": self.max_bad}
+        """The batches of the run, of which each process reads its own rows; what cannot be read is told in the file `rejects`."""
+        host = jax.process_index(), jax.process_count()
+        dials = {"workers": self.workers, "rejects": rejects, "max_bad": self.max_bad, "host": host}
         if self.order is not None:
             return Stream(self.source, self.order, stop=self.steps, **dials)
         return batches(self.source, self.batch, self.steps, self.seed, self.shuffle, **dials)

@@ -22,6 +22,7 @@ from sensorium.models import Space
 from sensorium.monitor.judge import Finding, Monitor
 from sensorium.monitor.probe import mixes_rows
 from sensorium.monitor.watch import of_update
+from sensorium.optim.balanced import balanced
 from sensorium.optim.dials import trainable_of
 from sensorium.optim.lora import lora, merge
 from sensorium.optim.names import parameters
@@ -29,6 +30,7 @@ from sensorium.optim.optimizer import shares
 from sensorium.optim.trainable import Row, staged, table
 from sensorium.training.course import Course, Record
 from sensorium.training.experiment import Experiment
+from sensorium.training.hosts import agreed, any_of, first
 from sensorium.training.interrupt import Interrupted, Request, requests
 from sensorium.training.objective import contrast
 from sensorium.training.sharding import AXES, Placement
@@ -61,7 +63,8 @@ class Keeping:
     @classmethod
     def at(cls, folder: Path, keep: int = 2, resume: bool = False) -> "Keeping":
         """All of it in one directory; `keep` of the last checkpoints stay."""
-        return cls(Checkpoints(folder, keep), folder / "log.jsonl", folder / "rejects.jsonl", resume)
+        rejects = "rejects.jsonl" if first() else f"rejects-{jax.process_index()}.jsonl"  # of the rows that this process reads
+        return cls(Checkpoints(folder, keep), folder / "log.jsonl", folder / rejects, resume)
 
 
 def fit(
@@ -94,26 +97,27 @@ class _Run:
 
     def __init__(self, experiment: Experiment, keeping: Keeping | None, tell: Tell | None, evaluate: Evaluate | None):
         self.experiment, self.trainer, self.keeping = experiment, experiment.trainer, keeping
-        self._tell, self._evaluate = tell, evaluate
+        self._tell, self._evaluate = tell if first() else None, evaluate
         self.course = Course(experiment.steps, experiment.batch)
-        self.tracking = tracking(self.trainer.track)
+        self.tracking = tracking(self.trainer.track if first() else ())
         model, frozen = prepared(experiment)
+        names = [field.name for field in experiment.fields]
         thaw = trainable_of(self.trainer).thaw
         batches = {step * self.trainer.accumulate: patterns for step, patterns in thaw.items()}
         self.monitor = Monitor(frozen=frozen, thaw=batches)
-        place = Placement.of_text(self.trainer.mesh) if self.trainer.mesh else None
-        losses = on_mesh(experiment.losses, AXES) if place else experiment.losses
+        self._place = Placement.wanted(self.trainer.mesh)
+        losses = on_mesh(experiment.losses, AXES) if self._place else experiment.losses
         self.machine = Step(
             model,
             contrast(losses, experiment.micro_batch, watch=True),
-            staged(experiment.optimizer, thaw),
+            staged(balanced(experiment.optimizer, names) if self.trainer.balance else experiment.optimizer, thaw),
             settle=Space.settle,
             seed=experiment.seed,
             frozen=frozen,
             precision=self.trainer.precision,
             ema=self.trainer.ema,
             accumulate=self.trainer.accumulate,
-            placement=place,
+            placement=self._place,
             watch=of_update,
         )
         self.stream = experiment.stream(keeping.rejects if keeping else None)
@@ -131,7 +135,7 @@ class _Run:
         if self.keeping and self.keeping.resume:
             self._resume(self.keeping.checkpoints)
         if self.keeping:
-            self._lines = self.keeping.log.open("w", encoding="utf-8")
+            self._lines = self.keeping.log.open("w", encoding="utf-8") if first() else None
             folder = self.keeping.log.parent
             self.tracking.start(Run(folder.name, folder, self.experiment.identity()["arguments"], self.course.taken))
             for record in self.course.history:
@@ -162,9 +166,10 @@ class _Run:
             self._note(record)
             if failed and failed[-1][1]["bad"] >= self.trainer.bad_steps:
                 self._give_up(int(failed[-1][1]["bad"]))
-        if self.keeping and (best or self._falls(self._save_every) or request.by or self.finished):
+        stopped = self._stopped(request)
+        if self.keeping and (best or self._falls(self._save_every) or stopped or self.finished):
             self._save(best)
-        if request.by:
+        if stopped:
             self._interrupted(request)
         if not self.finished:
             before = time.perf_counter()
@@ -193,18 +198,31 @@ class _Run:
     def _save_every(self) -> int:
         return self.trainer.save_every or max(1, self.experiment.steps // 10)
 
+    @property
+    def _patience_ended(self) -> bool:
+        return self.trainer.patience is not None and self.course.worse >= self.trainer.patience
+
     def _falls(self, every: int | None) -> bool:
         return every is not None and self.course.taken % every == 0
+
+    def _stopped(self, request: Request) -> bool:
+        """Whether to stop after this step. Several processes agree on it now and then: asking costs them a wait."""
+        if jax.process_count() == 1:
+            return bool(request.by)
+        if self.course.taken % self.course.every or not any_of(bool(request.by)):
+            return False
+        request.by = request.by or "a signal to another process"
+        return True
 
     def _judge(self, record: Record) -> bool:
         """Evaluates into the record; whether it is the best so far. The run ends early after too many that are not."""
         assert self._evaluate is not None
-        metrics = self._evaluate(self.machine.model(average=self.trainer.ema is not None))
+        metrics = agreed(self._evaluate(self.machine.model(average=self.trainer.ema is not None)))
         record |= {f"evaluation/{name}": value for name, value in metrics.items()}
         best = self.course.judge(metrics)
         if best and self.trainer.patience:
             self._best = jax.tree.map(lambda x: x.copy(), self.machine.state())
-        self._early = self.trainer.patience is not None and self.course.worse >= self.trainer.patience
+        self._early = self._patience_ended
         return best
 
     def _note(self, record: Record) -> None:
@@ -244,6 +262,8 @@ class _Run:
     def _ids(self, number: int, rows: np.ndarray) -> list[str]:
         """What some rows of the batch of a step are called."""
         names = self.stream.names(number - 1)
+        if self._place:
+            rows = self._place.origin(len(names))[rows]
         return [names[int(row)] for row in rows[:4]] + (["…"] if len(rows) > 4 else [])
 
     def _save(self, best: bool) -> None:
@@ -260,7 +280,7 @@ class _Run:
         self.stream.restore(saved.about["stream"])
         self.course.restore(saved.about["course"], saved.notes)
         self.monitor.restore(saved.notes["monitor"])
-        self._told = saved.told
+        self._told, self._early = saved.told, self._patience_ended
         if self.trainer.patience and self.course.best_step is not None:
             try:
                 best = checkpoints.load(self.course.best_step, like=self.machine.state())
@@ -273,7 +293,7 @@ class _Run:
         self.keeping.checkpoints.wait()
         raise Interrupted(
             f"stopped by {request.by} after step {self.course.taken} of {self.experiment.steps}; everything is saved in "
-            f"{self.keeping.checkpoints.folder}. The same command with --resume (resume=True) goes on, as if nothing had happened"
+            f"{self.keeping.checkpoints.folder}. With resume it goes on as if nothing had happened"
         )
 
 
@@ -312,6 +332,8 @@ def minimise(
     batch = next(batches)
     course = Course(steps, size(batch))
     history = [course.compiled(machine.compile(batch))]
+    if tell:
+        tell(history[0])
     while course.taken < steps:
         out = machine(batch)
         course.took(out)

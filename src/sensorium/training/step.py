@@ -19,7 +19,7 @@ from sensorium.core.batch import Batch
 from sensorium.core.errors import BadFile
 from sensorium.training.average import averaged
 from sensorium.training.precision import lowered, policy
-from sensorium.training.sharding import Placement
+from sensorium.training.sharding import Placement, local
 
 M = TypeVar("M", bound=nnx.Module)
 Arrays = dict[str, jax.Array]
@@ -112,7 +112,7 @@ class Step(Generic[M]):
             return 0.0
         start = time.perf_counter()
         with self._mesh():
-            update = jax.jit(self._update, donate_argnums=0, out_shardings=self._place and (self._place.of(self._now), None))
+            update = jax.jit(self._update, donate_argnums=0, out_shardings=self._shardings())
             self._programs[shapes] = update.lower(self._now, self.put(batch)).compile()
         return time.perf_counter() - start
 
@@ -132,8 +132,8 @@ class Step(Generic[M]):
         """The model with a copy of the parameters of now, or with the moving average of them."""
         if average and self._ema is None:
             raise ValueError("the step was made without ema=: there is no average of its parameters")
-        now = jax.tree.map(lambda x: x.copy(), (self._now.trained, self._now.frozen, self._now.rest, self._now.ema))
-        return self._merge(now[3] if average else now[0], now[1], now[2])
+        now = self._now
+        return self._merge(local(now.ema if average else now.trained), local(now.frozen), local(now.rest))
 
     def state(self) -> Arrays:
         """All that the next step depends on, by name: "model/…", "optimizer/…", "ema/…" and the counts. No copies: see `compile`.
@@ -169,6 +169,10 @@ class Step(Generic[M]):
 
     def _mesh(self):
         return nullcontext() if self._place is None else jax.set_mesh(self._place.mesh)
+
+    def _shardings(self) -> Any:
+        """What is told of a step goes to every device: each process reads it."""
+        return self._place and (self._place.of(self._now), self._place.everywhere)
 
     def _placed(self, now: Now) -> Now:
         return now if self._place is None else jax.device_put(now, self._place.of(now))

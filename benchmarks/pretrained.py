@@ -1,0 +1,126 @@
+"""Do published checkpoints give the same numbers here as in PyTorch, and how fast? Parity of every family on small checkpoints,
+then a CLIP ViT-B/32 of full size with random weights: pictures and texts a second, the time to load it and the memory it takes.
+
+Needs a Python that has torch and transformers for the peer:
+    python -m venv /tmp/peers && /tmp/peers/bin/pip install torch==2.13.0 'transformers==5.*' pillow sentencepiece protobuf
+    python benchmarks/pretrained.py --peers /tmp/peers/bin/python
+Writes results/pretrained.json; exits with 1 where a difference is above 1e-4.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common.held import memory
+from common.record import HERE, write
+
+TESTS = HERE.parent / "tests" / "pretrained"
+PEER = HERE / "common" / "peer_clip.py"
+BATCHES, ROUNDS, CALLS = (1, 8, 32), 2, 3
+GOALS = {"of PyTorch's speed": 1.0, "of the file's size in memory": 1.2}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", help="a Python with torch and transformers")
+    parser.add_argument("--part", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.part:
+        print(json.dumps(part(Path(given.part))))
+        return 0
+    if not given.peers:
+        parser.error("--peers is needed: the figures are side by side")
+    parity = json.loads(run([sys.executable, str(TESTS / "parity.py"), "--peers", given.peers, "--json"]))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run([given.peers, str(PEER), "make", name])
+        for path in (TESTS / "recorded" / "clip").glob("*token*.json"):
+            shutil.copy(path, folder)
+        (folder / "preprocessor_config.json").write_text(json.dumps({"image_processor_type": "CLIPImageProcessor"}))
+        sides = measured(given.peers, folder)
+        size = (folder / "model.safetensors").stat().st_size / 2**20
+    found = compared(sides, size)
+    question = "CLIP ViT-B/32: rows a second by batch, seconds to load, MB above what was held before"
+    write("pretrained", {"question": question, "parity": parity, "sides": sides, "found": found, "goals": GOALS})
+    for key, value in found.items():
+        print(f"{key}: {value:.2f}")
+    return int(max(max(row["ours"], row["given back"]) for row in parity.values()) > 1e-4)
+
+
+def measured(peers: str, folder: Path) -> dict[str, Any]:
+    """The best of some fresh processes of each side, one of each in turn; `load average` before each."""
+    lines = {
+        "sensorium": [sys.executable, __file__, "--part", str(folder)],
+        "transformers": [peers, str(PEER), "time", str(folder), *map(str, BATCHES)],
+    }
+    runs: dict[str, list[dict[str, Any]]] = {side: [] for side in lines}
+    for _ in range(ROUNDS):
+        for side, line in lines.items():
+            load = os.getloadavg()[0]
+            runs[side].append(json.loads(run(line)) | {"load average": load})
+    return {
+        side: {
+            "load average": [one["load average"] for one in rounds],
+            "load": min(one["load"] for one in rounds),
+            "MB": min(one["MB"] for one in rounds),
+            **{field: {str(b): b / min(one[field][str(b)] for one in rounds) for b in BATCHES} for field in ("image", "text")},
+        }
+        for side, rounds in runs.items()
+    }
+
+
+def part(folder: Path) -> dict[str, Any]:
+    """Our side, in a process of its own."""
+    import jax
+
+    import sensorium
+
+    jax.block_until_ready(jax.numpy.zeros(1))
+    before, start = memory("VmRSS"), time.perf_counter()
+    model = sensorium.load(folder)
+    out: dict[str, Any] = {"load": time.perf_counter() - start, "MB": memory("VmHWM") - before}
+    draw = np.random.default_rng(0)
+    pixels, ids = draw.normal(size=(max(BATCHES), 224, 224, 3)).astype(np.float32), draw.integers(3, 400, (max(BATCHES), 77))
+    for field, rows in (("image", pixels), ("text", ids.astype(np.int32))):
+        out[field] = {str(b): least({field: rows[:b]}, model) for b in BATCHES}
+    return out
+
+
+def least(batch: dict[str, np.ndarray], model: Any) -> float:
+    """Seconds of the quickest of some calls after the first, which compiles."""
+    rows = len(next(iter(batch.values())))
+    model.units(batch, rows)
+    best = float("inf")
+    for _ in range(CALLS):
+        start = time.perf_counter()
+        model.units(batch, rows)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def compared(sides: dict[str, Any], size: float) -> dict[str, float]:
+    ours, theirs = sides["sensorium"], sides["transformers"]
+    found = {
+        f"{field}s, batch {b}: of PyTorch's speed": ours[field][b] / theirs[field][b]
+        for field in ("image", "text")
+        for b in ours[field]
+    }
+    return found | {"of the file's size in memory": ours["MB"] / size, "of PyTorch's time to load": ours["load"] / theirs["load"]}
+
+
+def run(line: list[str]) -> str:
+    """The last line that a process prints; empty where it prints nothing."""
+    done = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True)
+    return (done.stdout.strip().splitlines() or [""])[-1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

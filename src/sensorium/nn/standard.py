@@ -1,0 +1,136 @@
+"""The transformer layer as published checkpoints have it: LayerNorm with parameters, biases everywhere, queries, keys and values
+apart. What the house trains itself is leaner (see `transformer`); this one exists to compute the same numbers as others do."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Bool, Float
+
+from sensorium.core.table import Table
+from sensorium.nn.sizes import check_heads
+
+
+def quick_gelu(x: Float[jax.Array, "*B D"]) -> Float[jax.Array, "*B D"]:
+    """x·σ(1.702 x), an approximation of GELU that CLIP was trained with (Hendrycks & Gimpel 2016, section 2)."""
+    return x * jax.nn.sigmoid(1.702 * x)
+
+
+_tanh_gelu = functools.partial(jax.nn.gelu, approximate=True)
+ACTIVATIONS = Table(
+    "activation",
+    {
+        "gelu": functools.partial(jax.nn.gelu, approximate=False),
+        "gelu_new": _tanh_gelu,
+        "gelu_pytorch_tanh": _tanh_gelu,
+        "quick_gelu": quick_gelu,
+        "relu": jax.nn.relu,
+        "silu": jax.nn.silu,
+    },
+)
+"""By the names that `hidden_act` of a config.json has."""
+
+
+class LayerNorm(nnx.Module):
+    """Ba et al. 2016, in float32 whatever comes in. The variance is that of centred values: E[x²] − E[x]² loses digits."""
+
+    def __init__(self, width: int, eps: float):
+        self.eps = eps
+        self.scale, self.bias = nnx.Param(jnp.ones(width)), nnx.Param(jnp.zeros(width))
+
+    def __call__(self, x: Float[jax.Array, "*B D"]) -> Float[jax.Array, "*B D"]:
+        y = x.astype(jnp.float32)
+        y = y - jnp.mean(y, axis=-1, keepdims=True)
+        y = y * jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + self.eps)
+        scale, bias = (
+            jax.lax.broadcast_in_dim(p[...].astype(jnp.float32), y.shape, (y.ndim - 1,)) for p in (self.scale, self.bias)
+        )
+        return (y * scale + bias).astype(x.dtype)
+
+
+class StandardLayer(nnx.Module):
+    """Attention and a perceptron of `hidden` units, each with its LayerNorm: before it (`norm_first`, as in GPT-2 and ViT) or
+    after the sum (as in Vaswani et al. 2017 and BERT). `layer_scale`: each branch is multiplied by a learned vector (Touvron
+    et al. 2021, CaiT). `gated`: silu(a)·b instead of an activation of one half as wide (SwiGLU, Shazeer 2020)."""
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        activation: str = "gelu",
+        eps: float = 1e-5,
+        norm_first: bool = True,
+        layer_scale: bool = False,
+        gated: bool = False,
+        qkv_bias: bool = True,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        check_heads(width, heads)
+        self.heads, self.norm_first, self.activation, self.gated = heads, norm_first, ACTIVATIONS[activation], gated
+        self.norm_attention = LayerNorm(width, eps)
+        self.query = nnx.Linear(width, width, use_bias=qkv_bias, rngs=rngs)
+        self.key = nnx.Linear(width, width, use_bias=qkv_bias, rngs=rngs)
+        self.value = nnx.Linear(width, width, use_bias=qkv_bias, rngs=rngs)
+        self.out = nnx.Linear(width, width, rngs=rngs)
+        self.norm_perceptron = LayerNorm(width, eps)
+        self.up = nnx.Linear(width, 2 * hidden if gated else hidden, rngs=rngs)
+        self.down = nnx.Linear(hidden, width, rngs=rngs)
+        self.scale_attention = nnx.Param(jnp.ones(width)) if layer_scale else None
+        self.scale_perceptron = nnx.Param(jnp.ones(width)) if layer_scale else None
+
+    def __call__(
+        self, x: Float[jax.Array, "B L D"], seen: Bool[jax.Array, "#B 1 #L L"] | None = None
+    ) -> Float[jax.Array, "B L D"]:
+        """`seen[b, 0, i, j]`: token i of row b may look at token j; all may at all where it is None."""
+        if self.norm_first:
+            x = x + self._attend(self.norm_attention(x), seen)
+            return x + self._perceive(self.norm_perceptron(x))
+        x = self.norm_attention(x + self._attend(x, seen))
+        return self.norm_perceptron(x + self._perceive(x))
+
+    def _attend(self, x: Float[jax.Array, "B L D"], seen: Bool[jax.Array, "#B 1 #L L"] | None) -> Float[jax.Array, "B L D"]:
+        q, k, v = (part(x).reshape(*x.shape[:2], self.heads, -1) for part in (self.query, self.key, self.value))
+        with jax.numpy_dtype_promotion("standard"):  # with bfloat16 it mixes types of its own
+            mixed = jax.nn.dot_product_attention(q, k, v, mask=seen)
+        return _scaled(self.out(mixed.reshape(x.shape)), self.scale_attention)
+
+    def _perceive(self, x: Float[jax.Array, "B L D"]) -> Float[jax.Array, "B L D"]:
+        up = self.up(x)
+        if self.gated:
+            gate, value = jnp.split(up, 2, axis=-1)
+            return _scaled(self.down(jax.nn.silu(gate) * value), self.scale_perceptron)
+        return _scaled(self.down(self.activation(up)), self.scale_perceptron)
+
+
+def _scaled(x: Float[jax.Array, "B L D"], scale: nnx.Param | None) -> Float[jax.Array, "B L D"]:
+    return x if scale is None else x * scale[...][None, None]
+
+
+class QuestionPool(nnx.Module):
+    """One learned question asked of all tokens, then a perceptron added to the answer (Zhai et al. 2022, section 3.3; SigLIP's
+    head). Queries, keys and values are one kernel, side by side."""
+
+    def __init__(self, width: int, heads: int, hidden: int, activation: str, eps: float, *, rngs: nnx.Rngs):
+        check_heads(width, heads)
+        self.heads, self.activation = heads, ACTIVATIONS[activation]
+        self.question = nnx.Param(jax.random.normal(rngs.params(), (width,)))
+        self.qkv = nnx.Linear(width, 3 * width, rngs=rngs)
+        self.out = nnx.Linear(width, width, rngs=rngs)
+        self.norm = LayerNorm(width, eps)
+        self.up = nnx.Linear(width, hidden, rngs=rngs)
+        self.down = nnx.Linear(hidden, width, rngs=rngs)
+
+    def __call__(self, tokens: Float[jax.Array, "B L D"], seen: Bool[jax.Array, "B L"]) -> Float[jax.Array, "B D"]:
+        b, _, d = tokens.shape
+        kernel, bias = self.qkv.kernel[...], self.qkv.bias[...]  # pyright: ignore[reportOptionalSubscript]
+        question = self.question[...] @ kernel[:, :d] + bias[:d]
+        keys, values = jnp.split(tokens @ kernel[:, d:] + bias[d:][None, None], 2, axis=-1)
+        asked = jnp.broadcast_to(question[None, None], (b, 1, d))
+        q, k, v = (part.reshape(b, part.shape[1], self.heads, -1) for part in (asked, keys, values))
+        with jax.numpy_dtype_promotion("standard"):
+            mixed = jax.nn.dot_product_attention(q, k, v, mask=seen[:, None, None, :])
+        x = self.out(mixed.reshape(b, d))
+        return x + self.down(self.activation(self.up(self.norm(x))))

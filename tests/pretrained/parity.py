@@ -1,0 +1,82 @@
+"""Parity with the live reference: checkpoints made anew, read here, saved here, and read by transformers again.
+
+    python tests/pretrained/parity.py --peers /tmp/peers/bin/python [--json]
+
+`--peers` is a Python with torch 2.13, transformers 5, sentencepiece and protobuf; this one, where it is left out. It prints for
+each family the largest difference from the reference, relative to the largest number of each output, of what we compute
+(`ours`) and of what transformers computes from what we saved (`given back`), and exits with 1 where one is above 1e-4.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import sensorium
+
+MOST = 1e-4
+SCRIPT = Path(__file__).with_name("references.py")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", default=sys.executable, help="a Python with torch and transformers")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = table(given.peers, Path(folder))
+    if given.json:
+        print(json.dumps(found))
+    else:
+        for name, row in found.items():
+            print(f"{name:14}" + "   ".join(f"{key}: {value:.2g}" for key, value in row.items()))
+    return int(any(row["ours"] > MOST or row["given back"] > MOST for row in found.values()))
+
+
+def table(peers: str, root: Path) -> dict[str, dict[str, float]]:
+    """`ours` and `given back` of each family, as above; `absolute` and `cosine` of what we compute, the worst of all outputs."""
+    run(peers, "make", root)
+    out = {}
+    for folder in sorted(path.parent for path in root.glob("*/config.json")):
+        with np.load(folder / "reference.npz") as file:
+            reference = dict(file)
+        known = {"image": "pixels", "text": "ids", "text/mask": "mask"}
+        model = sensorium.load(folder)
+        found = model.outputs(**{ours: reference[theirs] for ours, theirs in known.items() if theirs in reference})
+        out[folder.name] = worst(found, reference)
+        model.save_pretrained(folder / "saved")
+    for name, value in json.loads(run(peers, "check", root)).items():
+        out[name]["given back"] = value
+    return out
+
+
+def worst(found: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> dict[str, float]:
+    rows = []
+    for key in found.keys() & reference.keys():
+        got, expected = found[key], reference[key]
+        if key == "text/tokens" and "mask" in reference:  # what becomes of pads is nothing to anybody
+            got, expected = (x * reference["mask"][..., None] for x in (got, expected))
+        a, b = (np.ravel(x).astype(np.float64) for x in (got, expected))
+        off = float(np.abs(a - b).max())
+        rows.append((off / np.abs(b).max(), off, a @ b / np.sqrt((a @ a) * (b @ b))))
+    relative, absolute, cosine = zip(*rows, strict=True)
+    return {"ours": max(relative), "absolute": max(absolute), "cosine": min(cosine)}
+
+
+def run(peers: str, verb: str, root: Path) -> str:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "JAX"))}
+    line = [shutil.which(peers) or peers, str(SCRIPT), verb, str(root)]
+    done = subprocess.run(line, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip().splitlines()[-1]
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_default_matmul_precision", "highest")
+    sys.exit(main())
