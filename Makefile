@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format bench notebooks clean
+.PHONY: demo test lint format bench parity notebooks clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/stamp  ## train on the built-in world, search it, write demo/report.html
@@ -22,6 +22,9 @@ format: .venv/stamp  ## put the layout right
 
 bench: .venv/stamp  ## every benchmark, one after the other; each writes benchmarks/results/<name>.json
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+parity: .venv/stamp  ## pretrained families beside transformers: PEERS is a Python that has the extra "parity"
+	$(BIN)/python tests/pretrained/parity.py --peers $(PEERS)
 
 notebooks: .venv/stamp  ## the examples as notebooks
 	$(BIN)/jupytext --quiet --to ipynb examples/*.py

@@ -23,7 +23,7 @@ from common.held import memory
 from common.record import HERE, write
 
 TESTS = HERE.parent / "tests" / "pretrained"
-PEER = HERE / "common" / "peer_clip.py"
+PEER = HERE / "common" / "peer_pretrained.py"
 BATCHES, ROUNDS, CALLS = (1, 8, 32), 2, 3
 GOALS = {"of PyTorch's speed": 1.0, "of the file's size in memory": 1.2}
 

@@ -131,7 +131,7 @@ for epoch in range(EPOCHS):
         best = score
         save_weights(model, home / "best.safetensors")
         write_json(home / "best.json", {"epoch": epoch + 1, "validation": measured})
-    losses = "  ".join(f"{name} {float(value):.3f}" for name, value in told.items())
+    losses = "  ".join(f"{name} {float(value):.3f}" for name, value in told.items() if value.dtype == np.float32)
     print(f"epoch {epoch + 1}/{EPOCHS}  R@1 {score:.3f}  {losses}  {time.perf_counter() - start:.0f} s", flush=True)
 
 # %% [markdown]

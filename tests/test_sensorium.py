@@ -180,7 +180,7 @@ def test_what_is_no_model_is_told(model, tmp_path):
     assert "model.safetensors: cannot be read" in told(tmp_path)
     (tmp_path / "config.json").write_text("{")
     assert "config.json: not JSON" in told(tmp_path)
-    (tmp_path / "config.json").write_text('{"model_type": "clip"}')
+    (tmp_path / "config.json").write_text('{"library_name": "other"}')
     assert "not a model of Sensorium (its library_name is not 'sensorium')" in told(tmp_path)
 
 

@@ -61,7 +61,7 @@ def test_perfect_and_silent_things_have_finite_gradients_and_the_perfect_ones_no
         value, gradient = loss(prediction, target)
         assert jnp.isfinite(value) and jnp.isfinite(gradient).all()
         if target is prediction:
-            assert value == 0
+            assert 0 <= value < 1e-7, "compiled, equal sounds are rounded apart by the last bit"
         else:
             assert value > 0
 

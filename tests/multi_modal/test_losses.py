@@ -257,7 +257,7 @@ def test_a_batch_is_its_samples_one_by_one_and_numpy_is_as_good(modality):
     np.testing.assert_allclose(rows.values, alone, rtol=1e-5)
     whole = reconstruction_loss(modality, np.asarray(target), np.asarray(prediction))
     assert whole == pytest.approx(sum(alone) / 2, rel=1e-5)
-    assert alone[0] != alone[1] and one(target[0], target[0]) == 0
+    assert alone[0] != alone[1] and one(target[0], target[0]) < 1e-7  # compiled, the two are rounded apart
     weighted = jax.jit(partial(reconstruction_loss, modality))(target, prediction, weights=jnp.array([3.0, 1.0]))
     assert weighted == pytest.approx((3 * alone[0] + alone[1]) / 4, rel=1e-5)
 

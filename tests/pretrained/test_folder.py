@@ -71,9 +71,13 @@ def test_short_floats_are_read_as_they_are(short, code, folder):
     )
     assert kernel.dtype == np.float32
     assert (np.asarray(kernel) == expected.astype(short).astype(np.float32)).all()
-    kept = tower(sensorium.load(folder, dtype="bfloat16"), "image").layers[0].up.kernel[...]
+    half = sensorium.load(folder, dtype="bfloat16")
+    kept = tower(half, "image").layers[0].up.kernel[...]
     assert kept.dtype == ml_dtypes.bfloat16
     assert np.allclose(np.asarray(kept, np.float32), expected, rtol=0.01)
+    half.save_pretrained(folder / "half")
+    assert {str(tensor.dtype) for tensor in tensors(folder / "half").values()} == {"bfloat16"}
+    assert json.loads((folder / "half" / "config.json").read_text())["dtype"] == "bfloat16"
 
 
 def test_all_that_does_not_fit_is_told_at_once(folder):

@@ -129,13 +129,13 @@ def plain(name: str) -> str:
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
-def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json | str]:
+def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
     text = arguments["encoders"]["text"]
     texts = the(fields, Text)
     normal = tokenizer_of(texts).get("normalizer") or {}
     more = {"do_lower_case": normal["lowercase"], "strip_accents": normal["strip_accents"]} if "lowercase" in normal else {}
     config = {
-        **{"architectures": ["BertModel"], "model_type": "bert", "dtype": "float32", "vocab_size": text["vocabulary"]},
+        **{"architectures": ["BertModel"], "model_type": "bert", "vocab_size": text["vocabulary"]},
         **{"max_position_embeddings": text["length"], "type_vocab_size": text["types"], **layers_said(text["layers"])},
     }
     return {"config.json": config, **text_files(texts, "BertTokenizer", **more), **_sentence_files(text, texts)}

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+from sensorium.core.errors import BadFile
 from sensorium.core.protocols import Modality
 from sensorium.modalities import Text
 from sensorium.modalities.picture import Picture
@@ -38,6 +39,8 @@ def describe(folder: Folder) -> Described:
     pictures, pixels = picture_field(folder, PICTURES, False, size)
     texts = text_field(folder, text["max_position_embeddings"], "<|endoftext|>", _tokenizer(folder.path))
     end = text["eos_token_id"]
+    if not isinstance(end, int):
+        raise BadFile(f"{folder.where}: eos_token_id of the texts is {end!r}; expected one number")
     encoders = {
         "image": {
             **{"encoder": "published_vit", "form": "clip", "size": size, "patch": vision["patch_size"]},
@@ -117,7 +120,7 @@ def names(arguments: Json) -> Names:
     return Names(rules, idle=("*.embeddings.position_ids",))
 
 
-def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json | str]:
+def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
     image, text = arguments["encoders"]["image"], arguments["encoders"]["text"]
     pictures, texts = the(fields, Picture), the(fields, Text)
     marks = end_marks(tokenizer_of(texts))
@@ -130,7 +133,7 @@ def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json | str
         **{"projection_dim": arguments["width"], "eos_token_id": text["end"], **layers_said(text["layers"])},
     }
     config = {
-        **{"architectures": ["CLIPModel"], "model_type": "clip", "dtype": "float32", "projection_dim": arguments["width"]},
+        **{"architectures": ["CLIPModel"], "model_type": "clip", "projection_dim": arguments["width"]},
         **{"logit_scale_init_value": math.log(1 / 0.07), "text_config": text_config, "vision_config": vision_config},
     }
     return {

@@ -37,7 +37,7 @@ class Family:
     examples: tuple[str, ...]
     describe: Callable[["Folder"], Described]
     names: Callable[[Json], Names]
-    files: Callable[[Json, tuple[Modality, ...]], dict[str, Json | str]]
+    files: Callable[[Json, tuple[Modality, ...]], dict[str, Json]]
 
 
 @dataclass(frozen=True)

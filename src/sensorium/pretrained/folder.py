@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from sensorium.core.errors import BadFile
-from sensorium.core.files import read_json, write_json, write_text
+from sensorium.core.files import read_json, write_json
 from sensorium.core.protocols import Modality
 from sensorium.models import Space
 from sensorium.pretrained.family import FAMILIES, Folder, recognised
@@ -62,10 +62,8 @@ def write_folder(path: Path, model: nnx.Module, card: Card, fields: tuple[Modali
         arrays = laid_out(model, kind.names(arguments))
     except (KeyError, TypeError) as error:
         raise ValueError(f"a model of the builder {card.builder!r} has not the form of the family {family!r}: {error}") from error
+    files[CONFIG]["dtype"] = str(next(iter(arrays.values())).dtype)
     path.mkdir(parents=True, exist_ok=True)
     write(path / WEIGHTS, arrays)
     for name, content in files.items():
-        if isinstance(content, str):
-            write_text(path / name, content)
-        else:
-            write_json(path / name, content)
+        write_json(path / name, content)

@@ -92,7 +92,7 @@ def text_field(folder: Folder, places: int, pad: str, tokenizer: Json | None = N
     return Text("text", (), "", length, Pieces("library", json.dumps(said, ensure_ascii=False, separators=(",", ":"))))
 
 
-def text_files(field: Text, kind: str, **more: Any) -> dict[str, Json | str]:
+def text_files(field: Text, kind: str, **more: Any) -> dict[str, Json]:
     """tokenizer.json and tokenizer_config.json of a field of texts; `kind` is the name of transformers' class, `more` goes into
     the second."""
     said = tokenizer_of(field)

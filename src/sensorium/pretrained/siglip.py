@@ -104,7 +104,7 @@ def names(arguments: Json) -> Names:
     return Names(rules, idle=("*.embeddings.position_ids",))
 
 
-def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json | str]:
+def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
     image, text = arguments["encoders"]["image"], arguments["encoders"]["text"]
     pictures, texts = the(fields, Picture), the(fields, Text)
     vision_config = {
@@ -116,7 +116,7 @@ def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json | str
         **{"projection_size": text["head"], **layers_said(text["layers"])},
     }
     marks = {name: token for name, token in (("unk_token", "<unk>"), ("eos_token", end(tokenizer_of(texts)))) if token}
-    config = {"architectures": ["SiglipModel"], "model_type": "siglip", "dtype": "float32"}
+    config = {"architectures": ["SiglipModel"], "model_type": "siglip"}
     return {
         "config.json": {**config, "text_config": text_config, "vision_config": vision_config},
         "preprocessor_config.json": picture_files(image, pictures, "SiglipImageProcessor"),

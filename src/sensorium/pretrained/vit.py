@@ -27,7 +27,8 @@ def describe(folder: Folder) -> Described:
     said = VIT | {key: value for key, value in folder.config.items() if value is not None}
     checked(folder.where, said, num_channels=3, pooler_act="tanh", pooler_output_size=said["hidden_size"])
     classifies = "ViTForImageClassification" in (folder.config.get("architectures") or ())
-    labels = [said["id2label"][str(i)] for i in range(len(said["id2label"]))] if classifies else []
+    kinds = said.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}  # what transformers leaves out of its files
+    labels = [kinds[str(i)] for i in range(len(kinds))] if classifies else []
     size = [said["image_size"]] * 2
     pictures, pixels = picture_field(folder, PICTURES, True, size)
     pooled = not classifies and folder.holds("pooler.dense.weight", "vit.pooler.dense.weight")
@@ -108,12 +109,12 @@ def names_dino(arguments: Json) -> Names:
     return Names(rules, {"log_scale": 0.0}, ("embeddings.mask_token",))
 
 
-def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json | str]:
+def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
     image = arguments["encoders"]["image"]
     pictures = the(fields, Picture)
     config = {
         **{"architectures": ["ViTForImageClassification" if image["labels"] else "ViTModel"], "model_type": "vit"},
-        **{"dtype": "float32", "image_size": image["size"][0], "patch_size": image["patch"]},
+        **{"image_size": image["size"][0], "patch_size": image["patch"]},
         **{"qkv_bias": image["layers"]["qkv_bias"], **layers_said(image["layers"])},
     }
     if image["labels"]:
@@ -122,7 +123,7 @@ def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json | str
     return {"config.json": config, "preprocessor_config.json": picture_files(image, pictures, "ViTImageProcessor")}
 
 
-def files_dino(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json | str]:
+def files_dino(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
     image = arguments["encoders"]["image"]
     pictures = the(fields, Picture)
     said = layers_said(image["layers"])
@@ -131,7 +132,7 @@ def files_dino(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json 
     kind = "dinov2_with_registers" if image["registers"] else "dinov2"
     config = {
         **{"architectures": ["Dinov2WithRegistersModel" if image["registers"] else "Dinov2Model"], "model_type": kind},
-        **{"dtype": "float32", "image_size": image["size"][0], "patch_size": image["patch"], "mlp_ratio": ratio},
+        **{"image_size": image["size"][0], "patch_size": image["patch"], "mlp_ratio": ratio},
         **{"use_swiglu_ffn": image["layers"]["gated"], "qkv_bias": image["layers"]["qkv_bias"], "use_mask_token": False, **said},
     }
     if image["registers"]:
