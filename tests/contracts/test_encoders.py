@@ -31,13 +31,15 @@ def rows(encoding, which):
     return jax.tree.map(lambda part: part[np.array(which)], encoding)
 
 
-READERS = ["text_transformer", "token_transformer"]
+READERS = ["text_transformer", "token_transformer", "published_text"]
 """Those of token ids, which alone come with a mask. (Building them to see would be done by everybody who lists the tests.)"""
 every = pytest.mark.parametrize("name", sorted(ENCODERS))
-UP_TO = {"token_transformer"}
+UP_TO = {"token_transformer", "published_text"}
 """Those that read anything up to the length that they are built for; the others read that length only."""
 CHOSEN = {
     "vit": MODALITIES["image"](),
+    "published_vit": MODALITIES["image"](),
+    "published_text": MODALITIES["text"](),
     "token_transformer": MODALITIES["text"](),
     "audio_transformer": MODALITIES["audio"](),
     "wave": MODALITIES["audio"](),

@@ -22,7 +22,7 @@ import numpy as np
 import sensorium
 
 MOST = 1e-4
-SCRIPT = Path(__file__).with_name("references.py")
+TESTS = Path(__file__).parents[1]
 
 
 def main() -> int:
@@ -47,9 +47,8 @@ def table(peers: str, root: Path) -> dict[str, dict[str, float]]:
     for folder in sorted(path.parent for path in root.glob("*/config.json")):
         with np.load(folder / "reference.npz") as file:
             reference = dict(file)
-        known = {"image": "pixels", "text": "ids", "text/mask": "mask"}
         model = sensorium.load(folder)
-        found = model.outputs(**{ours: reference[theirs] for ours, theirs in known.items() if theirs in reference})
+        found = model.outputs(**{key.removeprefix("given/"): x for key, x in reference.items() if key.startswith("given/")})
         out[folder.name] = worst(found, reference)
         model.save_pretrained(folder / "saved")
     for name, value in json.loads(run(peers, "check", root)).items():
@@ -61,8 +60,8 @@ def worst(found: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> dic
     rows = []
     for key in found.keys() & reference.keys():
         got, expected = found[key], reference[key]
-        if key == "text/tokens" and "mask" in reference:  # what becomes of pads is nothing to anybody
-            got, expected = (x * reference["mask"][..., None] for x in (got, expected))
+        if key == "text/tokens" and "given/text/mask" in reference:  # what becomes of pads is nothing to anybody
+            got, expected = (x * reference["given/text/mask"][..., None] for x in (got, expected))
         a, b = (np.ravel(x).astype(np.float64) for x in (got, expected))
         off = float(np.abs(a - b).max())
         rows.append((off / np.abs(b).max(), off, a @ b / np.sqrt((a @ a) * (b @ b))))
@@ -72,8 +71,8 @@ def worst(found: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> dic
 
 def run(peers: str, verb: str, root: Path) -> str:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "JAX"))}
-    line = [shutil.which(peers) or peers, str(SCRIPT), verb, str(root)]
-    done = subprocess.run(line, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    line = [shutil.which(peers) or peers, "-m", "pretrained.references", verb, str(root)]
+    done = subprocess.run(line, cwd=TESTS, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout.strip().splitlines()[-1]
 
 

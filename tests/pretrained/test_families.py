@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from pretrained.references import PICTURES, TEXTS
+from pretrained.making.common import PICTURES, TEXTS
 
 import sensorium
 from sensorium import Sensorium
@@ -60,8 +60,7 @@ def reference(name: str) -> dict[str, np.ndarray]:
 
 def arrays(name: str) -> dict[str, np.ndarray]:
     """What the reference model was given, under our names."""
-    known = {"image": "pixels", "text": "ids", "text/mask": "mask"}
-    return {ours: reference(name)[theirs] for ours, theirs in known.items() if theirs in reference(name)}
+    return {key.removeprefix("given/"): x for key, x in reference(name).items() if key.startswith("given/")}
 
 
 def off(got, expected) -> float:
@@ -73,18 +72,18 @@ def off(got, expected) -> float:
 def test_things_are_made_ready_as_the_reference_does_it(name):
     """Odd sizes, grey, alpha, palettes, EXIF; empty, long, emoji and right-to-left texts."""
     numbers, model = reference(name), loaded(name)
-    if "pixels" in numbers:
+    if "given/image" in numbers:
         field, paths = model.field("image"), sorted(PICTURES.iterdir())
-        assert len(paths) == len(numbers["pixels"]) >= 10
+        assert len(paths) == len(numbers["given/image"]) >= 10
         prepared = np.stack([field.prepare(path)["image"] for path in paths])
         assert prepared.dtype == np.uint8
         pixels = tower(model, "image").normalised(jnp.asarray(prepared))
-        assert np.abs(np.asarray(pixels) - numbers["pixels"]).max() < 1e-6
-    if "ids" in numbers:
+        assert np.abs(np.asarray(pixels) - numbers["given/image"]).max() < 1e-6
+    if "given/text" in numbers:
         prepared = texts_of(model).prepare_batch(TEXTS)
-        assert (prepared["text"] == numbers["ids"]).all()
-        if "mask" in numbers:
-            assert (prepared["text/mask"] == numbers["mask"]).all() and not numbers["mask"].all()
+        assert (prepared["text"] == numbers["given/text"]).all()
+        if "given/text/mask" in numbers:
+            assert (prepared["text/mask"] == numbers["given/text/mask"]).all() and not numbers["given/text/mask"].all()
 
 
 @every
@@ -104,8 +103,10 @@ def test_every_layer_and_output_is_the_reference_s(name):
     assert set(compared) >= {key for key in numbers if key.startswith(("image/", "text/"))} - BESIDE
     for key in compared:
         got, expected = np.asarray(found[key]), numbers[key]
-        if key.startswith(("text/tokens", "text/layers")) and "mask" in numbers:  # what becomes of pads is nothing to anybody
-            got, expected = (x * numbers["mask"][..., None] for x in (got, expected))
+        if (
+            key.startswith(("text/tokens", "text/layers")) and "given/text/mask" in numbers
+        ):  # what becomes of pads is nothing to anybody
+            got, expected = (x * numbers["given/text/mask"][..., None] for x in (got, expected))
         assert off(got, expected) < NEAR, key
 
 
@@ -159,7 +160,7 @@ def test_sentence_embeddings_are_pooled_as_their_folder_says(mode, key, tmp_path
 
 
 def test_outputs_are_those_of_the_model_and_ask_for_its_fields():
-    given = {"text": reference("clip")["ids"], "text/mask": reference("clip")["mask"]}
+    given = {"text": reference("clip")["given/text"], "text/mask": reference("clip")["given/text/mask"]}
     out = loaded("clip").outputs(**given)
     assert out.keys() == {"scale", "text/tokens", "text/pooled", "text/features", "text/unit"}
     assert off(out["text/features"], reference("clip")["text/features"]) < NEAR

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sensorium.core.differences import differences
 from sensorium.core.errors import BadFile
 
 Like = Mapping[str, jax.Array | jax.ShapeDtypeStruct]
@@ -28,9 +29,6 @@ class Kind(NamedTuple):
     dtype: str
     shape: tuple[int, ...]
     key: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.dtype}{list(self.shape)}"
 
 
 def kinds(arrays: Like) -> dict[str, Kind]:
@@ -87,13 +85,7 @@ def read(folder: Path, saved: Mapping[str, Kind], like: Like | None = None) -> d
 
 def compare(path: Path, saved: Mapping[str, Kind], like: Like) -> None:
     """A `BadFile` that lists every array that is missing, unknown, or of another shape or type than `like` says."""
-    wanted = kinds(like)
-    wrong = [f"missing {name}" for name in sorted(wanted.keys() - saved.keys())]
-    wrong += [f"unknown {name}" for name in sorted(saved.keys() - wanted.keys())]
-    for name in sorted(wanted.keys() & saved.keys()):
-        if saved[name][:2] != wanted[name][:2]:
-            wrong.append(f"{name}: {saved[name]}, expected {wanted[name]}")
-    if wrong:
+    if wrong := differences(saved, kinds(like)):
         told = "; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else "")
         raise BadFile(f"{path}: the arrays do not fit this run: {told}. Go on with the arguments that it was begun with")
 

@@ -4,6 +4,8 @@ from sensorium.core.table import Table
 from sensorium.encoders.audio_convnet import AudioConvNet as AudioConvNet
 from sensorium.encoders.audio_transformer import AudioTransformer as AudioTransformer
 from sensorium.encoders.convnet import ConvNet as ConvNet
+from sensorium.encoders.published import PublishedViT as PublishedViT
+from sensorium.encoders.published_text import PublishedText as PublishedText
 from sensorium.encoders.resnet3d import ResNet3D as ResNet3D
 from sensorium.encoders.sensor import SensorTransformer as SensorTransformer
 from sensorium.encoders.text_transformer import TextTransformer as TextTransformer
@@ -25,5 +27,7 @@ ENCODERS = Table(
         "video": VideoTransformer,
         "resnet3d": ResNet3D,
         "sensor": SensorTransformer,
+        "published_vit": PublishedViT,
+        "published_text": PublishedText,
     },
 )

@@ -90,7 +90,7 @@ class PublishedText(nnx.Module):
     @classmethod
     def tiny(cls, rngs: nnx.Rngs) -> tuple["PublishedText", jax.Array]:
         layers = {"width": 8, "depth": 1, "heads": 2, "hidden": 16, "activation": "gelu"}
-        return cls(11, 6, layers, "clip", end=3, rngs=rngs), jax.random.randint(rngs.data(), (3, 6), 0, 11)
+        return cls(11, 6, layers, "bert_mean", rngs=rngs), jax.random.randint(rngs.data(), (3, 6), 0, 11)
 
     def __call__(self, x: Int[jax.Array, "B L"], mask: Bool[jax.Array, "B L"] | None = None) -> Encoding:
         mask = self._mask(x, mask)

@@ -12,12 +12,9 @@ from jaxtyping import Float
 from sensorium.core.encoding import Encoder
 from sensorium.encoders import ENCODERS
 from sensorium.encoders.published import PublishedViT
-from sensorium.encoders.published_text import PublishedText
 from sensorium.nn.norms import unit
 
 Outputs = dict[str, jax.Array]
-PUBLISHED: dict[str, Any] = {"published_vit": PublishedViT, "published_text": PublishedText}
-"""Encoders of the shape of published checkpoints, which `sensorium.pretrained` fills."""
 MOST = 100.0
 """The largest scale (Radford et al. 2021, §2.5), and how far a bias may go."""
 
@@ -68,8 +65,7 @@ class Space(nnx.Module):
         made = {}
         for name, arguments in encoders.items():
             rest = {key: value for key, value in arguments.items() if key != "encoder"}
-            kind = arguments["encoder"]
-            made[name] = (PUBLISHED[kind] if kind in PUBLISHED else ENCODERS[kind])(**rest, rngs=rngs)
+            made[name] = ENCODERS[arguments["encoder"]](**rest, rngs=rngs)
         return cls(made, **dials, rngs=rngs)
 
     def settle(self) -> None:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from sensorium.core.differences import differences
 from sensorium.core.errors import BadFile
 from sensorium.core.files import read_json, replacing, write_json
 from sensorium.optim.lora import Adapter, adapted, attach, layers
@@ -58,13 +59,8 @@ def load_adapters(model: M, folder: Path | str) -> M:
         attach(known[name], rank, alpha, jax.random.key(0))  # what the key draws is replaced below
     found = adapted(model)
     wanted = {key: tensor for name in config["target_modules"] for key, tensor in _tensors(name, found[name]).items()}
-    wrong = [f"missing {key}" for key in wanted.keys() - tensors.keys()]
-    wrong += [f"unknown {key}" for key in tensors.keys() - wanted.keys()]
-    for key in wanted.keys() & tensors.keys():
-        if (got := (tensors[key].dtype, tensors[key].shape)) != (expected := (wanted[key].dtype, wanted[key].shape)):
-            wrong.append(f"{key}: {got[0]}{list(got[1])}, expected {expected[0]}{list(expected[1])}")
-    if wrong:
-        raise BadFile(f"{path}: does not fit the model: " + "; ".join(sorted(wrong)))
+    if wrong := differences(tensors, wanted):
+        raise BadFile(f"{path}: does not fit the model: " + "; ".join(wrong))
     for name in config["target_modules"]:
         _set(found[name], *(tensors[f"{PREFIX}{name}.lora_{part}.weight"] for part in "AB"))
     return model

@@ -16,6 +16,7 @@ import optax
 from flax import nnx
 
 from sensorium.core.batch import Batch
+from sensorium.core.differences import differences
 from sensorium.core.errors import BadFile
 from sensorium.training.average import averaged
 from sensorium.training.precision import lowered, policy
@@ -136,7 +137,7 @@ class Step(Generic[M]):
         return self._merge(local(now.ema if average else now.trained), local(now.frozen), local(now.rest))
 
     def state(self) -> Arrays:
-        """All that the next step depends on, by name: "model/…", "optimizer/…", "ema/…" and the counts. No copies: see `compile`.
+        """All that the next step depends on, by name: "model/…", "optimizer/…", "ema/…" and the counts.
 
         The next step donates these very arrays, so copy what is to outlive it.
         """
@@ -145,14 +146,8 @@ class Step(Generic[M]):
     def restore(self, arrays: Mapping[str, jax.Array]) -> None:
         """Goes on from a `state()`; a `BadFile` lists every array that is missing, unknown, or of another shape or type."""
         wanted = self.state()
-        wrong = [f"missing {name}" for name in wanted.keys() - arrays.keys()]
-        wrong += [f"unknown {name}" for name in arrays.keys() - wanted.keys()]
-        for name in wanted.keys() & arrays.keys():
-            got, expected = arrays[name], wanted[name]
-            if (got.shape, got.dtype) != (expected.shape, expected.dtype):
-                wrong.append(f"{name}: {got.dtype}{list(got.shape)}, expected {expected.dtype}{list(expected.shape)}")
-        if wrong:
-            raise BadFile("the saved state does not fit this run: " + "; ".join(sorted(wrong)))
+        if wrong := differences(arrays, wanted):
+            raise BadFile("the saved state does not fit this run: " + "; ".join(wrong))
         # Copies: an array that somebody else holds must not be donated.
         leaves = [jax.device_put(arrays[name], old.sharding, may_alias=False) for name, old in wanted.items()]
         self._now = jax.tree.unflatten(jax.tree.structure(self._now), leaves)

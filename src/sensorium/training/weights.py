@@ -9,6 +9,7 @@ from flax import nnx
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from sensorium.core.differences import differences
 from sensorium.core.errors import BadFile
 from sensorium.core.files import replacing
 
@@ -38,14 +39,8 @@ def load_weights(module: M, path: Path | str, what: str = "the module") -> M:
     except (OSError, SafetensorError) as error:
         raise BadFile(f"{path}: cannot be read: {error}") from error
     wanted = {".".join(map(str, name)): variable for name, variable in nnx.to_flat_state(state)}
-    wrong = [f"missing {name}" for name in wanted.keys() - found.keys()]
-    wrong += [f"unknown {name}" for name in found.keys() - wanted.keys()]
-    for name in wanted.keys() & found.keys():
-        got, expected = found[name], wanted[name].get_value()
-        if (got.shape, got.dtype) != (expected.shape, expected.dtype):
-            wrong.append(f"{name}: {got.dtype}{list(got.shape)}, expected {expected.dtype}{list(expected.shape)}")
-    if wrong:
-        raise BadFile(f"{path}: does not fit {what}: " + "; ".join(sorted(wrong)))
+    if wrong := differences(found, {name: variable.get_value() for name, variable in wanted.items()}):
+        raise BadFile(f"{path}: does not fit {what}: " + "; ".join(wrong))
     for name, variable in wanted.items():
         variable.set_value(jax.numpy.asarray(found[name]))
     return nnx.merge(graph, state)
