@@ -2,8 +2,8 @@
 
 Pictures, captions and sounds of the recipe `senses`. In the second data set each of the three is absent from a scene with a
 chance of a half; scenes with one of them or none teach nothing and are left out, as the recipe `folder` does. A pair is then
-there in half of the rows. Three trainings: whole rows; halves with the same number of steps; halves until each pair was seen as often
-as in the first (twice the steps). Measured on scenes that training never showed, in all six directions. Writes
+there in half of the rows. Three trainings: whole rows; halves with the same number of steps; halves until each pair was seen as
+often as in the first (twice the steps). Measured on scenes that training never showed, in all six directions. Writes
 results/missing.json, and exits with 1 where the last keeps less than the target.
 Run: python benchmarks/missing.py [--steps 1100] (about twenty minutes)
 """

@@ -23,6 +23,15 @@ class Described:
 
 
 @dataclass(frozen=True)
+class Example:
+    """A repository of the Hub that a family reads: its id, millions of parameters, and licence (SPDX, or as its card says)."""
+
+    id: str
+    millions: float
+    licence: str
+
+
+@dataclass(frozen=True)
 class Family:
     """One kind of published checkpoints.
 
@@ -34,7 +43,7 @@ class Family:
     name: str
     types: tuple[str, ...]
     architectures: tuple[str, ...]
-    examples: tuple[str, ...]
+    examples: tuple[Example, ...]
     describe: Callable[["Folder"], Described]
     names: Callable[[Json], Names]
     files: Callable[[Json, tuple[Modality, ...]], dict[str, Json]]
