@@ -9,7 +9,7 @@ from sensorium.core.protocols import Modality
 from sensorium.modalities import Text
 from sensorium.modalities.text_pieces import read
 from sensorium.pretrained.clip import layers, layers_said
-from sensorium.pretrained.family import Described, Family, Folder, Json, checked, the
+from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, the
 from sensorium.pretrained.preprocess import TOKENS, TOKENS_CONFIG, loads, text_field, text_files, tokenizer_of
 from sensorium.pretrained.rules import Names, Rule, linear, norm
 from sensorium.pretrained.vit import layer_rules
@@ -158,7 +158,10 @@ BERT = Family(
     name="bert",
     types=("bert",),
     architectures=("BertModel", "BertForMaskedLM", "BertForPreTraining"),
-    examples=("google-bert/bert-base-uncased", "sentence-transformers/all-MiniLM-L6-v2"),
+    examples=(
+        Example("google-bert/bert-base-uncased", 109.5, "Apache-2.0"),
+        Example("sentence-transformers/all-MiniLM-L6-v2", 22.7, "Apache-2.0"),
+    ),
     describe=describe,
     names=names,
     files=files,

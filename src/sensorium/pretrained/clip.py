@@ -8,7 +8,7 @@ from sensorium.core.protocols import Modality
 from sensorium.modalities import Text
 from sensorium.modalities.picture import Picture
 from sensorium.pretrained.clip_tokens import clip_tokenizer
-from sensorium.pretrained.family import Described, Family, Folder, Json, checked, the
+from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, the
 from sensorium.pretrained.preprocess import TOKENS, picture_field, picture_files, text_field, text_files, tokenizer_of
 from sensorium.pretrained.rules import TURNED, Names, Rule, linear, norm, patches
 
@@ -162,7 +162,11 @@ CLIP = Family(
     name="clip",
     types=("clip",),
     architectures=("CLIPModel",),
-    examples=("openai/clip-vit-base-patch32", "openai/clip-vit-large-patch14", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"),
+    examples=(
+        Example("openai/clip-vit-base-patch32", 151.3, "MIT"),
+        Example("openai/clip-vit-large-patch14", 427.6, "MIT"),
+        Example("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", 151.3, "MIT"),
+    ),
     describe=describe,
     names=names,
     files=files,

@@ -8,7 +8,7 @@ from sensorium.modalities import Text
 from sensorium.modalities.picture import Picture
 from sensorium.modalities.text_pieces import read
 from sensorium.pretrained.clip import layer_rules, layers, layers_said, part
-from sensorium.pretrained.family import Described, Family, Folder, Json, checked, the
+from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, the
 from sensorium.pretrained.preprocess import (
     TOKENS,
     TOKENS_CONFIG,
@@ -135,7 +135,10 @@ SIGLIP = Family(
     name="siglip",
     types=("siglip",),
     architectures=("SiglipModel",),
-    examples=("google/siglip-base-patch16-224", "google/siglip2-base-patch16-224"),
+    examples=(
+        Example("google/siglip-base-patch16-224", 203.2, "Apache-2.0"),
+        Example("google/siglip2-base-patch16-224", 375.2, "Apache-2.0"),
+    ),
     describe=describe,
     names=names,
     files=files,

@@ -3,7 +3,7 @@
 from sensorium.core.protocols import Modality
 from sensorium.modalities.picture import Picture
 from sensorium.pretrained.clip import layers, layers_said
-from sensorium.pretrained.family import Described, Family, Folder, Json, checked, the
+from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, the
 from sensorium.pretrained.preprocess import picture_field, picture_files
 from sensorium.pretrained.rules import FLAT, LEADING, Names, Rule, linear, norm, patches
 
@@ -154,7 +154,10 @@ VIT_FAMILY = Family(
     name="vit",
     types=("vit",),
     architectures=("ViTModel", "ViTForImageClassification"),
-    examples=("google/vit-base-patch16-224", "google/vit-base-patch16-224-in21k"),
+    examples=(
+        Example("google/vit-base-patch16-224", 86.6, "Apache-2.0"),
+        Example("google/vit-base-patch16-224-in21k", 86.4, "Apache-2.0"),
+    ),
     describe=describe,
     names=names,
     files=files,
@@ -163,7 +166,10 @@ DINOV2 = Family(
     name="dinov2",
     types=("dinov2", "dinov2_with_registers"),
     architectures=("Dinov2Model", "Dinov2WithRegistersModel"),
-    examples=("facebook/dinov2-base", "facebook/dinov2-with-registers-base"),
+    examples=(
+        Example("facebook/dinov2-base", 86.6, "Apache-2.0"),
+        Example("facebook/dinov2-with-registers-base", 86.6, "Apache-2.0"),
+    ),
     describe=describe_dino,
     names=names_dino,
     files=files_dino,
