@@ -4,7 +4,7 @@ Pictures, captions and sounds of the recipe `senses`. In the second data set eac
 chance of a half; scenes with one of them or none teach nothing and are left out, as the recipe `folder` does. A pair is then
 there in half of the rows. Three trainings: whole rows; halves with the same number of steps; halves until each pair was seen as
 often as in the first (twice the steps). Measured on scenes that training never showed, in all six directions. Writes
-results/missing.json, and exits with 1 where the last keeps less than the target.
+results/missing.json, and exits with 1 where either of the halves keeps less than the target.
 Run: python benchmarks/missing.py [--steps 1100] (about twenty minutes)
 """
 
@@ -71,7 +71,7 @@ def main() -> int:
     )
     for name, one in kept.items():
         print(name, {key: round(value, 3) for key, value in one.items()}, f"(target {TARGET})")
-    return int(kept["half missing, each pair as often"]["mean"] < TARGET)
+    return int(min(one["mean"] for one in kept.values()) < TARGET)
 
 
 def halved(steps: int) -> Experiment:
