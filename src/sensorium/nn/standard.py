@@ -52,7 +52,8 @@ class LayerNorm(nnx.Module):
 class StandardLayer(nnx.Module):
     """Attention and a perceptron of `hidden` units, each with its LayerNorm: before it (`norm_first`, as in GPT-2 and ViT) or
     after the sum (as in Vaswani et al. 2017 and BERT). `layer_scale`: each branch is multiplied by a learned vector (Touvron
-    et al. 2021, CaiT). `gated`: silu(a)·b instead of an activation of one half as wide (SwiGLU, Shazeer 2020)."""
+    et al. 2021, CaiT). `gated`: silu(a)·b instead of an activation of one half as wide (SwiGLU, Shazeer 2020). `key_bias`: keys
+    have a bias where queries and values have one; it changes no softmax, and some leave it out (Whisper, VideoMAE)."""
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class StandardLayer(nnx.Module):
         layer_scale: bool = False,
         gated: bool = False,
         qkv_bias: bool = True,
+        key_bias: bool = True,
         *,
         rngs: nnx.Rngs,
     ):
@@ -72,7 +74,7 @@ class StandardLayer(nnx.Module):
         self.heads, self.norm_first, self.activation, self.gated = heads, norm_first, ACTIVATIONS[activation], gated
         self.norm_attention = LayerNorm(width, eps)
         self.query = nnx.Linear(width, width, use_bias=qkv_bias, rngs=rngs)
-        self.key = nnx.Linear(width, width, use_bias=qkv_bias, rngs=rngs)
+        self.key = nnx.Linear(width, width, use_bias=qkv_bias and key_bias, rngs=rngs)
         self.value = nnx.Linear(width, width, use_bias=qkv_bias, rngs=rngs)
         self.out = nnx.Linear(width, width, rngs=rngs)
         self.norm_perceptron = LayerNorm(width, eps)
