@@ -45,7 +45,9 @@ def main() -> None:
             assert max(off) < 1e-5, off
             seconds = taken(compiled, sides)
             for name, program in compiled.items():
-                held = program.memory_analysis().temp_size_in_bytes / 2**20
+                plan = program.memory_analysis()
+                assert plan is not None
+                held = plan.temp_size_in_bytes / 2**20
                 found[f"{name}, {devices} devices"] = {"seconds": seconds[name], "MB of temporaries a device": round(held, 1)}
                 print(f"{name}, {devices} devices: {seconds[name]:.2f} s, {held:.1f} MB")
     write(
