@@ -43,6 +43,7 @@ CHOSEN = {
     "token_transformer": MODALITIES["text"](),
     "audio_transformer": MODALITIES["audio"](),
     "wave": MODALITIES["audio"](),
+    "published_audio": MODALITIES["audio"](),
     "video": Clips(),
     "resnet3d": Clips(),
     "sensor": Traces(),

@@ -5,6 +5,7 @@ from sensorium.encoders.audio_convnet import AudioConvNet as AudioConvNet
 from sensorium.encoders.audio_transformer import AudioTransformer as AudioTransformer
 from sensorium.encoders.convnet import ConvNet as ConvNet
 from sensorium.encoders.published import PublishedViT as PublishedViT
+from sensorium.encoders.published_audio import PublishedAudio as PublishedAudio
 from sensorium.encoders.published_text import PublishedText as PublishedText
 from sensorium.encoders.resnet3d import ResNet3D as ResNet3D
 from sensorium.encoders.sensor import SensorTransformer as SensorTransformer
@@ -29,5 +30,6 @@ ENCODERS = Table(
         "sensor": SensorTransformer,
         "published_vit": PublishedViT,
         "published_text": PublishedText,
+        "published_audio": PublishedAudio,
     },
 )
