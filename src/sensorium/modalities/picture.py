@@ -1,5 +1,6 @@
 """Pictures as the preprocessing of a published model makes them, pixel for pixel."""
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,15 @@ import numpy as np
 from jaxtyping import UInt8
 
 from sensorium.core.protocols import Raw
-from sensorium.modalities import image, picture_file
+from sensorium.modalities import image, picture_file, picture_torchvision
 from sensorium.modalities.image import Image
 from sensorium.modalities.raw import BadRaw
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
+
+
+LIKES = ("pillow", "torchvision")
 
 
 @dataclass(frozen=True)
@@ -23,12 +27,14 @@ class Processing:
 
     `resize`: (pixels,) of the short side, the long one in proportion, rounded down; or (height, width), whatever the
     proportions; or () for none. `resample`: Pillow's number of a filter (2 bilinear, 3 bicubic). `crop`: (height, width) of the
-    middle that is kept, filled up with black where the picture is smaller; or () for none.
+    middle that is kept, filled up with black where the picture is smaller; or () for none. `like`: "pillow", or "torchvision"
+    for what that does with tensors (see `picture_torchvision`).
     """
 
     resize: Sequence[int] = (224,)
     resample: int = 3
     crop: Sequence[int] = (224, 224)
+    like: str = "pillow"
 
     def __post_init__(self):
         for name in ("resize", "crop"):
@@ -37,6 +43,12 @@ class Processing:
             raise BadRaw(f"{self}: it does not say what height and width all pictures come to")
         if min((*self.resize, *self.crop)) < 1 or self.resample not in range(6):
             raise BadRaw(f"{self}: expected sizes of at least 1, and a filter of Pillow's, 0 to 5")
+        if self.like not in LIKES:
+            raise BadRaw(f"{self}: expected like to be one of {', '.join(LIKES)}")
+        if self.like == "torchvision" and not (
+            len(self.resize) == 2 and self.resample == 2 and all(map(operator.le, self.size, self.resize))
+        ):
+            raise BadRaw(f"{self}: as torchvision does it, expected (height, width), bilinear, and a crop within them")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -76,6 +88,9 @@ class Picture:
     def prepare(self, raw: Raw) -> dict[str, np.ndarray]:
         """`{name: u8[H W 3]}`. `BadFile` for a file that is no whole picture, `BadRaw` for anything else."""
         picture = _pillow(raw)
+        if self._processing.like == "torchvision":
+            resized = picture_torchvision.bilinear(np.asarray(picture), *self._processing.resize)
+            return {self.name: picture_torchvision.middle(resized, *self.size)}
         if self._processing.resize:
             picture = picture.resize(self._resized(*picture.size), self._processing.resample)
         x = np.asarray(picture)

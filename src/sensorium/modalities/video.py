@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FPS = 25.0
 """Frames a second of an array, or a folder of frames, that comes without its rate."""
+Choose = Callable[[int], Sequence[int]]
+"""How many frames there are -> the numbers of those that are looked at."""
 SAMPLINGS = ("uniform", "segment", "random")
 
 
@@ -71,15 +73,7 @@ class Video:
         second. With "random" sampling the frames are drawn by (`draw`, the file's name or the bytes). `BadFile` for a file that
         is no whole video, `BadRaw` for anything else.
         """
-        choose = self._chooser(raw, draw)
-        if isinstance(raw, str | Path | bytes | Stored) and not _is_folder(raw):
-            found = video_file.read(raw, choose, self._picture, self.seconds)
-            frames, times = found.frames, found.times
-        else:
-            clip, fps = _sequence(raw)
-            total = len(clip) if self.seconds is None else min(len(clip), max(1, int(np.ceil(self.seconds * fps - 1e-6))))
-            chosen = choose(total)
-            frames, times = [self._picture(clip[i]) for i in chosen], [i / fps for i in chosen]
+        frames, times = taken(raw, self._chooser(raw, draw), self._picture, self.seconds)
         out = self.blank()
         out[self.name][: len(frames)] = frames
         out[f"{self.name}/mask"][: len(frames)] = True
@@ -88,11 +82,7 @@ class Video:
 
     def measure(self, raw: Raw) -> tuple[float, float]:
         """(how many seconds the whole clip has, how many are looked at); a file is gone through to its end, not decoded."""
-        if isinstance(raw, str | Path | bytes | Stored) and not _is_folder(raw):
-            whole = video_file.measure(raw)
-        else:
-            clip, fps = _sequence(raw)
-            whole = len(clip) / fps
+        whole = length(raw)
         return whole, whole if self.seconds is None else self.seconds
 
     def blank(self) -> dict[str, np.ndarray]:
@@ -109,8 +99,7 @@ class Video:
 
         return Pillow.fromarray(np.concatenate(list(np.asarray(x)), axis=1))
 
-    def _chooser(self, raw: Raw, draw: int) -> Callable[[int], Sequence[int]]:
-        """How many frames there are -> the numbers of those that are looked at."""
+    def _chooser(self, raw: Raw, draw: int) -> Choose:
         if self.sampling != "random":
             return self._choose
 
@@ -133,6 +122,28 @@ class Video:
 
     def _picture(self, frame: np.ndarray | Path) -> np.ndarray:
         return Image(size=self.size).prepare(frame)["image"]
+
+
+def taken(
+    raw: Raw, choose: Choose, convert: Callable[[np.ndarray | Path], np.ndarray], seconds: float | None
+) -> tuple[list[np.ndarray], list[float]]:
+    """The frames of a clip (of its first `seconds`) whose numbers `choose(how many there are)` gives, as `convert` makes them,
+    and when they stand, in seconds from the first frame. What a clip may be is said by `Video.prepare`."""
+    if isinstance(raw, str | Path | bytes | Stored) and not _is_folder(raw):
+        found = video_file.read(raw, choose, convert, seconds)
+        return found.frames, found.times
+    clip, fps = _sequence(raw)
+    total = len(clip) if seconds is None else min(len(clip), max(1, int(np.ceil(seconds * fps - 1e-6))))
+    chosen = choose(total)
+    return [convert(clip[i]) for i in chosen], [i / fps for i in chosen]
+
+
+def length(raw: Raw) -> float:
+    """The seconds of a clip."""
+    if isinstance(raw, str | Path | bytes | Stored) and not _is_folder(raw):
+        return video_file.measure(raw)
+    clip, fps = _sequence(raw)
+    return len(clip) / fps
 
 
 def _is_folder(raw: Raw) -> bool:
