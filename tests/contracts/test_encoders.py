@@ -44,6 +44,7 @@ CHOSEN = {
     "audio_transformer": MODALITIES["audio"](),
     "wave": MODALITIES["audio"](),
     "published_audio": MODALITIES["audio"](),
+    "published_video": Clips(),
     "video": Clips(),
     "resnet3d": Clips(),
     "sensor": Traces(),

@@ -7,6 +7,7 @@ from sensorium.encoders.convnet import ConvNet as ConvNet
 from sensorium.encoders.published import PublishedViT as PublishedViT
 from sensorium.encoders.published_audio import PublishedAudio as PublishedAudio
 from sensorium.encoders.published_text import PublishedText as PublishedText
+from sensorium.encoders.published_video import PublishedVideo as PublishedVideo
 from sensorium.encoders.resnet3d import ResNet3D as ResNet3D
 from sensorium.encoders.sensor import SensorTransformer as SensorTransformer
 from sensorium.encoders.text_transformer import TextTransformer as TextTransformer
@@ -30,6 +31,7 @@ ENCODERS = Table(
         "sensor": SensorTransformer,
         "published_vit": PublishedViT,
         "published_text": PublishedText,
+        "published_video": PublishedVideo,
         "published_audio": PublishedAudio,
     },
 )
