@@ -19,7 +19,7 @@ from sensorium.core.protocols import Modality, Raw
 from sensorium.data.folder import opened
 from sensorium.modalities import MODALITIES, BadRaw
 from sensorium.modalities.picture import Picture
-from sensorium.models import Space
+from sensorium.models import Space, looking
 from sensorium.training import Card
 from sensorium.training.weights import arrays, load_weights, save_weights
 
@@ -75,7 +75,7 @@ class Sensorium:
         What a field takes is said by its modality's `prepare`: a string is a text or a path, a sound is a path or an
         (array, rate) pair. A list is several things. Equal things get equal vectors, whatever is encoded beside them.
         """
-        return {name: self._encode(self.field(name), raw if isinstance(raw, list) else [raw]) for name, raw in raws.items()}
+        return {name: self._encode(self.field(name), _listed(raw)) for name, raw in raws.items()}
 
     def similarity(self, a: Float[np.ndarray, "N D"], b: Float[np.ndarray, "M D"]) -> Float[np.ndarray, "N M"]:
         """Cosines of every row of `a` with every row of `b` (both of unit length, as `encode` gives them)."""
@@ -109,6 +109,30 @@ class Sensorium:
         if other := [name for name in arrays if name.partition("/")[0] not in self.modalities]:
             raise UnknownName(f"this model has no field {other[0]!r}.{nearest(other[0], self.modalities)}")
         return jax.device_get(self._everything(self._leaves, {name: jax.numpy.asarray(x) for name, x in arrays.items()}))
+
+    def prepare(self, **raws: Raw | list[Raw]) -> Batch:
+        """The arrays that the fields make of raw things, as `outputs` takes them: `prepare(text="a cat")` -> `{"text": i32[1 L],
+        "text/mask": bool[1 L]}`."""
+        out: Batch = {}
+        for name, raw in raws.items():
+            out |= _prepared(self.field(name), _listed(raw))
+        return out
+
+    def attention(self, image: Raw | list[Raw], rollout: bool = False) -> Float[np.ndarray, "N heads h w"]:
+        """Where the encoder of pictures looks: a map over its patches for each head (see `models.looking.attention`), or one
+        for all layers (`rollout`). A `ValueError` where it is no vision transformer of a published form."""
+        return looking.attention(self.model, self.prepare(**{looking.viewer(self.model): image}), rollout)
+
+    def explain(
+        self, image: Raw | list[Raw], text: str | list[str], layers: int | None = None
+    ) -> Float[np.ndarray, "N h w"]:
+        """Which patches make picture i like text i (see `models.looking.relevance`). One of either may stand for all."""
+        pictures, texts = _listed(image), _listed(text)
+        n = len(pictures) if len(texts) == 1 else len(texts)
+        if len(pictures) not in (1, n):
+            raise BadRaw(f"explain: {len(pictures)} pictures and {len(texts)} texts: expected as many, or one of either")
+        batch = self.prepare(**{looking.viewer(self.model): pictures, "text": texts})
+        return looking.relevance(self.model, {key: np.resize(x, (n, *x.shape[1:])) for key, x in batch.items()}, "text", layers)
 
     @property
     def fingerprint(self) -> str:
@@ -190,7 +214,7 @@ def load(path: Path | str, revision: str | None = None, dtype: str = "float32") 
     try:
         fields = [_field(**field) for field in config["fields"]]
         card = Card(config["builder"], config["arguments"])
-        shapes = nnx.eval_shape(lambda: card.build(0))
+        shapes = card.shapes()
     except (KeyError, TypeError, ValueError) as error:  # a name that is lost or unknown, an argument that no builder takes
         raise BadFile(f"{path / CONFIG}: describes no model that this version can build: {error}") from error
     return Sensorium(load_weights(shapes, path / WEIGHTS, f"{CONFIG} beside it"), fields, card)
@@ -199,6 +223,16 @@ def load(path: Path | str, revision: str | None = None, dtype: str = "float32") 
 def _field(kind: str, **said: Any) -> Modality:
     """A field from its JSON. A picture that says its processing is one of a published checkpoint."""
     return Picture(**said) if "processing" in said else MODALITIES[kind](**said)
+
+
+def _listed(raw: Raw | list[Raw]) -> list[Raw]:
+    return raw if isinstance(raw, list) else [raw]
+
+
+def _prepared(field: Modality, raws: Sequence[Raw]) -> Batch:
+    if not raws:
+        return {key: x[None][:0] for key, x in field.blank().items()}
+    return stack([field.prepare(opened(raw)) for raw in raws])
 
 
 def _cuts(n: int) -> Iterator[tuple[int, int]]:

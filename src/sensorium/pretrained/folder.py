@@ -45,7 +45,7 @@ def open_folder(path: Path, dtype: Any = jnp.float32) -> Loaded:
     arguments = json.loads(json.dumps(described.arguments))
     card = Card("space", arguments)
     try:
-        shapes = nnx.eval_shape(lambda: card.build(0))
+        shapes = card.shapes()
     except (KeyError, TypeError, ValueError) as error:
         raise BadFile(f"{path / CONFIG}: describes no model that can be built: {error}") from error
     return Loaded(fill(shapes, found, family.names(arguments), str(path), dtype), described.fields, card, family.name)

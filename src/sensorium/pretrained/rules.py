@@ -51,7 +51,8 @@ def patches(side: int) -> Layout:
 
 @dataclass(frozen=True)
 class Rule:
-    """The parameter `ours` is the array `theirs` of the checkpoint; `{}` stands for the number of a layer in both."""
+    """The parameter `ours` is the array `theirs` of the checkpoint; `{}` stands for the number of a layer in both. A name that
+    ends in `[i/n]` is the part i of an array that holds n of ours one below the other, as fused queries, keys and values are."""
 
     ours: str
     theirs: str
@@ -92,7 +93,8 @@ def fill(module: M, found: Mapping[str, Tensor], names: Names, where: str, dtype
     """A module like this one (of shapes only, by `nnx.eval_shape`) with the arrays of a checkpoint as its parameters, of `dtype`.
 
     Whatever is missing, not known, of another shape, or of whole numbers is told in one
-    `BadFile`, before anything is read. Arrays are read one at a time: no more than one of them is held twice.
+    `BadFile`, before anything is read. Arrays are read one at a time, the largest first: no more than one of them is held twice,
+    and at the end, when all are there, that is a small one.
     """
     graph, state = nnx.split(module)
     held = {names.renamed(key): tensor for key, tensor in found.items()}
@@ -102,8 +104,9 @@ def fill(module: M, found: Mapping[str, Tensor], names: Names, where: str, dtype
         if named is None:
             variable.set_value(jax.numpy.full(variable.get_value().shape, names.own[_dotted(path)], jax.numpy.float32))
             continue
-        key, layout = named
+        (key, part, parts), layout = _part(named[0]), named[1]
         expected = tuple(layout.write(np.broadcast_to(np.float32(0), variable.get_value().shape)).shape)
+        expected = expected if parts == 1 else (parts * expected[0], *expected[1:])
         if key not in held:
             wrong.append(f"missing {key} {list(expected)}")
         elif held[key].shape != expected:
@@ -111,21 +114,30 @@ def fill(module: M, found: Mapping[str, Tensor], names: Names, where: str, dtype
         elif held[key].dtype.kind not in "fV":
             wrong.append(f"{key}: {held[key].dtype}, expected numbers with a fraction")
         else:
-            plan.append((variable, held[key], layout))
-    wanted = {named[0] for path, _ in nnx.to_flat_state(state) if (named := names.theirs(_dotted(path)))}
+            plan.append((variable, held[key].part(part, parts), layout))
+    wanted = {_part(named[0])[0] for path, _ in nnx.to_flat_state(state) if (named := names.theirs(_dotted(path)))}
     wrong += [f"unknown {key} {list(held[key].shape)}" for key in held if key not in wanted and not _any(key, names.idle)]
-    if wrong:
+    if wrong := set(wrong):
         more = f"; and {len(wrong) - MOST_TOLD} more" if len(wrong) > MOST_TOLD else ""
         raise BadFile(f"{where}: the weights do not fit the config.json: {'; '.join(sorted(wrong)[:MOST_TOLD])}{more}")
+    plan.sort(key=lambda one: one[1].start - one[1].end)
     for variable, tensor, layout in plan:
-        x = np.asarray(layout.read(tensor.read()), dtype, order="C")
-        variable.set_value(jax.device_put(x, may_alias=False))  # what is donated must not lie in the file
+        variable.set_value(_placed(tensor, layout, np.dtype(dtype)))
     return nnx.merge(graph, state)
+
+
+def _placed(tensor: Tensor, layout: Layout, dtype: np.dtype) -> jax.Array:
+    """An array on its device. What is only turned is turned by JAX as it copies, which is quicker than NumPy; it has to copy, as
+    what is donated must not lie in the file."""
+    x = tensor.read()
+    x = layout.read(x if x.dtype == dtype else x.astype(dtype))
+    return jax.block_until_ready(jax.device_put(x, may_alias=False))
 
 
 def laid_out(module: nnx.Module, names: Names) -> dict[str, np.ndarray]:
     """The parameters of a module as the family's checkpoints have them. A `ValueError` for those that they have no place for."""
-    out, strange = {}, []
+    found: dict[str, dict[int, np.ndarray]] = {}
+    strange = []
     for path, variable in nnx.to_flat_state(nnx.state(module)):
         try:
             named = names.theirs(_dotted(path))
@@ -133,13 +145,20 @@ def laid_out(module: nnx.Module, names: Names) -> dict[str, np.ndarray]:
             strange.append(_dotted(path))
             continue
         if named is not None:
-            out[named[0]] = named[1].write(np.asarray(variable.get_value()))
+            key, part, _ = _part(named[0])
+            found.setdefault(key, {})[part] = named[1].write(np.asarray(variable.get_value()))
     if strange:
         raise ValueError(
             f"the layout of this family has no place for {', '.join(strange[:8])}{' …' * (len(strange) > 8)}: merge adapters "
             "into their layers first, or save in Sensorium's own layout"
         )
-    return out
+    return {key: parts[0] if len(parts) == 1 else np.concatenate([parts[i] for i in sorted(parts)]) for key, parts in found.items()}
+
+
+def _part(name: str) -> tuple[str, int, int]:
+    """The name of an array, which of its parts is meant, and how many there are."""
+    found = re.fullmatch(r"(.*)\[(\d+)/(\d+)\]", name)
+    return (found[1], int(found[2]), int(found[3])) if found else (name, 0, 1)
 
 
 def _dotted(path: Iterable[Any]) -> str:
