@@ -1,0 +1,37 @@
+"""The configuration of a model of the house: its fields and its card as JSON, and back."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sensorium.core.errors import BadFile, UnknownName, nearest
+from sensorium.core.protocols import Modality
+from sensorium.modalities import MODALITIES
+from sensorium.modalities.picture import Picture
+from sensorium.training import Card
+
+
+def configuration(card: Card, fields: Sequence[Modality]) -> dict[str, Any]:
+    """What `described` reads."""
+    said = [{"kind": field.kind, **asdict(field)} for field in fields]  # type: ignore[call-overload]
+    model = {"builder": card.builder, "arguments": dict(card.arguments)}
+    return json.loads(json.dumps({"library_name": "sensorium", **model, "fields": said}))
+
+
+def described(config: Mapping[str, Any], where: str) -> tuple[tuple[Modality, ...], Card]:
+    """The fields and the card. `UnknownName` for a modality that is not imported, `BadFile` for all else that is strange."""
+    if own := [field["kind"] for field in config.get("fields", ()) if "kind" in field and field["kind"] not in MODALITIES]:
+        raise UnknownName(
+            f"{where}: its modality {own[0]!r} is not one of the house.{nearest(own[0], MODALITIES)} If it is your own, import "
+            "the file that adds it to sensorium.modalities.MODALITIES first (on the command line: sensorium --use FILE.py …)"
+        )
+    try:
+        return tuple(_field(**field) for field in config["fields"]), Card(config["builder"], config["arguments"])
+    except (KeyError, TypeError, ValueError) as error:  # a name that is lost, an argument that no field takes
+        raise BadFile(f"{where}: describes no model that this version can build: {error}") from error
+
+
+def _field(kind: str, **said: Any) -> Modality:
+    """A field from its JSON. A picture that says its processing is one of a published checkpoint."""
+    return Picture(**said) if "processing" in said else MODALITIES[kind](**said)
