@@ -16,6 +16,15 @@ class Encoding(NamedTuple):
 
 
 @runtime_checkable
+class Labelled(Protocol):
+    """An encoder with names of classes, perhaps none of them, and what a softmax makes their shares from."""
+
+    labels: tuple[str, ...]
+
+    def logits(self, pooled: Float[jax.Array, "B P"]) -> Float[jax.Array, "B labels"]: ...
+
+
+@runtime_checkable
 class Encoder(Protocol):
     """An nnx.Module: the array of one field (and its token mask, where it has one) -> `Encoding`. Rows never mix."""
 

@@ -1,7 +1,7 @@
 """R3D: the residual network of 3-D convolutions of Tran et al. 2018, as torchvision's r3d_18 has it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -65,16 +65,30 @@ class ResNet3D(nnx.Module):
     (Tran et al. 2018, table 1). Tokens are the cells of the last grid; `pooled` is their mean. Frames after the last unmasked one
     change nothing: they are zero before every convolution, as the padding there is, so a clip filled up gives what the short
     one gives. Parameters bear torchvision's names (`layer1.0.conv1.0`). Any height and width; pictures of 112 are usual.
+
+    `pixels`: "scale", "mean" and "std" of a published checkpoint, for u8: (u8·scale − mean) / std; f32 is then taken as it is.
+    `labels`: names of classes that there are `logits` for.
     """
 
-    def __init__(self, frames: int = 16, widths: Sequence[int] = (64, 128, 256, 512), blocks: int = 2, *, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        frames: int = 16,
+        widths: Sequence[int] = (64, 128, 256, 512),
+        blocks: int = 2,
+        pixels: Mapping[str, Any] | None = None,
+        labels: Sequence[str] = (),
+        *,
+        rngs: nnx.Rngs,
+    ):
         if len(widths) != 4:
             raise ValueError(f"widths {tuple(widths)}: expected four, one for each stage")
-        self.frames = whole("frames", frames)
+        self.frames, self.labels = whole("frames", frames), tuple(labels)
+        self.pixels = None if pixels is None else (pixels["scale"], tuple(pixels["mean"]), tuple(pixels["std"]))
         self.stem = nnx.List([_conv(3, widths[0], (3, 7, 7), (1, 2, 2), rngs), Norm(widths[0], rngs=rngs)])
         stages = [_stage(widths[0], widths[0], 1, blocks, rngs)]
         stages += [_stage(a, b, 2, blocks, rngs) for a, b in pairwise(widths)]
         self.layer1, self.layer2, self.layer3, self.layer4 = map(nnx.List, stages)
+        self.fc = nnx.Linear(widths[-1], len(labels), rngs=rngs) if labels else None
         self.pooled_width = widths[-1]
 
     @classmethod
@@ -90,19 +104,45 @@ class ResNet3D(nnx.Module):
         self, x: Num[jax.Array, "B T H W C"], mask: Bool[jax.Array, "B T"] | None = None, *, train: bool = False
     ) -> Encoding:
         """`train=True` norms with the batch's own statistics and moves the stored ones a tenth of the way towards them."""
+        grid, kept = self._run(x, mask, train)[-1]
+        tokens = grid.reshape(len(grid), math.prod(grid.shape[1:4]), grid.shape[4])
+        kept = jnp.repeat(kept, grid.shape[2] * grid.shape[3], axis=1)
+        return Encoding(tokens, kept, masked_mean(tokens, kept))
+
+    def logits(self, pooled: Float[jax.Array, "B D"]) -> Float[jax.Array, "B labels"]:
+        """What a softmax makes shares of the labels from. A `ValueError` where there are none."""
+        if self.fc is None:
+            raise ValueError("this encoder has no labels")
+        return self.fc(pooled)
+
+    def states(self, x: Num[jax.Array, "B T H W C"], mask: Bool[jax.Array, "B T"] | None = None) -> list[jax.Array]:
+        """What comes out of the stem, and of each block: f32[B T H W C]."""
+        return [grid for grid, _ in self._run(x, mask, False)]
+
+    def normalised(self, x: Num[jax.Array, "B T H W C"]) -> Grid:
+        """Pixels as the stem takes them."""
+        if self.pixels is None:
+            return standardised(x)
+        if x.dtype != jnp.uint8:
+            return x
+        scale, *rest = self.pixels
+        mean, std = (jnp.asarray(part, jnp.float32)[None, None, None, None] for part in rest)
+        return (x.astype(jnp.float32) * scale - mean) / std
+
+    def _run(
+        self, x: Num[jax.Array, "B T H W C"], mask: Bool[jax.Array, "B T"] | None, train: bool
+    ) -> list[tuple[Made, Bool[jax.Array, "B t"]]]:
         if x.shape[1] != self.frames:
             raise ValueError(f"a clip of {x.shape[1]} frames, where this encoder was built for {self.frames}")
         mask = jnp.ones(x.shape[:2], bool) if mask is None else mask
         conv = self.stem[0]
         assert isinstance(conv, nnx.Conv)
-        grid = jnp.where(mask[:, :, None, None, None], standardised(x), 0.0).astype(conv.kernel.dtype)
-        grid, kept = jax.nn.relu(_normed(self.stem, grid, mask, train)), mask
+        grid = jnp.where(mask[:, :, None, None, None], self.normalised(x), 0.0).astype(conv.kernel.dtype)
+        out = [(jax.nn.relu(_normed(self.stem, grid, mask, train)), mask)]
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             for block in stage:
-                grid, kept = block(grid, kept, train)
-        tokens = grid.reshape(len(grid), math.prod(grid.shape[1:4]), grid.shape[4])
-        kept = jnp.repeat(kept, grid.shape[2] * grid.shape[3], axis=1)
-        return Encoding(tokens, kept, masked_mean(tokens, kept))
+                out.append(block(*out[-1], train))
+        return out
 
 
 def standardised(x: Num[jax.Array, "B T H W C"]) -> Grid:

@@ -9,9 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Float
 
-from sensorium.core.encoding import Encoder
+from sensorium.core.encoding import Encoder, Labelled
 from sensorium.encoders import ENCODERS
-from sensorium.encoders.published import PublishedViT
 from sensorium.nn.norms import unit
 
 Outputs = dict[str, jax.Array]
@@ -81,7 +80,7 @@ class Space(nnx.Module):
         for name, encoder in self.encoders.items():
             if name in batch:
                 pooled = encoder(batch[name], batch.get(f"{name}/mask")).pooled
-                out[f"{name}/unit"] = unit(self._projected(name, pooled).astype(jnp.float32))
+                out[f"{name}/unit"] = unit(self.projected(name, pooled).astype(jnp.float32))
         return out
 
     def all_outputs(self, batch: dict[str, jax.Array]) -> Outputs:
@@ -93,10 +92,10 @@ class Space(nnx.Module):
         for name, encoder in self.encoders.items():
             if name in batch:
                 tokens, _, pooled = encoder(batch[name], batch.get(f"{name}/mask"))
-                features = self._projected(name, pooled)
+                features = self.projected(name, pooled)
                 out |= {f"{name}/tokens": tokens, f"{name}/pooled": pooled, f"{name}/features": features}
                 out[f"{name}/unit"] = unit(features.astype(jnp.float32))
-                if isinstance(encoder, PublishedViT) and encoder.labels:
+                if isinstance(encoder, Labelled) and encoder.labels:
                     out[f"{name}/logits"] = encoder.logits(pooled)
         units = [out[f"{name}/unit"] for name in self.encoders if f"{name}/unit" in out]
         if len(units) == len(self.encoders) == 2:
@@ -110,7 +109,7 @@ class Space(nnx.Module):
         out |= {} if self.bias is None else {"bias": self.bias[...]}
         return out | {f"bias/{pair}": bias[...] for pair, bias in self.own_biases.items()}
 
-    def _projected(self, name: str, pooled: Float[jax.Array, "B P"]) -> Float[jax.Array, "B D"]:
+    def projected(self, name: str, pooled: Float[jax.Array, "B P"]) -> Float[jax.Array, "B D"]:
         return self.projections[name](pooled) if name in self.projections else pooled
 
 
