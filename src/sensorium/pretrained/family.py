@@ -9,9 +9,12 @@ from sensorium.core.errors import BadFile, UnknownName, nearest
 from sensorium.core.files import read_json
 from sensorium.core.protocols import Modality
 from sensorium.pretrained.rules import Names
-from sensorium.pretrained.tensors import tensors
+from sensorium.pretrained.tensors import WEIGHTS, tensors
 
 Json = dict[str, Any]
+CONFIG = "config.json"
+OPEN_CLIP, OPEN_CLIP_WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+"""The same in the layout of OpenCLIP."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Family:
 
     `types`: the `model_type`s of its config.json; `architectures`: those of its `architectures` that are read. `describe` makes
     of a folder what it describes, `names` gives the rules for a model of such arguments, and `files` the JSON files that lie
-    beside the weights, by name, so that transformers reads them.
+    beside the weights, by name, so that transformers reads them. `config` and `weights`: the names of its files.
     """
 
     name: str
@@ -47,14 +50,18 @@ class Family:
     describe: Callable[["Folder"], Described]
     names: Callable[[Json], Names]
     files: Callable[[Json, tuple[Modality, ...]], dict[str, Json]]
+    config: str = CONFIG
+    weights: str = WEIGHTS
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A checkpoint's folder and its config.json."""
+    """A checkpoint's folder and its config.json; or a file called `name` that says as much, and the one of the weights."""
 
     path: Path
     config: Json
+    name: str = CONFIG
+    weights: str = WEIGHTS
 
     def json(self, name: str) -> Json | None:
         """The object in a JSON file; None where there is no such file."""
@@ -71,11 +78,11 @@ class Folder:
 
     def holds(self, *names: str) -> bool:
         """Whether an array of one of these names is among the weights."""
-        return any(name in tensors(self.path) for name in names)
+        return any(name in tensors(self.path, self.weights) for name in names)
 
     @property
     def where(self) -> str:
-        return f"{self.path / 'config.json'}"
+        return f"{self.path / self.name}"
 
 
 F = TypeVar("F")

@@ -12,12 +12,10 @@ from sensorium.core.errors import BadFile
 from sensorium.core.files import read_json, write_json
 from sensorium.core.protocols import Modality
 from sensorium.models import Space
-from sensorium.pretrained.family import FAMILIES, Folder, recognised
+from sensorium.pretrained.family import CONFIG, FAMILIES, OPEN_CLIP, OPEN_CLIP_WEIGHTS, Folder, recognised
 from sensorium.pretrained.rules import fill, laid_out
-from sensorium.pretrained.tensors import WEIGHTS, tensors, write
+from sensorium.pretrained.tensors import INDEX, WEIGHTS, tensors, write
 from sensorium.training import Card
-
-CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
@@ -30,29 +28,39 @@ class Loaded:
     family: str
 
 
-def open_folder(path: Path, dtype: Any = jnp.float32) -> Loaded:
-    """The model of a folder in the layout of Hugging Face, its parameters as numbers of `dtype`.
+def published(path: Path) -> Folder | None:
+    """What says that a folder is a published checkpoint: a config.json with a model_type, or open_clip_config.json, which counts
+    where there is no such one, or its weights are not there. None where there is neither."""
+    config = read_json(path / CONFIG) if (path / CONFIG).is_file() else None
+    typed = isinstance(config, dict) and "model_type" in config
+    if not (path / OPEN_CLIP).is_file() or (typed and any((path / name).is_file() for name in (WEIGHTS, INDEX))):
+        return Folder(path, config) if isinstance(config, dict) and typed else None
+    said = read_json(path / OPEN_CLIP)
+    if not isinstance(said, dict):
+        raise BadFile(f"{path / OPEN_CLIP}: expected an object")
+    return Folder(path, said | {"model_type": "open_clip"}, OPEN_CLIP, OPEN_CLIP_WEIGHTS)
+
+
+def open_folder(folder: Folder, dtype: Any = jnp.float32) -> Loaded:
+    """The model of a folder that `published` gives, its parameters as numbers of `dtype`.
 
     An `UnknownName` lists the families where it is of none; a `BadFile` all that does not fit, and then nothing is loaded.
     """
-    config = read_json(path / CONFIG)
-    if not isinstance(config, dict):
-        raise BadFile(f"{path / CONFIG}: expected an object")
-    folder = Folder(path, config)
     family = recognised(folder)
-    found = tensors(path)
+    found = tensors(folder.path, folder.weights)
     described = family.describe(folder)
     arguments = json.loads(json.dumps(described.arguments))
     card = Card("space", arguments)
     try:
         shapes = card.shapes()
     except (KeyError, TypeError, ValueError) as error:
-        raise BadFile(f"{path / CONFIG}: describes no model that can be built: {error}") from error
-    return Loaded(fill(shapes, found, family.names(arguments), str(path), dtype), described.fields, card, family.name)
+        raise BadFile(f"{folder.where}: describes no model that can be built: {error}") from error
+    filled = fill(shapes, found, family.names(arguments), str(folder.path), dtype)
+    return Loaded(filled, described.fields, card, family.name)
 
 
 def write_folder(path: Path, model: nnx.Module, card: Card, fields: tuple[Modality, ...], family: str) -> None:
-    """Writes a model in the layout of its family: config.json, model.safetensors, and what says how things are made ready.
+    """Writes a model in the layout of its family: configuration, weights, and what says how things are made ready.
 
     A `ValueError` where the model is not of the family's form.
     """
@@ -62,8 +70,9 @@ def write_folder(path: Path, model: nnx.Module, card: Card, fields: tuple[Modali
         arrays = laid_out(model, kind.names(arguments))
     except (KeyError, TypeError) as error:
         raise ValueError(f"a model of the builder {card.builder!r} has not the form of the family {family!r}: {error}") from error
-    files[CONFIG]["dtype"] = str(next(iter(arrays.values())).dtype)
+    if kind.config == CONFIG:
+        files[CONFIG]["dtype"] = str(next(iter(arrays.values())).dtype)
     path.mkdir(parents=True, exist_ok=True)
-    write(path / WEIGHTS, arrays)
+    write(path / kind.weights, arrays)
     for name, content in files.items():
         write_json(path / name, content)

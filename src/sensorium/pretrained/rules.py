@@ -152,7 +152,8 @@ def laid_out(module: nnx.Module, names: Names) -> dict[str, np.ndarray]:
             f"the layout of this family has no place for {', '.join(strange[:8])}{' …' * (len(strange) > 8)}: merge adapters "
             "into their layers first, or save in Sensorium's own layout"
         )
-    return {key: parts[0] if len(parts) == 1 else np.concatenate([parts[i] for i in sorted(parts)]) for key, parts in found.items()}
+    whole = {key: [parts[i] for i in range(len(parts))] for key, parts in found.items()}
+    return {key: parts[0] if len(parts) == 1 else np.concatenate(parts) for key, parts in whole.items()}
 
 
 def _part(name: str) -> tuple[str, int, int]:

@@ -6,7 +6,7 @@ The library's own NumPy front end cannot read bfloat16, and takes one name twice
 import json
 import mmap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -61,13 +61,22 @@ class Tensor:
             content = content.copy()
         return content.view(self.dtype).reshape(self.shape)
 
+    def part(self, i: int, n: int) -> "Tensor":
+        """Part i of n equal ones, which lie one below the other."""
+        if n == 1:
+            return self
+        size = (self.end - self.start) // n
+        shape = (self.shape[0] // n, *self.shape[1:])
+        return replace(self, shape=shape, start=self.start + i * size, end=self.start + (i + 1) * size)
 
-def tensors(folder: Path) -> dict[str, Tensor]:
-    """Every array of the checkpoint in a folder, which is one file or several with an index; `BadFile` where it is none."""
-    if (folder / WEIGHTS).is_file():
-        return header(folder / WEIGHTS)
-    if not (folder / INDEX).is_file():
-        raise BadFile(f"{folder}: {_no_weights(folder)}")
+
+def tensors(folder: Path, weights: str = WEIGHTS) -> dict[str, Tensor]:
+    """Every array of the checkpoint in a folder, which is the file `weights`, or several with an index; `BadFile` where it is
+    none."""
+    if (folder / weights).is_file():
+        return header(folder / weights)
+    if weights != WEIGHTS or not (folder / INDEX).is_file():
+        raise BadFile(f"{folder}: {_no_weights(folder, weights)}")
     index = read_json(folder / INDEX)
     places = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
@@ -137,10 +146,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def _no_weights(folder: Path) -> str:
+def _no_weights(folder: Path, weights: str) -> str:
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl"))
     if not pickles:
-        return f"has neither {WEIGHTS} nor {INDEX}"
+        return f"has neither {WEIGHTS} nor {INDEX}" if weights == WEIGHTS else f"has no {weights}"
     return (
         f"has its weights as a pickle only ({', '.join(pickles[:3])}), and reading a pickle runs whatever code it holds. Ask for "
         "a revision of the repository with safetensors (many have one at refs/pr/…), or, where you trust the file and have "
