@@ -22,7 +22,7 @@ def train_with_bar(experiment: "Experiment", out: Any, **how: bool) -> "Run":
     What trains is shown where not all of it does, and what the training doctor finds as soon as it does.
     """
     from sensorium.run import train
-    from sensorium.training.loop import what_trains
+    from sensorium.training.beginning import what_trains
 
     rows = what_trains(experiment)
     with progress() as bar:

@@ -22,7 +22,8 @@ class Trainer:
         freeze: Patterns of names of parameters that never train: encoders.image.*
         lit: A field whose tower is locked, so that the others learn to read it (LiT).
         thaw: Steps after which a pattern starts to train: encoders.image.*=200
-        lora: Rank of the adapters beside every kernel, which then train with the projections and nothing else.
+        lora: Rank of the adapters beside every kernel, which then train with the projections and nothing else. Of a model that
+            has been trained already, adapters beside the kernels of its layers train alone.
         balance: Bring the updates of the modalities nearer to each other, where one drowns the others.
         track: Who else is told: tensorboard, trackio, wandb, mlflow.
         precision: What the model computes in: float32, bfloat16 or auto (bfloat16 where the device has it). Parameters,
@@ -35,6 +36,8 @@ class Trainer:
         keep: How many of the last checkpoints are kept.
         bad_steps: Steps in a row whose loss or gradient is not finite, after which the run stops. Such a step changes nothing.
         mesh: Devices, as in data=-1,fsdp=4: rows are shared by all, parameters cut over fsdp. By default one device.
+        remat: Keep of every layer only its input for the gradient, and compute the rest once more: less memory, more time.
+        scan: One program for all layers of a tower, which compiles no longer for many than for one.
     """
 
     optimizer: str = "adamw"
@@ -57,6 +60,8 @@ class Trainer:
     keep: int = 2
     bad_steps: int = 10
     mesh: str | None = None
+    remat: bool = False
+    scan: bool = False
 
     def __post_init__(self):
         for name in ("lora", "accumulate", "evaluate_every", "patience", "save_every", "keep", "bad_steps"):

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Num
 from sensorium.core.encoding import Encoding
 from sensorium.core.table import Table
 from sensorium.nn.cubic import cubic_resize, smooth_resize
+from sensorium.nn.stack import Stack
 from sensorium.nn.standard import LayerNorm, QuestionPool, StandardLayer
 
 
@@ -47,7 +48,7 @@ RESAMPLINGS = Table("resampling of positions", {"sharp": cubic_resize, "smooth":
 """As DINOv2 does it, and as its version with registers does."""
 
 
-class PublishedViT(nnx.Module):
+class PublishedViT(Stack):
     """Pictures u8[B H W 3], or pixels f32[B H W 3] as the checkpoint's own preprocessing makes them -> Encoding.
 
     The tokens are the last hidden state: the learned token first, where the form has one, then `registers` (Darcet et al.
@@ -104,13 +105,32 @@ class PublishedViT(nnx.Module):
         return cls((16, 16), 8, layers, pixels, "clip", rngs=rngs), pictures
 
     def __call__(self, x: Num[jax.Array, "B H W 3"], mask: Bool[jax.Array, "B L"] | None = None) -> Encoding:
-        states = self.states(x, mask)
-        tokens = self.norm(states[-1]) if self.form.norm_tokens else states[-1]
+        tokens = self.through(self._start(x), None if mask is None else mask[:, None, None, :])
+        tokens = self.norm(tokens) if self.form.norm_tokens else tokens
         kept = jnp.ones(tokens.shape[:2], bool) if mask is None else mask
         if self.question is not None:
             return Encoding(tokens, kept, self.question(tokens, kept))
+        return Encoding(tokens, kept, self._first(tokens))
+
+    def watched(
+        self, x: Num[jax.Array, "B H W 3"], shifts: Sequence[jax.Array] | None = None
+    ) -> tuple[Float[jax.Array, "B D"], list[jax.Array]]:
+        """The pooled vectors of a call, and what it looked at: the weights of every layer f32[B heads L L], and after them those
+        of the question f32[B heads 1 L] where the form has one. `shifts`: one for each of them, see `StandardLayer.watched`."""
+        tokens, weights = self._start(x), []
+        given = iter(shifts if shifts is not None else [None] * (len(self.layers) + 1))
+        for layer in self.layers:
+            tokens, looked = layer.watched(tokens, None, next(given))
+            weights.append(looked)
+        tokens = self.norm(tokens) if self.form.norm_tokens else tokens
+        if self.question is None:
+            return self._first(tokens), weights
+        pooled, looked = self.question.watched(tokens, jnp.ones(tokens.shape[:2], bool), next(given))
+        return pooled, [*weights, looked]
+
+    def _first(self, tokens: Float[jax.Array, "B L D"]) -> Float[jax.Array, "B D"]:
         pooled = tokens[:, 0] if self.form.norm_tokens else self.norm(tokens[:, 0])
-        return Encoding(tokens, kept, pooled if self.dense is None else jnp.tanh(self.dense(pooled)))
+        return pooled if self.dense is None else jnp.tanh(self.dense(pooled))
 
     def logits(self, pooled: Float[jax.Array, "B D"]) -> Float[jax.Array, "B labels"]:
         """What a softmax makes shares of the labels from. A `ValueError` where there are none."""
@@ -120,12 +140,11 @@ class PublishedViT(nnx.Module):
 
     def states(self, x: Num[jax.Array, "B H W 3"], mask: Bool[jax.Array, "B L"] | None = None) -> list[jax.Array]:
         """What goes into the first layer, and what comes out of each, before the last norm: f32[B L D]."""
+        return self.each(self._start(x), None if mask is None else mask[:, None, None, :])
+
+    def _start(self, x: Num[jax.Array, "B H W 3"]) -> Float[jax.Array, "B L D"]:
         tokens = self._embedded(self.normalised(x))
-        seen = None if mask is None else mask[:, None, None, :]
-        out = [tokens if self.norm_before is None else self.norm_before(tokens)]
-        for layer in self.layers:
-            out.append(layer(out[-1], seen))
-        return out
+        return tokens if self.norm_before is None else self.norm_before(tokens)
 
     def normalised(self, x: Num[jax.Array, "B H W 3"]) -> Float[jax.Array, "B H W 3"]:
         """Pixels as the layers take them: u8 normalised, floats as they are."""

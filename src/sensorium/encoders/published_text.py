@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from sensorium.core.encoding import Encoding
 from sensorium.core.table import Table
 from sensorium.nn.pooling import at_end, masked_mean
+from sensorium.nn.stack import Stack
 from sensorium.nn.standard import LayerNorm, StandardLayer
 from sensorium.nn.transformer import look_up
 
@@ -48,7 +49,7 @@ TEXT_FORMS = Table(
 )
 
 
-class PublishedText(nnx.Module):
+class PublishedText(Stack):
     """Token ids i32[B L], L at most `length`, and their mask -> Encoding. The tokens are the last hidden state, zero where
     masked.
 
@@ -94,7 +95,7 @@ class PublishedText(nnx.Module):
 
     def __call__(self, x: Int[jax.Array, "B L"], mask: Bool[jax.Array, "B L"] | None = None) -> Encoding:
         mask = self._mask(x, mask)
-        tokens = self.states(x, mask)[-1]
+        tokens = self.through(*self._start(x, mask))
         tokens = jnp.where(mask[:, :, None], tokens if self.norm is None else self.norm(tokens), 0.0)
         pooled = self._pooled(tokens, mask, x)
         if self.dense is not None:
@@ -105,6 +106,12 @@ class PublishedText(nnx.Module):
 
     def states(self, x: Int[jax.Array, "B L"], mask: Bool[jax.Array, "B L"] | None = None) -> list[jax.Array]:
         """What goes into the first layer, and what comes out of each, before the last norm: f32[B L D]."""
+        return self.each(*self._start(x, self._mask(x, mask)))
+
+    def _start(
+        self, x: Int[jax.Array, "B L"], mask: Bool[jax.Array, "B L"]
+    ) -> tuple[Float[jax.Array, "B L D"], Bool[jax.Array, "B 1 #L L"]]:
+        """What goes into the first layer, and which token may look at which."""
         if x.shape[1] > self.length:
             raise ValueError(
                 f"a text of {x.shape[1]} tokens, where this encoder was built for at most {self.length}: cut the text"
@@ -112,13 +119,10 @@ class PublishedText(nnx.Module):
         tokens = look_up(self.table[...], x) + self.positions[: x.shape[1]][None]
         if self.types is not None:
             tokens = tokens + self.types[0][None, None]
-        out = [tokens if self.norm_before is None else self.norm_before(tokens)]
-        seen = self._mask(x, mask)[:, None, None, :]
+        seen = mask[:, None, None, :]
         if self.form.causal:
             seen = seen & jnp.tri(x.shape[1], dtype=bool)[None, None]
-        for layer in self.layers:
-            out.append(layer(out[-1], seen))
-        return out
+        return tokens if self.norm_before is None else self.norm_before(tokens), seen
 
     def _mask(self, x: Int[jax.Array, "B L"], mask: Bool[jax.Array, "B L"] | None) -> Bool[jax.Array, "B L"]:
         if mask is None:

@@ -1,8 +1,5 @@
 """A stack of transformer layers, the places of its tokens, and the vectors of its words."""
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from sensorium.nn.attention import geglu, mixed_by
 from sensorium.nn.norms import rms_norm
 from sensorium.nn.sizes import check_heads, whole
+from sensorium.nn.stack import Stack
 
 
 class Layer(nnx.Module):
@@ -39,14 +37,11 @@ class Layer(nnx.Module):
         return x + self.down(geglu(self.up(rms_norm(x))))
 
 
-class Transformer(nnx.Module):
+class Transformer(Stack):
     """`depth` pre-norm layers (Vaswani et al. 2017; Xiong et al. 2020, fig. 1b) without dropout: tokens -> tokens.
 
-    What comes out is normed, and zero where masked. Masked tokens are never heard; with `causal`, nor are later ones.
-
-    `remat`: of every layer only its input is kept for the gradient, and the rest computed once more (Chen et al. 2016): less
-    memory, a third more time. `scan`: one program for all layers, which run over their stacked parameters one after another:
-    the time to compile does not grow with the depth. Neither changes the parameters, their names, or what is computed.
+    What comes out is normed, and zero where masked. Masked tokens are never heard; with `causal`, nor are later ones. `remat`
+    and `scan`: see `Stack`.
     """
 
     def __init__(
@@ -60,30 +55,7 @@ class Transformer(nnx.Module):
         seen = mask[:, None, None, :]
         if self.causal:
             seen = seen & jnp.tri(x.shape[1], dtype=bool)[None, None]
-        x = self._scanned(x, seen) if self.scan and self.layers else self._in_turn(x, seen)
-        return jnp.where(mask[:, :, None], rms_norm(x), 0.0)
-
-    def _in_turn(self, x: Float[jax.Array, "B L D"], seen: Bool[jax.Array, "B 1 #L L"]) -> Float[jax.Array, "B L D"]:
-        for layer in self.layers:
-            x = self._layer(nnx.graphdef(layer))(nnx.state(layer), x, seen) if self.remat else layer(x, seen)
-        return x
-
-    def _scanned(self, x: Float[jax.Array, "B L D"], seen: Bool[jax.Array, "B 1 #L L"]) -> Float[jax.Array, "B L D"]:
-        graph = nnx.graphdef(self.layers[0])
-        states = [nnx.state(layer) for layer in self.layers]
-        # Stacked inside the program: outside of it every layer has parameters of its own, under names of its own.
-        stacked = jax.tree.map(lambda *each: jnp.stack(each), *states)
-        layer = self._layer(graph)
-        return jax.lax.scan(lambda x, state: (layer(state, x, seen), None), x, stacked)[0]
-
-    def _layer(self, graph: nnx.GraphDef) -> Callable[[Any, jax.Array, jax.Array], jax.Array]:
-        """A layer as a function of its parameters."""
-
-        def call(state: Any, x: jax.Array, seen: jax.Array) -> jax.Array:
-            return nnx.merge(graph, state)(x, seen)
-
-        # Within a scan the passes are apart already, and what keeps XLA from merging them would only cost time.
-        return jax.checkpoint(call, prevent_cse=not self.scan) if self.remat else call
+        return jnp.where(mask[:, :, None], rms_norm(self.through(x, seen)), 0.0)
 
 
 class Positions(nnx.Module):

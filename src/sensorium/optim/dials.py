@@ -8,6 +8,8 @@ from sensorium.optim.trainable import Trainable
 
 ADAPTERS = ("*.lora.*", "projections.*", "log_scale")
 """What trains beside LoRA's adapters: what is new in a space, and costs next to nothing."""
+ADAPTERS_ALONE = ("*.lora.*",)
+"""The same of a model that has been trained already, in which nothing is new."""
 
 
 def optimizer_of(trainer: Trainer, lr: float, steps: int, weight_decay: float = 0.0) -> optax.GradientTransformation:
@@ -23,12 +25,15 @@ def optimizer_of(trainer: Trainer, lr: float, steps: int, weight_decay: float = 
     )
 
 
-def trainable_of(trainer: Trainer) -> Trainable:
-    """What trains of a model; a `BadDial` for a thaw that is not written as PATTERN=STEP."""
+def trainable_of(trainer: Trainer, trained: bool = False) -> Trainable:
+    """What trains of a model; a `BadDial` for a thaw that is not written as PATTERN=STEP. `trained`: the model has been already,
+    so that adapters train alone, and a locked tower (`lit`) keeps its projection."""
     thaw: dict[int, tuple[str, ...]] = {}
     for text in trainer.thaw:
         pattern, _, step = text.rpartition("=")
         if not pattern or not step.isdigit() or int(step) < 1:
             raise BadDial(f"thaw {text!r}: write a pattern and the step that it starts at, encoders.image.*=200")
         thaw[int(step)] = (*thaw.get(int(step), ()), pattern)
-    return Trainable(only=ADAPTERS if trainer.lora else ("*",), freeze=trainer.freeze, lit=trainer.lit, thaw=thaw)
+    adapters = ADAPTERS_ALONE if trained else ADAPTERS
+    only = adapters if trainer.lora else ("*",)
+    return Trainable(only=only, freeze=trainer.freeze, lit=trainer.lit, thaw=thaw, lit_whole=trained)

@@ -19,8 +19,9 @@ class Trainable:
     """Which parameters train: those of `only`, less those of `freeze`, those of `thaw` from a step on.
 
     Patterns are matched with dotted names as file names are: "encoders.image.*". `lit="image"` locks that field's encoder and
-    lets its projection train, so that the other towers learn to read a space that does not move (Zhai et al. 2022, LiT). Of an
-    adapted model (see `lora`) `only=("*.lora.*", "projections.*")` trains the adapters and the projections.
+    lets its projection train, so that the other towers learn to read a space that does not move (Zhai et al. 2022, LiT); with
+    `lit_whole`, for projections that are trained already, the projection is locked too, and the field's vectors stay as they are.
+    Of an adapted model (see `lora`) `only=("*.lora.*", "projections.*")` trains the adapters and the projections.
     `thaw={200: ("encoders.image.*",)}`: these stand still for 200 updates, whether `freeze` names them or not.
     """
 
@@ -28,6 +29,7 @@ class Trainable:
     freeze: tuple[str, ...] = ()
     lit: str | None = None
     thaw: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    lit_whole: bool = False
 
     def __post_init__(self):
         if wrong := [step for step in self.thaw if step < 1]:
@@ -41,6 +43,8 @@ class Trainable:
         frozen = (*self.freeze, *((f"encoders.{self.lit}.*",) if self.lit is not None else ()))
         check_patterns("only", self.only, names)
         check_patterns("freeze" if self.lit is None else f"freeze (lit={self.lit!r})", frozen, names)
+        if self.lit_whole and self.lit is not None:  # where there is any: a bare field has no projection
+            frozen = (*frozen, f"projections.{self.lit}.*", f"bridges.{self.lit}.*")
         check_patterns("thaw", [pattern for patterns in self.thaw.values() for pattern in patterns], names)
 
         def start(name: str) -> int | None:

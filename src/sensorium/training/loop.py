@@ -2,7 +2,6 @@
 
 import json
 import time
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
@@ -23,11 +22,9 @@ from sensorium.monitor.judge import Finding, Monitor
 from sensorium.monitor.probe import mixes_rows
 from sensorium.monitor.watch import of_update
 from sensorium.optim.balanced import balanced
-from sensorium.optim.dials import trainable_of
-from sensorium.optim.lora import lora, merge
-from sensorium.optim.names import parameters
-from sensorium.optim.optimizer import shares
-from sensorium.optim.trainable import Row, staged, table
+from sensorium.optim.lora import merge
+from sensorium.optim.trainable import staged
+from sensorium.training.beginning import prepared
 from sensorium.training.course import Course, Record
 from sensorium.training.experiment import Experiment
 from sensorium.training.hosts import agreed, any_of, first
@@ -100,14 +97,24 @@ class _Run:
         self._tell, self._evaluate = tell if first() else None, evaluate
         self.course = Course(experiment.steps, experiment.batch)
         self.tracking = tracking(self.trainer.track if first() else ())
-        model, frozen = prepared(experiment)
-        names = [field.name for field in experiment.fields]
-        thaw = trainable_of(self.trainer).thaw
+        self._place = Placement.wanted(self.trainer.mesh)
+        # Where there is a checkpoint, what the run began with is not asked for: it may be gone by now.
+        model, frozen = prepared(experiment, blank=bool(keeping and keeping.resume and keeping.checkpoints.steps()))
+        thaw = experiment.trainable.thaw
         batches = {step * self.trainer.accumulate: patterns for step, patterns in thaw.items()}
         self.monitor = Monitor(frozen=frozen, thaw=batches)
-        self._place = Placement.wanted(self.trainer.mesh)
+        self.machine = self._machine(model, frozen)
+        self.stream = experiment.stream(keeping.rejects if keeping else None)
+        self._best: dict[str, jax.Array] | None = None
+        self._told: tuple[str, ...] = ()
+        self._lines: TextIO | None = None
+        self._early, self._status = False, "stopped"
+
+    def _machine(self, model: Space, frozen: tuple[str, ...]) -> Step:
+        experiment, thaw = self.experiment, self.experiment.trainable.thaw
         losses = on_mesh(experiment.losses, AXES) if self._place else experiment.losses
-        self.machine = Step(
+        names = [field.name for field in experiment.fields]
+        return Step(
             model,
             contrast(losses, experiment.micro_batch, watch=True),
             staged(balanced(experiment.optimizer, names) if self.trainer.balance else experiment.optimizer, thaw),
@@ -120,11 +127,6 @@ class _Run:
             placement=self._place,
             watch=of_update,
         )
-        self.stream = experiment.stream(keeping.rejects if keeping else None)
-        self._best: dict[str, jax.Array] | None = None
-        self._told: tuple[str, ...] = ()
-        self._lines: TextIO | None = None
-        self._early, self._status = False, "stopped"
 
     @property
     def finished(self) -> bool:
@@ -295,22 +297,6 @@ class _Run:
             f"stopped by {request.by} after step {self.course.taken} of {self.experiment.steps}; everything is saved in "
             f"{self.keeping.checkpoints.folder}. With resume it goes on as if nothing had happened"
         )
-
-
-def prepared(experiment: Experiment) -> tuple[Space, tuple[str, ...]]:
-    """The model that an experiment starts from, with its adapters where it has any, and the names of what never trains."""
-    model = experiment.model.build(experiment.seed)
-    if experiment.trainer.lora:
-        key = jax.random.fold_in(jax.random.key(experiment.seed), zlib.crc32(b"lora"))
-        model = lora(model, experiment.trainer.lora, patterns=("encoders.*",), key=key)
-    return model, trainable_of(experiment.trainer).frozen(list(parameters(model)))
-
-
-def what_trains(experiment: Experiment) -> list[Row]:
-    """The table of what trains: a line for each part of the model, the total last. Nothing is allocated."""
-    model = nnx.eval_shape(lambda: prepared(experiment)[0])
-    rates = shares(list(parameters(model)), experiment.trainer.layer_decay)
-    return table(model, trainable_of(experiment.trainer), rates)
 
 
 def _told(findings: Sequence[Finding]) -> Record:
