@@ -1,9 +1,17 @@
 """Decoders: from what an encoder made of one sense to the tokens, pixels or samples of another."""
 
+from sensorium.core.table import Table
 from sensorium.decoders.beam import search as search
 from sensorium.decoders.grid import GridDecoder as GridDecoder
+from sensorium.decoders.published import Prompted as Prompted
+from sensorium.decoders.published import PublishedDecoder as PublishedDecoder
 from sensorium.decoders.sampling import Ends as Ends
 from sensorium.decoders.sampling import Sampling as Sampling
 from sensorium.decoders.sampling import write as write
 from sensorium.decoders.tokens import Context as Context
 from sensorium.decoders.tokens import TokenDecoder as TokenDecoder
+from sensorium.decoders.writer import Ruled as Ruled
+from sensorium.decoders.writer import Writer as Writer
+
+DECODERS = Table("decoder", {"published": PublishedDecoder})
+"""Those that a `Generator` may have: token ids and an `Encoding` to logits of the tokens after them."""

@@ -1,13 +1,13 @@
 """Beam search: several beginnings of a text are followed side by side, and the best text that was found is given."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from sensorium.decoders.sampling import Ends
-from sensorium.decoders.tokens import Cache, Context, TokenDecoder
+from sensorium.decoders.writer import Writer
 from sensorium.nn.sizes import flat, whole
 
 
@@ -20,20 +20,21 @@ class Beams(NamedTuple):
     likeliest: Bool[jax.Array, " B"]
     best: Int[jax.Array, "B L"]
     score: Float[jax.Array, " B"]
-    cache: Cache
+    cache: Any
 
 
 def search(
-    decoder: TokenDecoder, context: Context, ends: Ends, beams: int, penalty: float = 0.0
+    decoder: Writer, context: Any, ends: Ends, beams: int, penalty: float = 0.0, length: int | None = None
 ) -> tuple[Int[jax.Array, "B L"], Float[jax.Array, " B"]]:
-    """The best text a row among those found with so many `beams`, and its score: see `length_penalty`.
+    """The best text a row among those found with so many `beams`, and its score: see `length_penalty`. Texts are of `length`
+    places, as many as the decoder's longest has unless given.
 
     The greedy text is always among the candidates, so the score is never below that of greedy writing; one beam is greedy
     writing; enough of them are an exhaustive search. A row stops when nothing that it follows can become better than its best.
     """
     beams, penalty = checked(beams, penalty)
-    rows, length = len(context.gist), decoder.length
-    several = Context(*(jnp.repeat(x, beams, axis=0) for x in context))
+    rows, length = len(jax.tree.leaves(context)[0]), length or decoder.length
+    several = jax.tree.map(lambda x: jnp.repeat(x, beams, axis=0), context)
 
     def go_on(state: Beams) -> jax.Array:
         hope = jnp.max(state.sums, axis=1) / length_penalty(length, penalty)  # sums only fall, and are divided by no more
@@ -53,13 +54,14 @@ def search(
         best = jnp.take_along_axis(ids, first[:, :, None], axis=1)[:, 0]
         best = jnp.where((score > state.score)[:, None], best, state.best)
         from_row = (jnp.arange(rows)[:, None] * beams + parent).reshape(-1)
-        cache = cache._replace(words=jax.tree.map(lambda x: x[from_row], cache.words))
+        cache = decoder.follow(cache, from_row)
         sums, likeliest = jnp.where(whole, -jnp.inf, sums), state.likeliest & ~whole[:, 0]
         return Beams(state.place + 1, ids, sums, likeliest, best, jnp.maximum(score, state.score), cache)
 
     ids = jnp.full((rows, beams, length), ends.pad, jnp.int32)
     sums = jnp.full((rows, beams), -jnp.inf).at[:, 0].set(0.0)
-    start = Beams(jnp.int32(0), ids, sums, jnp.ones(rows, bool), ids[:, 0], jnp.full(rows, -jnp.inf), decoder.begin(several))
+    cache, none = decoder.begin(several, length), jnp.full(rows, -jnp.inf)
+    start = Beams(jnp.int32(0), ids, sums, jnp.ones(rows, bool), ids[:, 0], none, cache)
     found = jax.lax.while_loop(go_on, step, start)
     return found.best, found.score
 

@@ -1,12 +1,13 @@
 """Writing a text word by word in one compiled loop: the likeliest next word, or one drawn at random."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int, Key
 
-from sensorium.decoders.tokens import Context, TokenDecoder
+from sensorium.decoders.writer import Writer
 from sensorium.nn.sizes import whole
 
 NEVER, COLD = -1e9, 1e-30
@@ -14,13 +15,15 @@ NEVER, COLD = -1e9, 1e-30
 
 @dataclass(frozen=True)
 class Ends:
-    """The id that ends a text, and the one that fills the places after it."""
+    """The id that ends a text, and the one that fills the places after it. They may be one."""
 
     pad: int = 0
     eos: int = 1
 
     def words(self, logits: Float[jax.Array, "*B V"]) -> Float[jax.Array, "*B V"]:
-        """The logits, but for the filling, which is no word: it is never written."""
+        """The logits, but for the filling, which is no word: it is never written (unless it is the end as well)."""
+        if self.pad == self.eos:
+            return logits
         return jnp.where(jnp.arange(logits.shape[-1]) == self.pad, NEVER, logits)
 
 
@@ -65,14 +68,20 @@ class Sampling:
 
 
 def write(
-    decoder: TokenDecoder, context: Context, ends: Ends, sampling: Sampling, keys: Key[jax.Array, " B"] | None
+    decoder: Writer,
+    context: Any,
+    ends: Ends,
+    sampling: Sampling,
+    keys: Key[jax.Array, " B"] | None,
+    length: int | None = None,
 ) -> tuple[Int[jax.Array, "B L"], Float[jax.Array, " B"]]:
-    """A text a row, as long as the decoder's longest: words, the end, then filling; and the log-probability of each (nats).
+    """A text a row of `length` places (as many as the decoder's longest has, unless given): words, the end, then filling; and
+    the log-probability of each (nats). `context`: what this decoder writes about, see `Writer`.
 
     Without keys every word is the likeliest one. A text that does not end within its length has no end. The loop stops when
     all rows have ended.
     """
-    rows, length = len(context.gist), decoder.length
+    rows, length = len(jax.tree.leaves(context)[0]), length or decoder.length
 
     def go_on(state):
         place, _, _, _, done, _ = state
@@ -93,6 +102,6 @@ def write(
         return place + 1, word, ids, scores + jnp.where(done, 0.0, said), done | (word == ends.eos), cache
 
     ids = jnp.full((rows, length), ends.pad, jnp.int32)
-    start = (jnp.int32(0), ids[:, 0], ids, jnp.zeros(rows), jnp.zeros(rows, bool), decoder.begin(context))
+    start = (jnp.int32(0), ids[:, 0], ids, jnp.zeros(rows), jnp.zeros(rows, bool), decoder.begin(context, length))
     _, _, ids, scores, _, _ = jax.lax.while_loop(go_on, step, start)
     return ids, scores

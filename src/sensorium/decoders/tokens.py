@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Bool, Float, Int
 
-from sensorium.nn.attention import geglu
+from sensorium.nn.attention import KeysValues, geglu
 from sensorium.nn.norms import rms_norm
 from sensorium.nn.sizes import check_heads, whole
 
@@ -24,13 +24,6 @@ class Context(NamedTuple):
 
     tokens: Float[jax.Array, "B K D"]
     gist: Float[jax.Array, "B D"]
-
-
-class KeysValues(NamedTuple):
-    """What a layer keeps of the tokens that it may look at."""
-
-    keys: Float[jax.Array, "B K heads d"]
-    values: Float[jax.Array, "B K heads d"]
 
 
 class Cache(NamedTuple):
@@ -124,9 +117,13 @@ class TokenDecoder(nnx.Module):
         first = jnp.broadcast_to(self.before[...], (len(text), 1, self.width))
         return self._places(jnp.concatenate([first, words], axis=1), 0, self._empty(context, length), present)[0]
 
-    def begin(self, context: Context) -> Cache:
-        """A cache without a word yet."""
-        return self._empty(context, self.length)
+    def begin(self, context: Context, words: int | None = None) -> Cache:
+        """A cache without a word yet, with room for so many (for the longest text, unless given)."""
+        return self._empty(context, self.length if words is None else words)
+
+    def follow(self, cache: Cache, rows: Int[jax.Array, " B"]) -> Cache:
+        """The cache of other beginnings: row i goes on where row `rows[i]` was, about what row i is about."""
+        return cache._replace(words=jax.tree.map(lambda x: x[rows], cache.words))
 
     def step(
         self, before: Int[jax.Array, " B"], place: Int[jax.Array, ""], cache: Cache

@@ -1,6 +1,7 @@
 """What tokens make of each other: multi-head attention, within a sequence and across, pre-norm blocks, a gated convolution."""
 
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,13 @@ from jaxtyping import Bool, Float
 
 from sensorium.nn.norms import rms_norm
 from sensorium.nn.sizes import check_heads
+
+
+class KeysValues(NamedTuple):
+    """What a layer keeps of the tokens that it may look at."""
+
+    keys: Float[jax.Array, "B K heads d"]
+    values: Float[jax.Array, "B K heads d"]
 
 
 class Attention(nnx.Module):

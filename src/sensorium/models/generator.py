@@ -1,0 +1,138 @@
+"""From some senses to the words of another: encoders, and a decoder that writes about what they make of their fields."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Float
+
+from sensorium.core.encoding import Encoder, Encoding
+from sensorium.decoders import DECODERS, Ends, PublishedDecoder
+from sensorium.encoders import ENCODERS
+from sensorium.encoders.published_question import PublishedQuestion
+from sensorium.models.space import Outputs
+from sensorium.nn.norms import unit
+
+
+class Generator(nnx.Module):
+    """Batch -> `"<target>/logits"` f32[B L V] of every token of the text `target` given those before it (what `Captioning`
+    reads; where the batch has all that is needed), and `"<field>/unit"` f32[B P], the pooled vector of each encoder.
+
+    The first token of a text is given, so of it nothing is said: zeros. `start`: the id that is put in its place, where a
+    decoder was trained with a mark of its own; `end` and `pad`: the ids that end and fill a text. `question`: reads a further
+    text about what the encoders made, and the decoder then writes about that (BLIP's answers, Li et al. 2022); `asked` is that
+    field. Without it the decoder writes about the tokens of all encoders, one after another.
+    """
+
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        decoder: PublishedDecoder,
+        target: str = "text",
+        start: int | None = None,
+        ends: Ends = Ends(),  # noqa: B008 (frozen)
+        question: PublishedQuestion | None = None,
+        asked: str = "question",
+    ):
+        widths = {name: encoder.pooled_width for name, encoder in encoders.items()}
+        if len(set(widths.values())) != 1 or target in encoders:
+            raise ValueError(f"encoders of widths {widths} for the text {target!r}: expected one or more of one width, not of it")
+        self.encoders = nnx.Dict(dict(encoders))
+        self.decoder, self.question = decoder, question
+        self.target, self.asked, self.start, self.ends = target, asked if question else "", start, ends
+        self.width = next(iter(widths.values()))
+
+    @classmethod
+    def build(
+        cls,
+        encoders: Mapping[str, Mapping[str, Any]],
+        decoder: Mapping[str, Any],
+        question: Mapping[str, Any] | None = None,
+        end: int = 1,
+        pad: int = 0,
+        *,
+        rngs: nnx.Rngs,
+        **dials: Any,
+    ) -> "Generator":
+        """The generator that JSON describes: `encoders[field]` names an encoder of `ENCODERS` and holds its arguments, `decoder`
+        one of `DECODERS`; `question` holds the arguments of `PublishedQuestion`."""
+        made = {}
+        for name, arguments in encoders.items():
+            rest = {key: value for key, value in arguments.items() if key != "encoder"}
+            made[name] = ENCODERS[arguments["encoder"]](**rest, rngs=rngs)
+        rest = {key: value for key, value in decoder.items() if key != "decoder"}
+        writer = DECODERS[decoder["decoder"]](**rest, rngs=rngs)
+        reader = None if question is None else PublishedQuestion(**question, rngs=rngs)
+        return cls(made, writer, ends=Ends(pad, end), question=reader, **dials)
+
+    def settle(self) -> None:
+        """Called after every update: there is nothing to hold within bounds."""
+
+    def __call__(self, batch: dict[str, jax.Array], key: jax.Array | None = None) -> Outputs:
+        found = self._encodings(batch)
+        out = {f"{name}/unit": unit(encoding.pooled.astype(jnp.float32)) for name, encoding in found.items()}
+        if self.target in batch and self._whole(batch):
+            out[f"{self.target}/logits"] = self._logits(batch, self._about(batch, found))
+        return out
+
+    def context(self, batch: dict[str, jax.Array]) -> Encoding:
+        """What the decoder writes about. A `ValueError` where the batch lacks a field for it."""
+        if not self._whole(batch):
+            needed = [*self.encoders, *([self.asked] if self.question else [])]
+            raise ValueError(f"a batch of {sorted(batch)}: this model writes about {', '.join(needed)}")
+        return self._about(batch, self._encodings(batch))
+
+    def all_outputs(self, batch: dict[str, jax.Array]) -> Outputs:
+        """For those who compare: beside what a call gives, `"<field>/tokens"` [B L D] and `"<field>/pooled"` [B P] of every
+        field that is read."""
+        found = self._encodings(batch)
+        if self.question is not None and self._whole(batch):
+            found[self.asked] = self._about(batch, found)
+        out = self(batch)
+        for name, encoding in found.items():
+            out |= {f"{name}/tokens": encoding.tokens, f"{name}/pooled": encoding.pooled}
+        return out
+
+    def states(self, batch: dict[str, jax.Array]) -> dict[str, list[jax.Array]]:
+        """What goes into the first layer and what comes out of each, of the decoder and of the question's encoder; by field."""
+        found, out = self._encodings(batch), {}
+        about = self._about(batch, found)
+        if self.question is not None:
+            out[self.asked] = self.question.states(batch[self.asked], _joined(found), batch.get(f"{self.asked}/mask"))
+        out[self.target] = self.decoder.states(self.begun(batch[self.target]), about, batch.get(f"{self.target}/mask"))
+        return out
+
+    def begun(self, text: jax.Array) -> jax.Array:
+        """Ids i32[B L] with the mark that the decoder was trained with in the place of the first."""
+        return text if self.start is None else text.at[:, 0].set(self.start)
+
+    def _whole(self, batch: dict[str, jax.Array]) -> bool:
+        return all(name in batch for name in self.encoders) and (self.question is None or self.asked in batch)
+
+    def _encodings(self, batch: dict[str, jax.Array]) -> dict[str, Encoding]:
+        out = {}
+        for name, encoder in self.encoders.items():
+            if name in batch:
+                tokens, mask, pooled = encoder(batch[name], batch.get(f"{name}/mask"))
+                here = batch.get(f"{name}/here")
+                out[name] = Encoding(tokens, mask if here is None else mask & here[:, None], pooled)
+        return out
+
+    def _about(self, batch: dict[str, jax.Array], found: dict[str, Encoding]) -> Encoding:
+        if self.question is None:
+            return _joined(found)
+        return self.question(batch[self.asked], _joined(found), batch.get(f"{self.asked}/mask"))
+
+    def _logits(self, batch: dict[str, jax.Array], about: Encoding) -> Float[jax.Array, "B L V"]:
+        mask = batch.get(f"{self.target}/mask")
+        text = self.begun(batch[self.target])[:, :-1]
+        said = self.decoder(text, about, None if mask is None else mask[:, :-1])
+        return jnp.pad(said, ((0, 0), (1, 0), (0, 0)))
+
+
+def _joined(found: dict[str, Encoding]) -> Encoding:
+    """The tokens of all fields, one after another; pooled is the first one's."""
+    tokens, mask, pooled = zip(*found.values(), strict=True)
+    return Encoding(jnp.concatenate(tokens, axis=1), jnp.concatenate(mask, axis=1), pooled[0])
