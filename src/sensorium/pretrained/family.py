@@ -19,10 +19,11 @@ OPEN_CLIP, OPEN_CLIP_WEIGHTS = "open_clip_config.json", "open_clip_model.safeten
 
 @dataclass(frozen=True)
 class Described:
-    """What a folder describes: the model as arguments of `Space.build`, and its fields."""
+    """What a folder describes: the model as the name of its builder in `MODELS` and its arguments, and its fields."""
 
     arguments: Json
     fields: tuple[Modality, ...]
+    builder: str = "space"
 
 
 @dataclass(frozen=True)
