@@ -11,10 +11,11 @@ from flax import nnx
 from sensorium.core.errors import BadFile
 from sensorium.core.files import read_json, write_json
 from sensorium.core.protocols import Modality
-from sensorium.models import Space
+from sensorium.models import Model
 from sensorium.pretrained.family import CONFIG, FAMILIES, OPEN_CLIP, OPEN_CLIP_WEIGHTS, Folder, recognised
 from sensorium.pretrained.rules import fill, laid_out
-from sensorium.pretrained.tensors import INDEX, WEIGHTS, tensors, write
+from sensorium.pretrained.shards import write_weights
+from sensorium.pretrained.tensors import INDEX, WEIGHTS, tensors
 from sensorium.training import Card
 
 
@@ -22,7 +23,7 @@ from sensorium.training import Card
 class Loaded:
     """A model with its parameters, the fields that it reads, the card that builds it, and the name of its family."""
 
-    model: Space
+    model: Model
     fields: tuple[Modality, ...]
     card: Card
     family: str
@@ -50,7 +51,7 @@ def open_folder(folder: Folder, dtype: Any = jnp.float32) -> Loaded:
     found = tensors(folder.path, folder.weights)
     described = family.describe(folder)
     arguments = json.loads(json.dumps(described.arguments))
-    card = Card("space", arguments)
+    card = Card(described.builder, arguments)
     try:
         shapes = card.shapes()
     except (KeyError, TypeError, ValueError) as error:
@@ -59,10 +60,19 @@ def open_folder(folder: Folder, dtype: Any = jnp.float32) -> Loaded:
     return Loaded(filled, described.fields, card, family.name)
 
 
-def write_folder(path: Path, model: nnx.Module, card: Card, fields: tuple[Modality, ...], family: str) -> None:
+def write_folder(
+    path: Path,
+    model: nnx.Module,
+    card: Card,
+    fields: tuple[Modality, ...],
+    family: str,
+    dtype: Any = None,
+    shard: int | None = None,
+) -> None:
     """Writes a model in the layout of its family: configuration, weights, and what says how things are made ready.
 
-    A `ValueError` where the model is not of the family's form.
+    `dtype`: of the numbers, by default as the model has them; `shard`: files of at most so many bytes. A `ValueError` where the
+    model is not of the family's form.
     """
     kind, arguments = FAMILIES[family], json.loads(json.dumps(dict(card.arguments)))
     try:
@@ -70,9 +80,13 @@ def write_folder(path: Path, model: nnx.Module, card: Card, fields: tuple[Modali
         arrays = laid_out(model, kind.names(arguments))
     except (KeyError, TypeError) as error:
         raise ValueError(f"a model of the builder {card.builder!r} has not the form of the family {family!r}: {error}") from error
+    if dtype is not None:
+        arrays = {name: x.astype(dtype) for name, x in arrays.items()}
+    if shard is not None and kind.weights != WEIGHTS:
+        raise ValueError(f"the layout of the family {family!r} is one file of weights; leave out the size of its parts")
     if kind.config == CONFIG:
         files[CONFIG]["dtype"] = str(next(iter(arrays.values())).dtype)
     path.mkdir(parents=True, exist_ok=True)
-    write(path / kind.weights, arrays)
+    write_weights(path, arrays, shard, kind.weights)
     for name, content in files.items():
         write_json(path / name, content)

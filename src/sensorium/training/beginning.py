@@ -6,7 +6,7 @@ import jax
 from flax import nnx
 
 from sensorium.core.trainer import BadDial, Trainer
-from sensorium.models import Space
+from sensorium.models import Model
 from sensorium.nn.stack import Stack
 from sensorium.optim.lora import layers, lora
 from sensorium.optim.names import STACK, parameters
@@ -15,7 +15,7 @@ from sensorium.optim.trainable import Row, table
 from sensorium.training.experiment import Experiment
 
 
-def prepared(experiment: Experiment, blank: bool = False) -> tuple[Space, tuple[str, ...]]:
+def prepared(experiment: Experiment, blank: bool = False) -> tuple[Model, tuple[str, ...]]:
     """The model that an experiment starts from, with its adapters where it has any, and the names of what never trains.
 
     `blank`: of random numbers even where the experiment begins with a trained model, for those who have its arrays.
@@ -39,13 +39,13 @@ def what_trains(experiment: Experiment) -> list[Row]:
     return table(model, experiment.trainable, rates)
 
 
-def _in_layers(model: Space) -> tuple[str, ...]:
+def _in_layers(model: Model) -> tuple[str, ...]:
     """The kernels in the layers of the encoders (attention and perceptrons); all of the encoders' where none has layers."""
     names = (f"{name}.kernel" for name in layers(model) if name.startswith("encoders."))
     return tuple(name for name in names if STACK.match(name)) or ("encoders.*",)
 
 
-def _set(model: Space, trainer: Trainer) -> None:
+def _set(model: Model, trainer: Trainer) -> None:
     stacks = [module for _, module in nnx.iter_modules(model) if isinstance(module, Stack)]
     if (trainer.remat or trainer.scan) and not stacks:
         kinds = ", ".join(f"{name}: {type(encoder).__name__}" for name, encoder in model.encoders.items())

@@ -16,7 +16,7 @@ from sensorium.core.trainer import Trainer
 from sensorium.data.orders import Order
 from sensorium.data.pipeline import Stream, batches
 from sensorium.losses import Weight
-from sensorium.models import MODELS, Space
+from sensorium.models import MODELS, Model
 from sensorium.optim.dials import trainable_of
 from sensorium.optim.trainable import Trainable
 
@@ -28,15 +28,15 @@ class Card:
     builder: str
     arguments: Mapping[str, Any]
 
-    def build(self, seed: int) -> Space:
+    def build(self, seed: int) -> Model:
         return MODELS[self.builder].build(**self.arguments, rngs=nnx.Rngs(seed))
 
-    def shapes(self) -> Space:
+    def shapes(self) -> Model:
         """The model as shapes only, for those who have its arrays. Four times as fast as `nnx.eval_shape` of `build`: there every
         key is drawn from a count, and NNX asks each traced count for its sharding, for which JAX walks through all of the trace.
         """
 
-        def make() -> Space:
+        def make() -> Model:
             rngs = nnx.Rngs(0)
             setattr(rngs, "default", _OneKey(0, tag="default"))  # noqa: B010  # Rngs declares its streams nowhere
             return MODELS[self.builder].build(**self.arguments, rngs=rngs)
@@ -62,7 +62,7 @@ class Start:
     fingerprint: str
     card: Card
     fields: tuple[Modality, ...]
-    read: Callable[[], Space]
+    read: Callable[[], Model]
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Experiment:
 
     def identity(self) -> dict[str, Any]:
         """What the run was asked to be, as JSON: two runs of equal identity over equal data are one run."""
-        begun = {} if self.start is None else {"init": self.start.name, "init_fingerprint": self.start.fingerprint}
+        begun = {} if self.start is None else {"init_fingerprint": self.start.fingerprint}
         return {"recipe": self.recipe, "arguments": {**self.arguments, **begun, **asdict(self.trainer)}}
 
     def stream(self, rejects: Path | None = None) -> Stream:

@@ -17,7 +17,7 @@ from sensorium.checkpoints.checkpoint import Checkpoints
 from sensorium.core.batch import Batch, size
 from sensorium.core.errors import BadFile, SensoriumError
 from sensorium.losses import on_mesh
-from sensorium.models import Space
+from sensorium.models import Model
 from sensorium.monitor.judge import Finding, Monitor
 from sensorium.monitor.probe import mixes_rows
 from sensorium.monitor.watch import of_update
@@ -35,7 +35,7 @@ from sensorium.training.step import Objective, Step
 from sensorium.training.trackers import Run, tracking
 
 Tell = Callable[[Record], None]
-Evaluate = Callable[[Space], dict[str, float]]
+Evaluate = Callable[[Model], dict[str, float]]
 """A model -> metrics by name, `…/recall@1` among them."""
 
 
@@ -66,7 +66,7 @@ class Keeping:
 
 def fit(
     experiment: Experiment, keeping: Keeping | None = None, tell: Tell | None = None, evaluate: Evaluate | None = None
-) -> tuple[Space, list[Record]]:
+) -> tuple[Model, list[Record]]:
     """Trains the experiment's model; gives it and the history, whose records also go to the log and to `tell`.
 
     The first record holds `seconds/compile`; every further one `step`, `loss`, `loss/<name>`, `scale`, `seconds` since the
@@ -110,7 +110,7 @@ class _Run:
         self._lines: TextIO | None = None
         self._early, self._status = False, "stopped"
 
-    def _machine(self, model: Space, frozen: tuple[str, ...]) -> Step:
+    def _machine(self, model: Model, frozen: tuple[str, ...]) -> Step:
         experiment, thaw = self.experiment, self.experiment.trainable.thaw
         losses = on_mesh(experiment.losses, AXES) if self._place else experiment.losses
         names = [field.name for field in experiment.fields]
@@ -118,7 +118,7 @@ class _Run:
             model,
             contrast(losses, experiment.micro_batch, watch=True),
             staged(balanced(experiment.optimizer, names) if self.trainer.balance else experiment.optimizer, thaw),
-            settle=Space.settle,
+            settle=lambda model: model.settle(),
             seed=experiment.seed,
             frozen=frozen,
             precision=self.trainer.precision,
@@ -180,7 +180,7 @@ class _Run:
             if out["loss"].is_ready():  # pyright: ignore[reportAttributeAccessIssue]
                 self.course.waited(time.perf_counter() - before)
 
-    def end(self) -> Space:
+    def end(self) -> Model:
         if self.keeping:
             self.keeping.checkpoints.wait()
         if self._early and self._best is not None:
