@@ -1,9 +1,9 @@
-"""What OpenCLIP does to a text before it is cut into pieces (Radford et al. 2021, the authors' `simple_tokenizer.py`): the repairs
-of ftfy, HTML entities read twice, white space made single, and by the kind of cleaning lower case, or no punctuation too.
+"""What OpenCLIP does to a text before it is cut into pieces (Radford et al. 2021, the authors' `simple_tokenizer.py`): repairs as
+by ftfy, HTML entities read twice, white space made single, and by the kind of cleaning lower case, or no punctuation too.
 
-Of ftfy's repairs one is not done: mojibake ("cafÃ©" for "café") and control characters of Latin-1 are left as they are. All
-others are: entities, ligatures, wide and narrow forms, curly quotes, line breaks, halves of surrogate pairs, escape sequences of
-terminals, control characters, and NFC.
+Of ftfy's repairs one is not done: mojibake is left as it is ("cafÃ©" for "café"). All others are: entities, control characters
+of Latin-1 that were meant as Windows-1252, ligatures, wide and narrow forms, curly quotes, line breaks, halves of surrogate
+pairs, escape sequences of terminals, control characters, and NFC.
 """
 
 import html
@@ -21,6 +21,11 @@ def _wide() -> dict[int, str]:
     return {0x3000: " "} | {code: text for code, text in plain.items() if text != chr(code)}
 
 
+def _windows() -> dict[int, str]:
+    """Control characters -> what Windows-1252 has in their place."""
+    return {code: bytes([code]).decode("windows-1252", "ignore") or chr(code) for code in range(0x80, 0xA0)}
+
+
 def _entities() -> dict[str, str]:
     """HTML's names, with their semicolon; and those in lower case also in capitals, where that is no other name."""
     named = {f"&{name}": text for name, text in html5.items() if name.endswith(";")}
@@ -34,9 +39,9 @@ _JOINED = {
     **{"Ĳ": "IJ", "ĳ": "ij", "ŉ": "ʼn", "Ǳ": "DZ", "ǲ": "Dz", "ǳ": "dz", "Ǆ": "DŽ", "ǅ": "Dž", "ǆ": "dž", "Ǉ": "LJ", "ǈ": "Lj"},
     **{"ǉ": "lj", "Ǌ": "NJ", "ǋ": "Nj", "ǌ": "nj", "ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "ſt", "ﬆ": "st"},
 }
-_LETTERS = {ord(one): text for one, text in _JOINED.items()} | _wide()
+_LETTERS = _windows() | {ord(one): text for one, text in _JOINED.items()} | _wide()
 _QUOTES = dict.fromkeys((0x2BC, *range(0x2018, 0x201C)), "'") | dict.fromkeys(range(0x201C, 0x2020), '"')
-_BREAKS: dict[int, str] = dict.fromkeys([0x0D, 0x85, 0x2028, 0x2029], "\n")
+_BREAKS: dict[int, str] = dict.fromkeys([0x0D, 0x2028, 0x2029], "\n")
 _CODES = (*range(9), 0x0B, *range(0x0E, 0x20), 0x7F, *range(0x206A, 0x2070), 0xFEFF, *range(0xFFF9, 0xFFFD))
 _NOTHING = dict.fromkeys(_CODES, "")
 _PUNCTUATION = dict.fromkeys(map(ord, string.punctuation), "")
