@@ -93,11 +93,33 @@ class StandardLayer(nnx.Module):
         x = self.norm_attention(x + self._attend(x, seen))
         return self.norm_perceptron(x + self._perceive(x))
 
+    def watched(
+        self,
+        x: Float[jax.Array, "B L D"],
+        seen: Bool[jax.Array, "#B 1 #L L"] | None = None,
+        shift: Float[jax.Array, "B heads L L"] | None = None,
+    ) -> tuple[Float[jax.Array, "B L D"], Float[jax.Array, "B heads L L"]]:
+        """What a call gives, and the weights with which each token took the values of all, in rows of sum 1. `shift` is added to
+        them: the gradient in it, at zero, is that in the weights. It holds all of them at once, which a call does not."""
+        q, k, v = self._parts(self.norm_attention(x) if self.norm_first else x)
+        weights = looks(q, k, seen)
+        branch = self._given(taken(weights if shift is None else weights + shift, v))
+        if self.norm_first:
+            x = x + branch
+            return x + self._perceive(self.norm_perceptron(x)), weights
+        x = self.norm_attention(x + branch)
+        return self.norm_perceptron(x + self._perceive(x)), weights
+
     def _attend(self, x: Float[jax.Array, "B L D"], seen: Bool[jax.Array, "#B 1 #L L"] | None) -> Float[jax.Array, "B L D"]:
-        q, k, v = (part(x).reshape(*x.shape[:2], self.heads, -1) for part in (self.query, self.key, self.value))
+        q, k, v = self._parts(x)
         with jax.numpy_dtype_promotion("standard"):  # with bfloat16 it mixes types of its own
-            mixed = jax.nn.dot_product_attention(q, k, v, mask=seen)
-        return _scaled(self.out(mixed.reshape(x.shape)), self.scale_attention)
+            return self._given(jax.nn.dot_product_attention(q, k, v, mask=seen))
+
+    def _parts(self, x: Float[jax.Array, "B L D"]) -> list[Float[jax.Array, "B L heads C"]]:
+        return [part(x).reshape(*x.shape[:2], self.heads, -1) for part in (self.query, self.key, self.value)]
+
+    def _given(self, mixed: Float[jax.Array, "B L heads C"]) -> Float[jax.Array, "B L D"]:
+        return _scaled(self.out(mixed.reshape(*mixed.shape[:2], -1)), self.scale_attention)
 
     def _perceive(self, x: Float[jax.Array, "B L D"]) -> Float[jax.Array, "B L D"]:
         up = self.up(x)
@@ -109,6 +131,19 @@ class StandardLayer(nnx.Module):
 
 def _scaled(x: Float[jax.Array, "B L D"], scale: nnx.Param | None) -> Float[jax.Array, "B L D"]:
     return x if scale is None else x * scale[...][None, None]
+
+
+def looks(
+    q: Float[jax.Array, "B Q heads C"], k: Float[jax.Array, "B L heads C"], seen: Bool[jax.Array, "#B 1 #Q L"] | None
+) -> Float[jax.Array, "B heads Q L"]:
+    """The weights of attention (Vaswani et al. 2017, equation 1), in float32: softmax(q·k/√C), even where nothing may be seen."""
+    scores = jnp.einsum("bqhc,blhc->bhql", q, k, preferred_element_type=jnp.float32) * (q.shape[-1] ** -0.5)
+    return jax.nn.softmax(scores if seen is None else jnp.where(seen, scores, jnp.finfo(jnp.float32).min), axis=-1)
+
+
+def taken(weights: Float[jax.Array, "B heads Q L"], v: Float[jax.Array, "B L heads C"]) -> Float[jax.Array, "B Q heads C"]:
+    """The values that weights mix."""
+    return jnp.einsum("bhql,blhc->bqhc", weights.astype(v.dtype), v)
 
 
 class QuestionPool(nnx.Module):
@@ -126,13 +161,40 @@ class QuestionPool(nnx.Module):
         self.down = nnx.Linear(hidden, width, rngs=rngs)
 
     def __call__(self, tokens: Float[jax.Array, "B L D"], seen: Bool[jax.Array, "B L"]) -> Float[jax.Array, "B D"]:
+        q, k, v = self._parts(tokens)
+        with jax.numpy_dtype_promotion("standard"):
+            return self._answer(jax.nn.dot_product_attention(q, k, v, mask=seen[:, None, None, :]))
+
+    def watched(
+        self,
+        tokens: Float[jax.Array, "B L D"],
+        seen: Bool[jax.Array, "B L"],
+        shift: Float[jax.Array, "B heads 1 L"] | None = None,
+    ) -> tuple[Float[jax.Array, "B D"], Float[jax.Array, "B heads 1 L"]]:
+        """What a call gives, and the weights of the tokens in it; see `StandardLayer.watched`."""
+        q, k, v = self._parts(tokens)
+        weights = looks(q, k, seen[:, None, None, :])
+        return self._answer(taken(weights if shift is None else weights + shift, v)), weights
+
+    def _parts(self, tokens: Float[jax.Array, "B L D"]) -> list[Float[jax.Array, "B _ heads C"]]:
         b, _, d = tokens.shape
         kernel, bias = self.qkv.kernel[...], self.qkv.bias[...]  # pyright: ignore[reportOptionalSubscript]
         question = self.question[...] @ kernel[:, :d] + bias[:d]
         keys, values = jnp.split(tokens @ kernel[:, d:] + bias[d:][None, None], 2, axis=-1)
         asked = jnp.broadcast_to(question[None, None], (b, 1, d))
-        q, k, v = (part.reshape(b, part.shape[1], self.heads, -1) for part in (asked, keys, values))
-        with jax.numpy_dtype_promotion("standard"):
-            mixed = jax.nn.dot_product_attention(q, k, v, mask=seen[:, None, None, :])
-        x = self.out(mixed.reshape(b, d))
+        return [part.reshape(b, part.shape[1], self.heads, -1) for part in (asked, keys, values)]
+
+    def _answer(self, mixed: Float[jax.Array, "B 1 heads C"]) -> Float[jax.Array, "B D"]:
+        x = self.out(mixed.reshape(len(mixed), -1))
         return x + self.down(self.activation(self.up(self.norm(x))))
+
+
+class Perceptron(nnx.Module):
+    """Two linear layers with biases, and an activation between them."""
+
+    def __init__(self, width: int, hidden: int, out: int, activation: str, *, rngs: nnx.Rngs):
+        self.activation = ACTIVATIONS[activation]
+        self.up, self.down = nnx.Linear(width, hidden, rngs=rngs), nnx.Linear(hidden, out, rngs=rngs)
+
+    def __call__(self, x: Float[jax.Array, "*B D"]) -> Float[jax.Array, "*B E"]:
+        return self.down(self.activation(self.up(x)))
