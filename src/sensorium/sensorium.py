@@ -3,9 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -17,15 +15,18 @@ from sensorium.core.errors import BadFile, UnknownName, nearest
 from sensorium.core.files import read_json, write_json
 from sensorium.core.protocols import Modality, Raw
 from sensorium.data.folder import opened
-from sensorium.modalities import MODALITIES, BadRaw
-from sensorium.modalities.picture import Picture
+from sensorium.modalities import BadRaw
 from sensorium.models import Space, looking
+from sensorium.optim.lora import adapted, merge
+from sensorium.pretrained.licence import licence_of, warn_if_not_commercial
+from sensorium.pretrained.model_card import About, Origin, write_card
+from sensorium.pretrained.own import configuration, described
 from sensorium.training import Card
 from sensorium.training.weights import arrays, load_weights, save_weights
 
 ROWS = (1, 8, 64)
 """The sizes of batch that are compiled: any number of things is cut into these, and the last one filled up."""
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, OWN = "config.json", "model.safetensors", "sensorium"
 
 
 class Sensorium:
@@ -36,6 +37,7 @@ class Sensorium:
 
     def __init__(self, model: Space, fields: Sequence[Modality], card: Card, family: str | None = None):
         self.model, self.fields, self.card, self.family = model, tuple(fields), card, family
+        self.origin = Origin()
         self.traces, self._fingerprint = 0, ""
         graph, state = nnx.split(model)
         leaves, tree = jax.tree.flatten(state)
@@ -115,7 +117,7 @@ class Sensorium:
         "text/mask": bool[1 L]}`."""
         out: Batch = {}
         for name, raw in raws.items():
-            out |= _prepared(self.field(name), _listed(raw))
+            out |= _read(_prepared(self.field(name), _listed(raw)))
         return out
 
     def attention(self, image: Raw | list[Raw], rollout: bool = False) -> Float[np.ndarray, "N heads h w"]:
@@ -123,9 +125,7 @@ class Sensorium:
         for all layers (`rollout`). A `ValueError` where it is no vision transformer of a published form."""
         return looking.attention(self.model, self.prepare(**{looking.viewer(self.model): image}), rollout)
 
-    def explain(
-        self, image: Raw | list[Raw], text: str | list[str], layers: int | None = None
-    ) -> Float[np.ndarray, "N h w"]:
+    def explain(self, image: Raw | list[Raw], text: str | list[str], layers: int | None = None) -> Float[np.ndarray, "N h w"]:
         """Which patches make picture i like text i (see `models.looking.relevance`). One of either may stand for all."""
         pictures, texts = _listed(image), _listed(text)
         n = len(pictures) if len(texts) == 1 else len(texts)
@@ -145,88 +145,136 @@ class Sensorium:
         """Every array of the model."""
         return list(self._leaves)
 
-    def save_pretrained(self, path: Path | str, family: str | None = None) -> None:
-        """Writes `config.json` and `model.safetensors` into the directory `path`; `sensorium.load` reads them.
+    @classmethod
+    def from_pretrained(
+        cls, name: Path | str, *, revision: str | None = None, token: str | bool | None = None, dtype: str = "float32"
+    ) -> "Sensorium":
+        """`sensorium.load`, called as the mixins of huggingface_hub call it."""
+        return load(name, revision, dtype, token)
+
+    def save_pretrained(
+        self,
+        path: Path | str,
+        family: str | None = None,
+        *,
+        dtype: str | None = None,
+        shard_size: int | str | None = None,
+        licence: str | None = None,
+    ) -> None:
+        """Writes `config.json`, `model.safetensors` and a model card into the directory `path`; `sensorium.load` reads them.
 
         A model that was loaded from a published checkpoint is written in the layout of its family, with tokenizer and
-        preprocessing, so that transformers reads it. `family`: the same for another one, such as a run that began as a CLIP
-        (a `ValueError` where it has not that form).
+        preprocessing, so that transformers reads it. `family`: the same for another one, such as "clip" for a run that began as
+        a CLIP, or "sensorium" for our own layout (a `ValueError` where it has not that form). Adapters (`optim.lora`) are folded
+        into their layers. `dtype` of the numbers and `shard_size` ("5GB") are for layouts of families. `licence`: an id such as
+        "mit" for the card, by default that of what the model was loaded from.
         """
-        path = Path(path)
-        if family or self.family:
-            from sensorium.pretrained import write_folder
+        path, layout = Path(path), family or self.family or OWN
+        model = merge(self.model) if adapted(self.model) else self.model
+        library = OWN
+        if layout != OWN:
+            from sensorium.pretrained import FAMILIES, write_folder
+            from sensorium.pretrained.shards import size_of
 
-            return write_folder(path, self.model, self.card, self.fields, family or self.family or "")
-        path.mkdir(parents=True, exist_ok=True)
-        save_weights(self.model, path / WEIGHTS, {"format": "sensorium"})
-        write_json(path / CONFIG, self._config())
+            shard = None if shard_size is None else size_of(shard_size)
+            write_folder(path, model, self.card, self.fields, layout, dtype and jax.numpy.dtype(dtype), shard)
+            library = "sentence-transformers" if (path / "modules.json").is_file() else FAMILIES[layout].library
+        else:
+            odd = {str(x.dtype) for x in self._leaves if jax.numpy.issubdtype(x.dtype, jax.numpy.floating)} - {"float32"}
+            if odd or shard_size is not None or dtype not in (None, "float32"):
+                raise ValueError(
+                    "Sensorium's own layout is one file of float32: load with that dtype, and give no other and no size"
+                )
+            path.mkdir(parents=True, exist_ok=True)
+            save_weights(model, path / WEIGHTS, {"format": "sensorium"})
+            write_json(path / CONFIG, configuration(self.card, self.fields))
+        kinds = [field.kind for field in self.fields]
+        size, of = sum(x.size for x in self._leaves), "" if layout == OWN else layout
+        write_card(path, About(kinds, size, of, library, self.origin), licence)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        family: str | None = None,
+        licence: str | None = None,
+        commit_message: str = "Model and its card, by Sensorium",
+        private: bool | None = None,
+        token: str | bool | None = None,
+        branch: str | None = None,
+        create_pr: bool | None = None,
+    ) -> str:
+        """Publishes what `save_pretrained` writes as a repository of the Hugging Face Hub (see `huggingface_hub.ModelHubMixin`),
+        and gives the address of the commit. `NotPublished` says what it lacks, such as a token that may write."""
+        from sensorium.pretrained.give_back import push
+
+        how = {"commit_message": commit_message, "private": private, "token": token, "branch": branch, "create_pr": create_pr}
+        return push(lambda folder: self.save_pretrained(folder, family, licence=licence), repo_id, **how)
 
     def _hash(self) -> str:
-        digest = hashlib.sha256(json.dumps(self._config(), sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(configuration(self.card, self.fields), sort_keys=True).encode())
         for name, value in sorted(arrays(self.model).items()):
-            digest.update(name.encode() + value.tobytes())
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
         return digest.hexdigest()[:16]
-
-    def _config(self) -> dict[str, Any]:
-        fields = [{"kind": field.kind, **asdict(field)} for field in self.fields]  # type: ignore[call-overload]
-        model = {"builder": self.card.builder, "arguments": dict(self.card.arguments)}
-        return json.loads(json.dumps({"library_name": "sensorium", **model, "fields": fields}))
 
     def _encode(self, field: Modality, raws: list[Raw]) -> Float[np.ndarray, "N D"]:
         parts = [np.zeros((0, self.model.width), np.float32)]
         for start, size in _cuts(len(raws)):
-            prepared = [field.prepare(opened(raw)) for raw in raws[start : start + size]]
-            parts.append(self.units(stack(prepared), size)[f"{field.name}/unit"][: len(prepared)])
+            part = raws[start : start + size]
+            parts.append(self.units(_prepared(field, part), size)[f"{field.name}/unit"][: len(part)])
         return np.concatenate(parts)
 
     def units(self, batch: Batch, rows: int) -> dict[str, np.ndarray]:
         """The compiled function itself: `"<field>/unit"` f32[rows D] of prepared arrays, which are filled up to `rows`."""
-        read = {key: value for key, value in batch.items() if key.rpartition("/")[2] not in ("id", "here") and key != "group"}
-        return jax.device_get(self._units(self._leaves, pad(read, rows)))
+        return jax.device_get(self._units(self._leaves, pad(_read(batch), rows)))
 
 
-def load(path: Path | str, revision: str | None = None, dtype: str = "float32") -> Sensorium:
+def load(path: Path | str, revision: str | None = None, dtype: str = "float32", token: str | bool | None = None) -> Sensorium:
     """The model in a directory that `sensorium.train` or `save_pretrained` wrote, or a published checkpoint: a directory in the
-    layout of Hugging Face, or the id of a repository ("openai/clip-vit-base-patch32"), at a `revision`.
+    layout of Hugging Face or of OpenCLIP, or the id of a repository ("openai/clip-vit-base-patch32"), at a `revision`.
 
     `BadFile` where there is none, or where the weights do not fit what the configuration says, name by name; `UnknownName` for
-    a checkpoint of no family that is known. `dtype`: of a published checkpoint's parameters. HF_HUB_OFFLINE and HF_HOME count.
+    a checkpoint of no family that is known. `dtype`: of a published checkpoint's parameters. HF_HUB_OFFLINE, HF_HOME and HF_TOKEN
+    count; `token` is for repositories that ask who you are. A licence that forbids commercial use is a `NonCommercial` warning.
     """
-    from sensorium.pretrained.hub import folder_of
+    from sensorium.pretrained import open_folder, published
+    from sensorium.pretrained.hub import CONFIGS, folder_of
 
-    path = folder_of(path, revision, CONFIG)
-    config = read_json(path / CONFIG)
-    if isinstance(config, dict) and "model_type" in config and config.get("library_name") != "sensorium":
-        from sensorium.pretrained import open_folder
-
-        loaded = open_folder(path, jax.numpy.dtype(dtype))
-        return Sensorium(loaded.model, loaded.fields, loaded.card, loaded.family)
+    name, path = str(path), folder_of(path, revision, CONFIGS, token)
+    origin = Origin(name, path, licence_of(path, name), published=not Path(name).exists())
+    config = read_json(path / CONFIG) if (path / CONFIG).is_file() else {}
+    ours = isinstance(config, dict) and config.get("library_name") == "sensorium"
+    if not ours and (folder := published(path)):
+        loaded = open_folder(folder, jax.numpy.dtype(dtype))
+        return _from(origin, Sensorium(loaded.model, loaded.fields, loaded.card, loaded.family))
     if not isinstance(config, dict) or config.get("library_name") != "sensorium":
         raise BadFile(
             f"{path / CONFIG}: not a model of Sensorium (its library_name is not 'sensorium'), nor one of transformers (it has "
             "no model_type)"
         )
-    if own := [field["kind"] for field in config.get("fields", ()) if "kind" in field and field["kind"] not in MODALITIES]:
-        raise UnknownName(
-            f"{path}: its modality {own[0]!r} is not one of the house.{nearest(own[0], MODALITIES)} If it is your own, import "
-            "the file that adds it to sensorium.modalities.MODALITIES first (on the command line: sensorium --use FILE.py …)"
-        )
+    fields, card = described(config, f"{path / CONFIG}")
     try:
-        fields = [_field(**field) for field in config["fields"]]
-        card = Card(config["builder"], config["arguments"])
         shapes = card.shapes()
-    except (KeyError, TypeError, ValueError) as error:  # a name that is lost or unknown, an argument that no builder takes
+    except (KeyError, TypeError, ValueError) as error:  # a name that is unknown, an argument that no builder takes
         raise BadFile(f"{path / CONFIG}: describes no model that this version can build: {error}") from error
-    return Sensorium(load_weights(shapes, path / WEIGHTS, f"{CONFIG} beside it"), fields, card)
+    return _from(origin, Sensorium(load_weights(shapes, path / WEIGHTS, f"{CONFIG} beside it"), fields, card))
 
 
-def _field(kind: str, **said: Any) -> Modality:
-    """A field from its JSON. A picture that says its processing is one of a published checkpoint."""
-    return Picture(**said) if "processing" in said else MODALITIES[kind](**said)
+def _from(origin: Origin, made: Sensorium) -> Sensorium:
+    """The model with where it comes from, after a word about its licence where one is due."""
+    warn_if_not_commercial(origin.licence, origin.name)
+    made.origin = origin
+    return made
 
 
 def _listed(raw: Raw | list[Raw]) -> list[Raw]:
     return raw if isinstance(raw, list) else [raw]
+
+
+def _read(batch: Batch) -> Batch:
+    """What of a batch models read."""
+    return {key: x for key, x in batch.items() if key.rpartition("/")[2] not in ("id", "here") and key != "group"}
 
 
 def _prepared(field: Modality, raws: Sequence[Raw]) -> Batch:

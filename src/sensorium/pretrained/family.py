@@ -41,7 +41,8 @@ class Family:
 
     `types`: the `model_type`s of its config.json; `architectures`: those of its `architectures` that are read. `describe` makes
     of a folder what it describes, `names` gives the rules for a model of such arguments, and `files` the JSON files that lie
-    beside the weights, by name, so that transformers reads them. `config` and `weights`: the names of its files.
+    beside the weights, by name, so that transformers reads them. `config` and `weights`: the names of its files. `gives`: what a
+    model of it is for, in some words; `library`: the one whose layout it is, as the Hub calls it.
     """
 
     name: str
@@ -53,6 +54,8 @@ class Family:
     files: Callable[[Json, tuple[Modality, ...]], dict[str, Json]]
     config: str = CONFIG
     weights: str = WEIGHTS
+    gives: str = ""
+    library: str = "transformers"
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,15 @@ def checked(where: str, said: Mapping[str, Any], **allowed: Any) -> None:
 
 def _families() -> dict[str, Family]:
     from sensorium.pretrained.bert import BERT
+    from sensorium.pretrained.clap import CLAP
     from sensorium.pretrained.clip import CLIP
+    from sensorium.pretrained.open_clip import OPEN_CLIP_FAMILY
+    from sensorium.pretrained.r3d import R3D
     from sensorium.pretrained.siglip import SIGLIP
+    from sensorium.pretrained.videomae import VIDEOMAE
     from sensorium.pretrained.vit import DINOV2, VIT_FAMILY
 
-    return {family.name: family for family in (CLIP, SIGLIP, VIT_FAMILY, DINOV2, BERT)}
+    return {family.name: family for family in (CLIP, SIGLIP, VIT_FAMILY, DINOV2, BERT, OPEN_CLIP_FAMILY, VIDEOMAE, R3D, CLAP)}
 
 
 class _Families(Mapping[str, Family]):
