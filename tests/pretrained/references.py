@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pretrained.making import bert, clip, siglip, vit
+from pretrained.making import bert, clap, clip, siglip, video, vit
 from pretrained.making.common import draw_pictures, torch, transformers
 
 Known = dict[str, tuple[Callable[[Path], None], Callable[[Path, Any, Any], dict[str, Any]]]]
@@ -24,6 +24,8 @@ KNOWN: Known = {
     **siglip.KNOWN,
     **vit.KNOWN,
     **bert.KNOWN,
+    **video.KNOWN,
+    **clap.KNOWN,
 }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from pretrained.making.common import PICTURES, TEXTS
+from pretrained.making.video import clips
 
 import sensorium
 from sensorium import Sensorium
@@ -79,6 +80,13 @@ def test_things_are_made_ready_as_the_reference_does_it(name):
         assert prepared.dtype == np.uint8
         pixels = tower(model, "image").normalised(jnp.asarray(prepared))
         assert np.abs(np.asarray(pixels) - numbers["given/image"]).max() < 1e-6
+    if "given/video" in numbers:
+        shown = clips(numbers["given/video"].shape[1])
+        assert len(shown) == len(numbers["given/video"]) >= 3
+        prepared = np.stack([model.field("video").prepare(clip)["video"] for clip in shown])
+        assert prepared.dtype == np.uint8
+        pixels = tower(model, "video").normalised(jnp.asarray(prepared))
+        assert np.abs(np.asarray(pixels) - numbers["given/video"]).max() < 1e-6
     if "given/text" in numbers:
         prepared = texts_of(model).prepare_batch(TEXTS)
         assert (prepared["text"] == numbers["given/text"]).all()
@@ -100,7 +108,7 @@ def test_every_layer_and_output_is_the_reference_s(name):
 
     found = compute(state, given)
     compared = sorted(found.keys() & numbers.keys())
-    assert set(compared) >= {key for key in numbers if key.startswith(("image/", "text/"))} - BESIDE
+    assert set(compared) >= {key for key in numbers if key.startswith(("image/", "text/", "video/"))} - BESIDE
     for key in compared:
         got, expected = np.asarray(found[key]), numbers[key]
         if (
@@ -114,7 +122,7 @@ def test_every_layer_and_output_is_the_reference_s(name):
 def test_what_is_saved_is_the_checkpoint_bit_by_bit_and_loads_again(name, tmp_path):
     loaded(name).save_pretrained(tmp_path)
     before, after = tensors(RECORDED / name), tensors(tmp_path)
-    unused = {key for key in before if key.endswith("mask_token")}
+    unused = {key for key in before if key.endswith(("mask_token", "num_batches_tracked"))}
     assert after.keys() == before.keys() - unused
     for key, tensor in after.items():
         assert tensor.read().tobytes() == before[key].read().tobytes(), key

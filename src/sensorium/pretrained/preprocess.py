@@ -6,6 +6,7 @@ from typing import Any
 
 from sensorium.core.errors import BadFile
 from sensorium.modalities import Text
+from sensorium.modalities.film import Film
 from sensorium.modalities.picture import Picture, Processing, processing_of
 from sensorium.modalities.text_pieces import Pieces, pieces_of, read
 from sensorium.pretrained.family import Folder, Json
@@ -29,24 +30,34 @@ def picture_field(folder: Folder, defaults: Json, square: bool, size: Sequence[i
         raise BadFile(
             f"{folder.path}: lacks {PICTURES}, which says how pictures are made ready. Copy it from the model's repository"
         )
-    said = defaults | {key: value for key, value in said.items() if value is not None}
     where = f"{folder.path / PICTURES}"
+    processing, pixels = processing_said(where, said, defaults, square)
+    check_comes_to(where, processing, size)
+    return Picture("image", processing), pixels
+
+
+def processing_said(where: str, said: Json, defaults: Json, square: bool) -> tuple[Processing, Json]:
+    """What the file `where` says is done to a picture, and how its numbers are normalised; see `picture_field`."""
+    said = defaults | {key: value for key, value in said.items() if value is not None}
     resize = _size(where, said["size"], square) if said["do_resize"] else ()
     crop = _size(where, said["crop_size"], True) if said["do_center_crop"] else ()
-    field = Picture("image", Processing(resize, int(said["resample"]), crop))
-    if size is not None and field.size != tuple(size):
-        got, built = (f"{height}×{width}" for height, width in (field.size, size))
-        raise BadFile(f"{where}: pictures come out at {got}, where the model is built for {built}")
     pixels = {
         "scale": float(said["rescale_factor"]) if said["do_rescale"] else 1.0,
         "mean": _three(said["image_mean"]) if said["do_normalize"] else [0.0] * 3,
         "std": _three(said["image_std"]) if said["do_normalize"] else [1.0] * 3,
     }
-    return field, pixels
+    return Processing(resize, int(said["resample"]), crop), pixels
 
 
-def picture_files(arguments: Json, field: Picture, kind: str) -> Json:
-    """The preprocessor_config.json of a field of pictures; `kind` is the name of transformers' class."""
+def check_comes_to(where: str, processing: Processing, size: Sequence[int] | None) -> None:
+    """A `BadFile` where pictures do not come out at the size that the model is built for."""
+    if size is not None and processing.size != tuple(size):
+        got, built = (f"{height}×{width}" for height, width in (processing.size, size))
+        raise BadFile(f"{where}: pictures come out at {got}, where the model is built for {built}")
+
+
+def picture_files(arguments: Json, field: Picture | Film, kind: str) -> Json:
+    """The preprocessor_config.json of a field of pictures or clips; `kind` is the name of transformers' class."""
     processing, pixels = processing_of(field.processing), arguments["pixels"]
     resize, crop = processing.resize, processing.crop
     sizes = {"shortest_edge": resize[0]} if len(resize) == 1 else _sides(resize or field.size)
@@ -66,15 +77,15 @@ def picture_files(arguments: Json, field: Picture, kind: str) -> Json:
     }
 
 
-def text_field(folder: Folder, places: int, pad: str, tokenizer: Json | None = None) -> Text:
+def text_field(folder: Folder, places: int, pad: str, tokenizer: Json | None = None, exactly: bool = False) -> Text:
     """The field of texts: the tokenizer.json of the folder (or `tokenizer`), which fills up to the length that the model was
-    trained with, at most its `places`, with the padding and on the sides that tokenizer_config.json says; `pad` unless told."""
+    trained with, at most its `places`, with the padding and on the sides that tokenizer_config.json says; `pad` unless told. `exactly`: up to its `places`."""
     said = json.loads(read(folder.path / TOKENS)) if tokenizer is None else tokenizer
     config = folder.json(TOKENS_CONFIG) or {}
     marks = {key: _content(value) for key, value in (folder.json(TOKENS_MAP) or {}).items()}
     pad = _content(config.get("pad_token")) or marks.get("pad_token") or pad
     length = config.get("model_max_length") or places
-    length = places if length > UNBOUNDED else min(int(length), places)
+    length = places if exactly or length > UNBOUNDED else min(int(length), places)
     numbers = vocabulary(said)
     if pad not in numbers:
         raise BadFile(f"{folder.path / TOKENS}: the token {pad!r}, with which texts are filled up, is not in its vocabulary")
@@ -89,7 +100,7 @@ def text_field(folder: Folder, places: int, pad: str, tokenizer: Json | None = N
     }
     cut = side[config.get("truncation_side", "right")]
     said["truncation"] = {"direction": cut, "max_length": length, "strategy": "LongestFirst", "stride": 0}
-    return Text("text", (), "", length, Pieces("library", json.dumps(said, ensure_ascii=False, separators=(",", ":"))))
+    return Text("text", (), "", length, Pieces("library", dumps(said)))
 
 
 def text_files(field: Text, kind: str, **more: Any) -> dict[str, Json]:
@@ -110,6 +121,11 @@ def text_files(field: Text, kind: str, **more: Any) -> dict[str, Json]:
 def loads(text: str) -> Json:
     """The object of a tokenizer.json, which `read` has looked over."""
     return json.loads(text)
+
+
+def dumps(tokenizer: Json) -> str:
+    """The text of a tokenizer.json, as short as it can be."""
+    return json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
 
 
 def tokenizer_of(field: Text) -> Json:
