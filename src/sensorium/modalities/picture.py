@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image as Pillow
 
 
-LIKES = ("pillow", "torchvision")
+LIKES = ("pillow", "torchvision", "open_clip")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Processing:
     `resize`: (pixels,) of the short side, the long one in proportion, rounded down; or (height, width), whatever the
     proportions; or () for none. `resample`: Pillow's number of a filter (2 bilinear, 3 bicubic). `crop`: (height, width) of the
     middle that is kept, filled up with black where the picture is smaller; or () for none. `like`: "pillow", or "torchvision"
-    for what that does with tensors (see `picture_torchvision`).
+    for what that does with tensors (see `picture_torchvision`), or "open_clip" for Pillow's resizing and torchvision's middle.
     """
 
     resize: Sequence[int] = (224,)
@@ -45,6 +45,8 @@ class Processing:
             raise BadRaw(f"{self}: expected sizes of at least 1, and a filter of Pillow's, 0 to 5")
         if self.like not in LIKES:
             raise BadRaw(f"{self}: expected like to be one of {', '.join(LIKES)}")
+        if self.like == "open_clip" and (len(self.resize) != 1 or max(self.size) > self.resize[0]):
+            raise BadRaw(f"{self}: as OpenCLIP does it, expected the pixels of the short side, and a crop within them")
         if self.like == "torchvision" and not (
             len(self.resize) == 2 and self.resample == 2 and all(map(operator.le, self.size, self.resize))
         ):
@@ -96,7 +98,7 @@ class Picture:
         x = np.asarray(picture)
         if x.shape[:2] != self.size and not self._processing.crop:
             raise BadRaw(f"a picture of {x.shape[0]}×{x.shape[1]}, where {self.size[0]}×{self.size[1]} are taken")
-        return {self.name: _middle(x, *self.size)}
+        return {self.name: (_middle if self._processing.like == "pillow" else picture_torchvision.middle)(x, *self.size)}
 
     def blank(self) -> dict[str, np.ndarray]:
         return {self.name: np.zeros((*self.size, 3), np.uint8)}

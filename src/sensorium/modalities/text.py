@@ -144,7 +144,7 @@ class Text:
         pieces = pieces_of(self.pieces)
         if pieces.kind == "bytes":
             return Bytes()
-        return Library(pieces.json) if pieces.kind == "library" else Words(self.alphabet, self.words)
+        return Library(pieces.json, pieces.clean) if pieces.kind == "library" else Words(self.alphabet, self.words)
 
 
 def identity(text: str) -> int:

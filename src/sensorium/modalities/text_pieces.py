@@ -3,7 +3,7 @@
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -25,15 +25,19 @@ KINDS = ("words", "bytes", "library")
 @dataclass(frozen=True)
 class Pieces:
     """`kind`: "words" (of the field's `words` and `alphabet`), "bytes" (of UTF-8), or "library", which `json` describes: the
-    text of a `tokenizer.json`, so that a saved model needs no other file."""
+    text of a `tokenizer.json`, so that a saved model needs no other file. `clean`: what is done to a text before that, by the
+    names of `text_cleaned.CLEANINGS`; nothing where it is empty."""
 
     kind: str = "words"
     json: str = ""
+    clean: str = ""
 
     def __post_init__(self):
         if self.kind not in KINDS or (self.kind == "library") != bool(self.json):
             given = f"Pieces(kind={self.kind!r}, json of {len(self.json)} characters)"
             raise BadRaw(f"{given}: expected one of {', '.join(KINDS)}, with a json for 'library' and none for the others")
+        if self.clean and self.kind != "library":
+            raise BadRaw(f"Pieces(kind={self.kind!r}, clean={self.clean!r}): only texts for a tokenizer.json are cleaned")
 
 
 WORDS = Pieces()
@@ -122,10 +126,11 @@ class Bytes(_Framed):
 
 
 class Library:
-    """A tokenizer of the `tokenizers` library: its specials, the side that it fills and the side that it cuts are its own."""
+    """A tokenizer of the `tokenizers` library: its specials, the side that it fills and the side that it cuts are its own. Texts
+    are cleaned first as `clean` says (see `Pieces`)."""
 
-    def __init__(self, text: str):
-        self._tokenizer = opened(text)
+    def __init__(self, text: str, clean: str = ""):
+        self._tokenizer, self._clean = opened(text), _cleaning(clean)
         said = json.loads(text)
         self._cut, self._fill = said.get("truncation") or {}, said.get("padding") or {}
         known = self._tokenizer.get_vocab(with_added_tokens=True)
@@ -142,14 +147,14 @@ class Library:
         self.marks = len(empty)
 
     def numbers(self, text: str) -> list[int]:
-        return self._tokenizer.encode(whole(text)).ids
+        return self._tokenizer.encode(self._clean(text)).ids
 
     def batch(self, texts: Sequence[str], length: int) -> tuple[Int[np.ndarray, "B L"], Bool[np.ndarray, "B L"]]:
         numbers = np.full((len(texts), length), self.pad, np.int32)
         mask = np.zeros((len(texts), length), bool)
         left_cut, left_fill = (part.get("direction") == "Left" for part in (self._cut, self._fill))
         for row, text in enumerate(texts):
-            found = self._fitted(whole(text), length, left_cut)
+            found = self._fitted(self._clean(text), length, left_cut)
             at = slice(length - len(found), length) if left_fill else slice(0, len(found))
             numbers[row, at] = found
             mask[row, at] = True
@@ -164,6 +169,14 @@ class Library:
         if len(bare) + self.marks > length:
             bare.truncate(length - self.marks, direction="left" if left else "right")
         return self._tokenizer.post_process(bare).ids
+
+
+def _cleaning(name: str) -> Callable[[str], str]:
+    if not name:
+        return whole
+    from sensorium.modalities.text_cleaned import CLEANINGS  # its tables take a while
+
+    return CLEANINGS[name]
 
 
 def opened(text: str, where: str = "a tokenizer") -> "tokenizers.Tokenizer":

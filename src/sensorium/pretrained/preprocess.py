@@ -79,7 +79,8 @@ def picture_files(arguments: Json, field: Picture | Film, kind: str) -> Json:
 
 def text_field(folder: Folder, places: int, pad: str, tokenizer: Json | None = None, exactly: bool = False) -> Text:
     """The field of texts: the tokenizer.json of the folder (or `tokenizer`), which fills up to the length that the model was
-    trained with, at most its `places`, with the padding and on the sides that tokenizer_config.json says; `pad` unless told. `exactly`: up to its `places`."""
+    trained with, at most its `places`, with the padding and on the sides that tokenizer_config.json says; `pad` unless told.
+    `exactly`: up to its `places`."""
     said = json.loads(read(folder.path / TOKENS)) if tokenizer is None else tokenizer
     config = folder.json(TOKENS_CONFIG) or {}
     marks = {key: _content(value) for key, value in (folder.json(TOKENS_MAP) or {}).items()}
@@ -89,18 +90,25 @@ def text_field(folder: Folder, places: int, pad: str, tokenizer: Json | None = N
     numbers = vocabulary(said)
     if pad not in numbers:
         raise BadFile(f"{folder.path / TOKENS}: the token {pad!r}, with which texts are filled up, is not in its vocabulary")
-    side = {"left": "Left", "right": "Right"}
-    said["padding"] = {
+    fill, cut = (_SIDES[config.get(key, "right")] for key in ("padding_side", "truncation_side"))
+    return filled(said, length, pad, numbers[pad], fill, cut)
+
+
+_SIDES = {"left": "Left", "right": "Right"}
+
+
+def filled(tokenizer: Json, length: int, pad: str, number: int, fill: str = "Right", cut: str = "Right") -> Text:
+    """The field of a tokenizer.json, which fills up to `length` with the token `pad`, and cuts to it."""
+    tokenizer["padding"] = {
         "strategy": {"Fixed": length},
-        "direction": side[config.get("padding_side", "right")],
+        "direction": fill,
         "pad_to_multiple_of": None,
-        "pad_id": numbers[pad],
+        "pad_id": number,
         "pad_type_id": 0,
         "pad_token": pad,
     }
-    cut = side[config.get("truncation_side", "right")]
-    said["truncation"] = {"direction": cut, "max_length": length, "strategy": "LongestFirst", "stride": 0}
-    return Text("text", (), "", length, Pieces("library", dumps(said)))
+    tokenizer["truncation"] = {"direction": cut, "max_length": length, "strategy": "LongestFirst", "stride": 0}
+    return Text("text", (), "", length, Pieces("library", dumps(tokenizer)))
 
 
 def text_files(field: Text, kind: str, **more: Any) -> dict[str, Json]:
