@@ -44,7 +44,7 @@ def table(peers: str, root: Path) -> dict[str, dict[str, float]]:
     """`ours` and `given back` of each family, as above; `absolute` and `cosine` of what we compute, the worst of all outputs."""
     run(peers, "make", root)
     out = {}
-    for folder in sorted(path.parent for path in root.glob("*/config.json")):
+    for folder in sorted(path.parent for path in root.glob("*/reference.npz")):
         with np.load(folder / "reference.npz") as file:
             reference = dict(file)
         model = sensorium.load(folder)

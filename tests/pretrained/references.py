@@ -8,6 +8,7 @@ a file in `making/`, whose `KNOWN` has for each name how its checkpoint is made,
 `reference.npz`, "given/<field>" is what the model is given; all other keys are those of `Sensorium.outputs`.
 """
 
+import importlib.util
 import json
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pretrained.making import bert, clap, clip, siglip, video, vit
+from pretrained.making import bert, clap, clip, open_clip, siglip, video, vit
 from pretrained.making.common import draw_pictures, torch, transformers
 
 Known = dict[str, tuple[Callable[[Path], None], Callable[[Path, Any, Any], dict[str, Any]]]]
@@ -26,14 +27,24 @@ KNOWN: Known = {
     **bert.KNOWN,
     **video.KNOWN,
     **clap.KNOWN,
+    **open_clip.KNOWN,
 }
+NEEDS = dict.fromkeys(open_clip.KNOWN, "open_clip")
+"""The libraries, beside PyTorch and transformers, without which a name is left out of all."""
 
 
 def make(root: Path, names: list[str]) -> None:
     draw_pictures()
-    for name in names or KNOWN:
+    for name in names or [name for name in KNOWN if _has(NEEDS.get(name))]:
         (root / name).mkdir(parents=True, exist_ok=True)
         KNOWN[name][0](root / name)
+
+
+def _has(library: str | None) -> bool:
+    found = library is None or importlib.util.find_spec(library) is not None
+    if not found:
+        print(f"left out: what needs the library {library}", file=sys.stderr)
+    return found
 
 
 def check(root: Path) -> dict[str, float]:

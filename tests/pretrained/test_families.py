@@ -22,10 +22,12 @@ from sensorium.core.errors import UnknownName
 from sensorium.encoders.published_text import PublishedText
 from sensorium.modalities import Text
 from sensorium.models import Space
+from sensorium.pretrained import published
+from sensorium.pretrained.family import Folder
 from sensorium.pretrained.tensors import tensors
 
 RECORDED = Path(__file__).parent / "recorded"
-NAMES = sorted(path.parent.name for path in RECORDED.glob("*/config.json"))
+NAMES = sorted(path.parent.name for path in RECORDED.glob("*/reference.npz"))
 NEAR = 1e-5
 """Of the largest number of an output. Both sides round at 6e-8; a wrong epsilon or activation shows at 1e-4 and above."""
 BESIDE = {"text/mean", "text/first", "text/maximum"}
@@ -121,7 +123,7 @@ def test_every_layer_and_output_is_the_reference_s(name):
 @every
 def test_what_is_saved_is_the_checkpoint_bit_by_bit_and_loads_again(name, tmp_path):
     loaded(name).save_pretrained(tmp_path)
-    before, after = tensors(RECORDED / name), tensors(tmp_path)
+    before, after = (tensors(path, _said(path).weights) for path in (RECORDED / name, tmp_path))
     unused = {key for key in before if key.endswith(("mask_token", "num_batches_tracked"))}
     assert after.keys() == before.keys() - unused
     for key, tensor in after.items():
@@ -129,11 +131,13 @@ def test_what_is_saved_is_the_checkpoint_bit_by_bit_and_loads_again(name, tmp_pa
     again = sensorium.load(tmp_path)
     assert again.fingerprint == loaded(name).fingerprint
     assert again.family == loaded(name).family
-    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == _kind(name)
+    assert _said(tmp_path).config["model_type"] == _said(RECORDED / name).config["model_type"]
 
 
-def _kind(name: str) -> str:
-    return json.loads((RECORDED / name / "config.json").read_text())["model_type"]
+def _said(path: Path) -> Folder:
+    folder = published(path)
+    assert folder is not None
+    return folder
 
 
 def test_an_old_clip_pools_at_its_largest_id(tmp_path):
