@@ -21,6 +21,7 @@ from sensorium.core.protocols import Item
 from sensorium.metrics import retrieval
 from sensorium.modalities.text import identity
 from sensorium.models import Space
+from sensorium.recipes.start import INIT, keep
 from sensorium.sensorium import Sensorium
 from sensorium.training import Experiment, fit
 from sensorium.training.course import Record
@@ -65,8 +66,8 @@ def train(
     """Trains an experiment, and measures it on its validation items where it has any.
 
     `out`: a directory for `config.json` and `model.safetensors` (see `load`), `run.json` (recipe, arguments, command,
-    versions), `log.jsonl` (the history), `rejects.jsonl` (what could not be read, if anything), `metrics.json` and
-    `checkpoints/`. `tell` is called with every record of the history.
+    versions), `init.json` (the trained model that it begins with, if any), `log.jsonl` (the history), `rejects.jsonl` (what
+    could not be read, if anything), `metrics.json` and `checkpoints/`. `tell` is called with every record of the history.
 
     `resume` goes on from the newest checkpoint that is whole: to the very bits that the run would have come to without
     a stop, on the same devices. Where an argument differs from the run's, `OtherRun` names it; `changed` goes on all the same.
@@ -96,6 +97,8 @@ def _train(experiment: Experiment, out: Path | None, tell: Callable[[Record], No
         about = experiment.identity() | {"left_out": experiment.left_out, "command": command(), "versions": versions()}
         if first():
             write_json(out / RUN, about)
+            if experiment.start is not None:
+                keep(experiment.start, out)
         keeping = Keeping.at(out, experiment.trainer.keep, resume)
     examine = _Examiner(experiment) if experiment.trainer.evaluate_every and _pairs(experiment.validation) else None
     model, history = fit(experiment, keeping, tell, examine)
@@ -125,7 +128,7 @@ def _same(experiment: Experiment, out: Path, changed: bool) -> None:
 
 def _clear(out: Path, overwrite: bool) -> None:
     """Removes what is left of an earlier run, none of which may pass for the new one's; a `RunExists` unless told."""
-    made = (RUN, LOG, METRICS, "rejects.jsonl", "config.json", "model.safetensors")
+    made = (RUN, LOG, METRICS, INIT, "rejects.jsonl", "config.json", "model.safetensors")
     if (out / LOG).exists() and not overwrite:
         raise RunExists(f"{out}: a run stands here: go on with it (resume), replace it (overwrite), or give another directory")
     for name in made:
