@@ -6,6 +6,7 @@ from sensorium.encoders.audio_transformer import AudioTransformer as AudioTransf
 from sensorium.encoders.convnet import ConvNet as ConvNet
 from sensorium.encoders.published import PublishedViT as PublishedViT
 from sensorium.encoders.published_audio import PublishedAudio as PublishedAudio
+from sensorium.encoders.published_htsat import PublishedHTSAT as PublishedHTSAT
 from sensorium.encoders.published_text import PublishedText as PublishedText
 from sensorium.encoders.published_video import PublishedVideo as PublishedVideo
 from sensorium.encoders.resnet3d import ResNet3D as ResNet3D
@@ -33,5 +34,6 @@ ENCODERS = Table(
         "published_text": PublishedText,
         "published_video": PublishedVideo,
         "published_audio": PublishedAudio,
+        "published_htsat": PublishedHTSAT,
     },
 )

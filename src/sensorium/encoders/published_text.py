@@ -1,4 +1,4 @@
-"""Text transformers in the forms of published checkpoints: CLIP, SigLIP, BERT. Equal parameters, equal numbers."""
+"""Text transformers in the forms of published checkpoints: CLIP, SigLIP, BERT, RoBERTa, MPNet. Equal parameters, equal numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +12,9 @@ from jaxtyping import Bool, Float, Int
 from sensorium.core.encoding import Encoding
 from sensorium.core.table import Table
 from sensorium.nn.pooling import at_end, masked_mean
-from sensorium.nn.stack import Stack
-from sensorium.nn.standard import LayerNorm, StandardLayer
+from sensorium.nn.relative import steps
+from sensorium.nn.stack import Seen, Stack
+from sensorium.nn.standard import LayerNorm, Shifted, StandardLayer
 from sensorium.nn.transformer import look_up
 
 
@@ -55,7 +56,9 @@ class PublishedText(Stack):
 
     `layers`: arguments of `StandardLayer`, and "depth". `end`: the id of the end mark, for forms that pool there; where a text
     has none, its last token counts. `head`: the width of a linear layer after the pooling, none where it is 0. `types`: how
-    many kinds of token there are vectors for, of which kind 0 is read (BERT's first sentence).
+    many kinds of token there are vectors for, of which kind 0 is read (BERT's first sentence). `pad`: the id of pads, which
+    fairseq's models (RoBERTa) count positions from: the first token is at pad + 1, so that L is at most `length` − pad − 1. `reach`:
+    of how many learned numbers one is added to each head's scores, by how far apart the tokens stand (MPNet); for all layers.
     """
 
     def __init__(
@@ -67,15 +70,18 @@ class PublishedText(Stack):
         end: int = 1,
         head: int = 0,
         types: int = 0,
+        pad: int | None = None,
+        reach: int = 0,
         *,
         rngs: nnx.Rngs,
     ):
         said = dict(layers)
         depth, width, eps = said.pop("depth"), said["width"], said.get("eps", 1e-5)
-        self.form, self.length, self.end = TEXT_FORMS[form], length, end
+        self.form, self.length, self.end, self.pad = TEXT_FORMS[form], length, end, pad
         draw = lambda rows: nnx.Param(0.02 * jax.random.normal(rngs.params(), (rows, width)))  # noqa: E731
         self.table, self.positions = draw(vocabulary), draw(length)
         self.types = draw(types) if types else None
+        self.steps = nnx.Param(0.02 * jax.random.normal(rngs.params(), (reach, said["heads"]))) if reach else None
         self.norm_before = LayerNorm(width, eps) if self.form.norm_before else None
         self.layers = nnx.List([StandardLayer(**said, rngs=rngs) for _ in range(depth)])
         self.norm = LayerNorm(width, eps) if self.form.norm_after else None
@@ -110,19 +116,27 @@ class PublishedText(Stack):
 
     def _start(
         self, x: Int[jax.Array, "B L"], mask: Bool[jax.Array, "B L"]
-    ) -> tuple[Float[jax.Array, "B L D"], Bool[jax.Array, "B 1 #L L"]]:
+    ) -> tuple[Float[jax.Array, "B L D"], Seen]:
         """What goes into the first layer, and which token may look at which."""
-        if x.shape[1] > self.length:
-            raise ValueError(
-                f"a text of {x.shape[1]} tokens, where this encoder was built for at most {self.length}: cut the text"
-            )
-        tokens = look_up(self.table[...], x) + self.positions[: x.shape[1]][None]
+        if x.shape[1] > (most := self.length if self.pad is None else self.length - self.pad - 1):
+            raise ValueError(f"a text of {x.shape[1]} tokens, where this encoder was built for at most {most}: cut the text")
+        tokens = look_up(self.table[...], x) + self._positions(x, mask)
         if self.types is not None:
             tokens = tokens + self.types[0][None, None]
         seen = mask[:, None, None, :]
         if self.form.causal:
             seen = seen & jnp.tri(x.shape[1], dtype=bool)[None, None]
-        return tokens if self.norm_before is None else self.norm_before(tokens), seen
+        tokens = tokens if self.norm_before is None else self.norm_before(tokens)
+        if self.steps is None:
+            return tokens, seen
+        apart = self.steps[...][steps(x.shape[1], len(self.steps))]
+        return tokens, Shifted(seen, apart.transpose(2, 0, 1)[None])
+
+    def _positions(self, x: Int[jax.Array, "B L"], mask: Bool[jax.Array, "B L"]) -> Float[jax.Array, "#B L D"]:
+        if self.pad is None:
+            return self.positions[: x.shape[1]][None]
+        there = mask & (x != self.pad)
+        return look_up(self.positions[...], jnp.where(there, jnp.cumsum(there, axis=1, dtype=jnp.int32), 0) + self.pad)
 
     def _mask(self, x: Int[jax.Array, "B L"], mask: Bool[jax.Array, "B L"] | None) -> Bool[jax.Array, "B L"]:
         if mask is None:

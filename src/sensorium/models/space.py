@@ -12,6 +12,7 @@ from jaxtyping import Float
 from sensorium.core.encoding import Encoder, Labelled
 from sensorium.encoders import ENCODERS
 from sensorium.nn.norms import unit
+from sensorium.nn.standard import Perceptron
 
 Outputs = dict[str, jax.Array]
 MOST = 100.0
@@ -25,6 +26,7 @@ class Space(nnx.Module):
     `"bias"` f32[], learned from this start and between −100 and 100, which the sigmoid loss adds (Zhai et al. 2023 start at a
     temperature of 0.1 and a bias of −10). Each pair (a, b) of `own_scales` learns its own `"scale/<a>-<b>"`, and `"bias/<a>-<b>"`
     where there is a bias; the others share. The fields of `bare` have no projection: their encoders give vectors of `width`.
+    Projections are linear; with `between`, an activation of `nn.standard`, they are two layers with it between them (CLAP).
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Space(nnx.Module):
         bias: float | None = None,
         own_scales: Sequence[Sequence[str]] = (),
         bare: Sequence[str] = (),
+        between: str | None = None,
         *,
         rngs: nnx.Rngs,
     ):
@@ -47,6 +50,8 @@ class Space(nnx.Module):
         self.projections = nnx.Dict(
             {
                 name: nnx.Linear(encoder.pooled_width, width, use_bias=False, rngs=rngs)
+                if between is None
+                else Perceptron(encoder.pooled_width, width, width, between, rngs=rngs)
                 for name, encoder in encoders.items()
                 if name not in bare
             }

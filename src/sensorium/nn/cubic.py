@@ -12,7 +12,7 @@ SHARPNESS = -0.75
 
 def cubic_resize(grid: Float[jax.Array, "h w D"], size: tuple[int, int]) -> Float[jax.Array, "H W D"]:
     """A grid at another size: centres of cells are aligned, edges are repeated, and nothing is blurred where it shrinks."""
-    down, across = (jnp.asarray(_weights(old, new)) for old, new in zip(grid.shape[:2], size, strict=True))
+    down, across = (jnp.asarray(_weights(old, _centres(old, new))) for old, new in zip(grid.shape[:2], size, strict=True))
     return jnp.einsum("Hh,Ww,hwd->HWd", down, across, grid.astype(jnp.float32), precision="highest")
 
 
@@ -21,10 +21,23 @@ def smooth_resize(grid: Float[jax.Array, "h w D"], size: tuple[int, int]) -> Flo
     return jax.image.resize(grid.astype(jnp.float32), (*size, grid.shape[2]), "cubic", antialias=True, precision=HIGHEST)
 
 
-def _weights(old: int, new: int) -> np.ndarray:
-    """f32[new old]: how much of each old cell is in each new one."""
-    at = (np.arange(new) + 0.5) * old / new - 0.5
-    before = np.floor(at).astype(int)
+def cubic_stretch(x: Float[jax.Array, "B T *rest"], length: int) -> Float[jax.Array, "B N *rest"]:
+    """Sequences at another length: the first and the last cell stay where they are (`align_corners=True`)."""
+    return jnp.einsum("nt,bt...->bn...", jnp.asarray(_weights(x.shape[1], _corners(x.shape[1], length))), x, precision="highest")
+
+
+def _centres(old: int, new: int) -> np.ndarray:
+    return (np.arange(new) + 0.5) * old / new - 0.5
+
+
+def _corners(old: int, new: int) -> np.ndarray:
+    """In float32, as PyTorch has them: of a thousand cells that moves some by the 10,000th part of one."""
+    return (np.float32((old - 1) / max(1, new - 1)) * np.arange(new, dtype=np.float32)).astype(np.float64)
+
+
+def _weights(old: int, at: np.ndarray) -> np.ndarray:
+    """f32[new old]: how much of each old cell is in each new one, which lies `at` a place among the old ones."""
+    new, before = len(at), np.floor(at).astype(int)
     out, a = np.zeros((new, old)), SHARPNESS
     for offset in (-1, 0, 1, 2):
         far = np.abs(at - (before + offset))

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 SCALES = ("slaney", "htk")
 
@@ -41,23 +41,23 @@ class LogMel:
             raise ValueError(f"bands from {self.low} to {self.high} Hz: expected 0 ≤ low < high ≤ {self.rate / 2}")
 
     def __call__(self, wave: Float[jax.Array, "B N"]) -> Float[jax.Array, "B T F"]:
-        return self._of(wave, jnp)
+        return self._of(wave, jnp, wave.dtype)
 
-    def exact(self, wave: Float[np.ndarray, "B N"]) -> Float[np.ndarray, "B T F"]:
-        """In NumPy and float64; the result is f32."""
-        return self._of(wave.astype(np.float64), np).astype(np.float32)
+    def exact(self, wave: Float[np.ndarray, "B N"], which: Int[np.ndarray, " M"] | None = None) -> Float[np.ndarray, "B T F"]:
+        """In NumPy and float64; the result is f32. `which`: the numbers of the frames that are wanted, where not all are."""
+        return self._of(wave, np, np.float64, which).astype(np.float32)
 
-    def _of(self, wave: Any, xp: Any) -> Any:
+    def _of(self, wave: Any, xp: Any, dtype: Any, which: np.ndarray | None = None) -> Any:
         half = self.window // 2
         if wave.shape[1] <= half:
             raise ValueError(f"a wave of {wave.shape[1]} samples: expected more than {half}, to reflect its ends")
         padded = xp.pad(wave, ((0, 0), (half, half)), mode="reflect")
         frames = wave.shape[1] // self.hop + (0 if self.whisper else 1)
-        index = np.arange(frames)[:, None] * self.hop + np.arange(self.window)
-        hann = xp.asarray(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.window) / self.window), wave.dtype)
-        spectrum = xp.fft.rfft(padded[:, index] * hann[None, None])
+        index = (np.arange(frames) if which is None else which)[:, None] * self.hop + np.arange(self.window)
+        hann = xp.asarray(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.window) / self.window), dtype)
+        spectrum = xp.fft.rfft(padded[:, index].astype(dtype) * hann[None, None])
         power = xp.square(spectrum.real) + xp.square(spectrum.imag)
-        mel = xp.maximum(power @ xp.asarray(filters(self), wave.dtype), 1e-10)
+        mel = xp.maximum(power @ xp.asarray(filters(self), dtype), 1e-10)
         if not self.whisper:
             return 10 * xp.log10(mel)
         level = xp.log10(mel)
