@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,12 +12,14 @@ from flax import nnx
 from jaxtyping import Float
 
 from sensorium.core.batch import Batch, pad, stack
+from sensorium.core.encoding import Labelled
 from sensorium.core.errors import BadFile, UnknownName, nearest
 from sensorium.core.files import read_json, write_json
 from sensorium.core.protocols import Modality, Raw
 from sensorium.data.folder import opened
 from sensorium.modalities import BadRaw
 from sensorium.models import Space, looking
+from sensorium.models.shares import directions, softmax
 from sensorium.optim.lora import adapted, merge
 from sensorium.pretrained.licence import licence_of, warn_if_not_commercial
 from sensorium.pretrained.model_card import About, Origin, write_card
@@ -26,6 +29,8 @@ from sensorium.training.weights import arrays, load_weights, save_weights
 
 ROWS = (1, 8, 64)
 """The sizes of batch that are compiled: any number of things is cut into these, and the last one filled up."""
+TEMPLATES = {"image": ("a photo of a {}.",), "video": ("a video of {}.",), "audio": ("This is a sound of {}.",)}
+"""What is said of a label, by the kind of things that are classified."""
 CONFIG, WEIGHTS, OWN = "config.json", "model.safetensors", "sensorium"
 
 
@@ -47,10 +52,14 @@ class Sensorium:
             outputs = nnx.merge(graph, jax.tree.unflatten(tree, leaves))(batch)
             return {key: value for key, value in outputs.items() if key.endswith("/unit")}
 
+        def logits(leaves: list[jax.Array], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+            outputs = nnx.merge(graph, jax.tree.unflatten(tree, leaves)).all_outputs(batch)
+            return {key: value for key, value in outputs.items() if key.endswith("/logits")}
+
         def everything(leaves: list[jax.Array], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
             return nnx.merge(graph, jax.tree.unflatten(tree, leaves)).all_outputs(batch)
 
-        self._leaves, self._units, self._everything = leaves, jax.jit(units), jax.jit(everything)
+        self._leaves, self._units, self._logits, self._everything = leaves, *map(jax.jit, (units, logits, everything))
 
     def update(self, model: Space) -> None:
         """Takes the parameters of another model of the same card, without compiling anything anew."""
@@ -83,23 +92,39 @@ class Sensorium:
         """Cosines of every row of `a` with every row of `b` (both of unit length, as `encode` gives them)."""
         return np.asarray(a) @ np.asarray(b).T
 
-    def classify(
-        self, images: Raw | list[Raw], labels: Sequence[str], templates: Sequence[str] = ("a photo of a {}.",)
-    ) -> Float[np.ndarray, "N labels"]:
-        """How likely each label is for each picture, rows of sum 1, without training (Radford et al. 2021, section 3.1).
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes that the model itself tells apart; () where it has none."""
+        return next((encoder.labels for _, encoder in self._labelled()), ())
 
-        Every label is put into every template; the direction of a label is the mean of its unit vectors (ibid., 3.1.4). What is
-        multiplied before the softmax is the scale that the model learned.
+    def classify(
+        self,
+        things: Raw | list[Raw] = None,
+        labels: Sequence[str] | None = None,
+        templates: Sequence[str] | None = None,
+        **named: Raw | list[Raw],
+    ) -> Float[np.ndarray, "N labels"]:
+        """How likely each label is for each thing, rows of sum 1: `classify(["cat.jpg"])`, or by name `classify(video="a.mp4")`.
+
+        Without `labels`, those that the model was trained to tell apart (`self.labels`). With them, without training (Radford et
+        al. 2021, section 3.1): every label is put into every template ("a photo of a {}." for pictures), the direction of a label
+        is the mean of its unit vectors (ibid., 3.1.4), and what is multiplied before the softmax is the scale that the model
+        learned.
         """
+        field, raws = self._asked(things, named)
+        if labels is None:
+            own = dict(self._labelled()).get(field.name)
+            if own is None or templates is not None:
+                told = "templates without labels" if own else f"the model has no labels of its own for {field.name!r}"
+                raise BadRaw(f"classify: {told}: give labels")
+            return softmax(self._made(self._logits, field, raws, "logits", len(own.labels)))
+        templates = TEMPLATES.get(field.kind, ("{}",)) if templates is None else templates
         if not labels or not templates or any("{}" not in template for template in templates):
             told = f"classify: {len(labels)} labels, templates {list(templates)}"
             raise BadRaw(f"{told}: expected one or more of each, with {{}} in each template")
-        vectors = self.encode(text=[template.replace("{}", label) for label in labels for template in templates])["text"]
-        directions = vectors.reshape(len(labels), len(templates), -1).mean(axis=1)
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        logits = self.encode(image=images)["image"] @ directions.T * np.exp(np.asarray(self.model.log_scale[...]))
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return shares / shares.sum(axis=1, keepdims=True)
+        texts = self.encode(text=[template.replace("{}", label) for label in labels for template in templates])["text"]
+        cosines = self._encode(field, raws) @ directions(texts, len(labels)).T
+        return softmax(cosines * np.exp(np.asarray(self.model.log_scale[...])))
 
     def outputs(self, **arrays: np.ndarray | jax.Array) -> dict[str, np.ndarray]:
         """What the model makes of arrays that are prepared already: for those who compare it with another.
@@ -218,11 +243,31 @@ class Sensorium:
             digest.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
         return digest.hexdigest()[:16]
 
+    def _labelled(self) -> list[tuple[str, Labelled]]:
+        encoders = self.model.encoders.items()
+        return [(name, encoder) for name, encoder in encoders if isinstance(encoder, Labelled) and encoder.labels]
+
+    def _asked(self, things: Raw | list[Raw], named: dict[str, Raw | list[Raw]]) -> tuple[Modality, list[Raw]]:
+        """The field that is meant, and its raw things: the one that is named, or the first that is no text."""
+        if (things is not None) + len(named) != 1:
+            raise BadRaw(
+                f"classify: {len(named)} fields by name and things {type(things).__name__}: expected things of one field"
+            )
+        if named:
+            ((name, raw),) = named.items()
+            return self.field(name), _listed(raw)
+        return next((field for field in self.fields if field.kind != "text"), self.fields[0]), _listed(things)
+
     def _encode(self, field: Modality, raws: list[Raw]) -> Float[np.ndarray, "N D"]:
-        parts = [np.zeros((0, self.model.width), np.float32)]
+        return self._made(self._units, field, raws, "unit", self.model.width)
+
+    def _made(self, compiled: Any, field: Modality, raws: list[Raw], what: str, width: int) -> Float[np.ndarray, "N D"]:
+        """`"<field>/<what>"` f32[N width] of raw things, by a compiled function, in batches of the sizes of `ROWS`."""
+        parts = [np.zeros((0, width), np.float32)]
         for start, size in _cuts(len(raws)):
             part = raws[start : start + size]
-            parts.append(self.units(_prepared(field, part), size)[f"{field.name}/unit"][: len(part)])
+            batch = pad(_read(_prepared(field, part)), size)
+            parts.append(jax.device_get(compiled(self._leaves, batch))[f"{field.name}/{what}"][: len(part)])
         return np.concatenate(parts)
 
     def units(self, batch: Batch, rows: int) -> dict[str, np.ndarray]:

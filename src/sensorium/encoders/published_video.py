@@ -15,6 +15,7 @@ from sensorium.core.encoding import Encoding
 from sensorium.core.table import Table
 from sensorium.nn.pooling import masked_mean
 from sensorium.nn.sizes import whole
+from sensorium.nn.stack import Stack
 from sensorium.nn.standard import LayerNorm, StandardLayer
 
 HEAD_EPS = 1e-5
@@ -41,7 +42,7 @@ VIDEO_FORMS = Table(
 )
 
 
-class PublishedVideo(nnx.Module):
+class PublishedVideo(Stack):
     """Clips u8[B T H W 3], or pixels f32[B T H W 3] as the checkpoint's own preprocessing makes them -> Encoding.
 
     A token is a patch of `tube` frames, `patch` pixels high and wide; tokens stand frame by frame, row by row, with waves of
@@ -89,8 +90,8 @@ class PublishedVideo(nnx.Module):
         return cls((8, 8), 4, 4, 2, layers, pixels, "labels_mean", rngs=rngs), clips
 
     def __call__(self, x: Num[jax.Array, "B T H W 3"], mask: Bool[jax.Array, "B T"] | None = None) -> Encoding:
-        last = self.states(x, mask)[-1]
-        tokens = last if self.norm is None else self.norm(last)
+        tokens = self.through(*self._start(x, mask))
+        tokens = tokens if self.norm is None else self.norm(tokens)
         kept = jnp.ones(tokens.shape[:2], bool) if mask is None else self._kept(mask)
         if self.form.pooling == "first":
             return Encoding(tokens, kept, tokens[:, 0])
@@ -105,18 +106,7 @@ class PublishedVideo(nnx.Module):
 
     def states(self, x: Num[jax.Array, "B T H W 3"], mask: Bool[jax.Array, "B T"] | None = None) -> list[jax.Array]:
         """What goes into the first layer, and what comes out of each, before the last norm: f32[B L D]."""
-        if x.shape[1:4] != (self.frames, *self.size):
-            got, built = (f"{t} frames of {h}×{w}" for t, h, w in (x.shape[1:4], (self.frames, *self.size)))
-            raise ValueError(f"clips of {got}, where this encoder is built for {built}")
-        pixels = self.normalised(x)
-        if mask is not None:
-            pixels = jnp.where(mask[:, :, None, None, None], pixels, 0.0)
-        tokens = self.patches(cut(pixels, self.tube, self.patch).astype(self.patches.kernel.dtype))
-        out = [tokens + jnp.asarray(waves(tokens.shape[1], tokens.shape[2]), tokens.dtype)[None]]
-        seen = None if mask is None else self._kept(mask)[:, None, None, :]
-        for layer in self.layers:
-            out.append(layer(out[-1], seen))
-        return out
+        return self.each(*self._start(x, mask))
 
     def normalised(self, x: Num[jax.Array, "B T H W 3"]) -> Float[jax.Array, "B T H W 3"]:
         """Pixels as the layers take them: u8 normalised, floats as they are."""
@@ -124,6 +114,20 @@ class PublishedVideo(nnx.Module):
             return x
         mean, std = (jnp.asarray(part, jnp.float32)[None, None, None, None] for part in (self.mean, self.std))
         return (x.astype(jnp.float32) * self.scale - mean) / std
+
+    def _start(
+        self, x: Num[jax.Array, "B T H W 3"], mask: Bool[jax.Array, "B T"] | None
+    ) -> tuple[Float[jax.Array, "B L D"], Bool[jax.Array, "B 1 1 L"] | None]:
+        """What goes into the first layer, and the tokens that may be looked at."""
+        if x.shape[1:4] != (self.frames, *self.size):
+            got, built = (f"{t} frames of {h}×{w}" for t, h, w in (x.shape[1:4], (self.frames, *self.size)))
+            raise ValueError(f"clips of {got}, where this encoder is built for {built}")
+        pixels = self.normalised(x)
+        if mask is not None:
+            pixels = jnp.where(mask[:, :, None, None, None], pixels, 0.0)
+        tokens = self.patches(cut(pixels, self.tube, self.patch).astype(self.patches.kernel.dtype))
+        tokens = tokens + jnp.asarray(waves(tokens.shape[1], tokens.shape[2]), tokens.dtype)[None]
+        return tokens, None if mask is None else self._kept(mask)[:, None, None, :]
 
     def _kept(self, mask: Bool[jax.Array, "B T"]) -> Bool[jax.Array, "B L"]:
         tubes = self.frames // self.tube

@@ -8,8 +8,16 @@ from typing import Any
 from sensorium.core.errors import BadFile, UnknownName, nearest
 from sensorium.core.protocols import Modality
 from sensorium.modalities import MODALITIES
+from sensorium.modalities.film import Film
 from sensorium.modalities.picture import Picture
+from sensorium.modalities.spectrogram import Spectrogram
+from sensorium.modalities.transcript import Transcript
 from sensorium.training import Card
+
+PUBLISHED: dict[str, type[Modality]] = {"image": Picture, "video": Film}
+"""By kind, the fields of published checkpoints: those that say their processing."""
+TOLD: dict[str, type[Modality]] = {"generation": Transcript, "front": Spectrogram}
+"""Others of them, by an argument that these alone have."""
 
 
 def configuration(card: Card, fields: Sequence[Modality]) -> dict[str, Any]:
@@ -33,5 +41,7 @@ def described(config: Mapping[str, Any], where: str) -> tuple[tuple[Modality, ..
 
 
 def _field(kind: str, **said: Any) -> Modality:
-    """A field from its JSON. A picture that says its processing is one of a published checkpoint."""
-    return Picture(**said) if "processing" in said else MODALITIES[kind](**said)
+    """A field from its JSON."""
+    if told := TOLD.keys() & said.keys():
+        return TOLD[told.pop()](**said)
+    return PUBLISHED[kind](**said) if "processing" in said else MODALITIES[kind](**said)
