@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pretrained.making import bert, clap, clip, open_clip, siglip, video, vit
+from pretrained.making import bert, clap, clip, open_clip, siglip, video, vit, whisper
 from pretrained.making.common import draw_pictures, torch, transformers
 
 Known = dict[str, tuple[Callable[[Path], None], Callable[[Path, Any, Any], dict[str, Any]]]]
@@ -28,6 +28,7 @@ KNOWN: Known = {
     **video.KNOWN,
     **clap.KNOWN,
     **open_clip.KNOWN,
+    **whisper.KNOWN,
 }
 NEEDS = dict.fromkeys(open_clip.KNOWN, "open_clip")
 """The libraries, beside PyTorch and transformers, without which a name is left out of all."""
@@ -35,6 +36,7 @@ NEEDS = dict.fromkeys(open_clip.KNOWN, "open_clip")
 
 def make(root: Path, names: list[str]) -> None:
     draw_pictures()
+    whisper.draw_sounds()
     for name in names or [name for name in KNOWN if _has(NEEDS.get(name))]:
         (root / name).mkdir(parents=True, exist_ok=True)
         KNOWN[name][0](root / name)

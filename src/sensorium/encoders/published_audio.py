@@ -10,13 +10,15 @@ from jaxtyping import Bool, Float
 
 from sensorium.core.encoding import Encoding
 from sensorium.nn.log_mel import LogMel
+from sensorium.nn.stack import Stack
 from sensorium.nn.standard import LayerNorm, StandardLayer
 
+Sounds = Float[jax.Array, "B N"] | Float[jax.Array, "B F T"]
 STRIDE, TAPS = 2, 3
 """Frames of the spectrogram to a token; frames that each convolution looks at."""
 
 
-class PublishedAudio(nnx.Module):
+class PublishedAudio(Stack):
     """Waves f32[B N] in [-1, 1], or log-mel spectrograms f32[B F T] as the checkpoint's own preprocessing makes them -> Encoding.
 
     Two convolutions over three frames, the second with a stride of 2, then layers over `length` tokens; so T is 2·`length`, and
@@ -49,8 +51,8 @@ class PublishedAudio(nnx.Module):
         waves = jnp.sin(jnp.arange(320.0)[None] * jnp.asarray([0.1, 0.7, 2.0])[:, None])
         return encoder, waves + 0.3 * jax.random.normal(rngs.data(), (3, 320))
 
-    def __call__(self, x: Float[jax.Array, "B N"] | Float[jax.Array, "B F T"], mask: jax.Array | None = None) -> Encoding:
-        tokens = self.norm(self.states(x, mask)[-1])
+    def __call__(self, x: Sounds, mask: jax.Array | None = None) -> Encoding:
+        tokens = self.norm(self.through(self._start(x)))
         pooled = jnp.mean(tokens, axis=1)
         if mask is None:
             return Encoding(tokens, jnp.ones(tokens.shape[:2], bool), pooled)
@@ -58,19 +60,11 @@ class PublishedAudio(nnx.Module):
         kept = jnp.broadcast_to(there[:, None], tokens.shape[:2])
         return Encoding(jnp.where(kept[:, :, None], tokens, 0), kept, jnp.where(there[:, None], pooled, 0))
 
-    def states(
-        self, x: Float[jax.Array, "B N"] | Float[jax.Array, "B F T"], mask: Bool[jax.Array, "B N"] | None = None
-    ) -> list[jax.Array]:
+    def states(self, x: Sounds, mask: Bool[jax.Array, "B N"] | None = None) -> list[jax.Array]:
         """What goes into the first layer, and what comes out of each, before the last norm: f32[B L D]."""
-        frames = self.normalised(x).transpose(0, 2, 1).astype(self.first.kernel.dtype)
-        tokens = jax.nn.gelu(self.first(_side_by_side(frames, 1)), approximate=False)
-        tokens = jax.nn.gelu(self.second(_side_by_side(tokens, STRIDE)), approximate=False)
-        out = [tokens + self.positions[...][None]]
-        for layer in self.layers:
-            out.append(layer(out[-1]))
-        return out
+        return self.each(self._start(x))
 
-    def normalised(self, x: Float[jax.Array, "B N"] | Float[jax.Array, "B F T"]) -> Float[jax.Array, "B F T"]:
+    def normalised(self, x: Sounds) -> Float[jax.Array, "B F T"]:
         """The spectrograms of waves; spectrograms as they are. A `ValueError` where either is of another length."""
         frames = STRIDE * self.length
         if x.ndim == 2 and x.shape[1] != (samples := frames * self.front.hop):
@@ -79,6 +73,12 @@ class PublishedAudio(nnx.Module):
             got, built = f"{x.shape[1]} bands × {x.shape[2]} frames", f"{self.front.bins} × {frames}"
             raise ValueError(f"spectrograms of {got}, where this encoder is built for {built}")
         return self.front(x.astype(jnp.float32)).transpose(0, 2, 1) if x.ndim == 2 else x
+
+    def _start(self, x: Sounds) -> Float[jax.Array, "B L D"]:
+        frames = self.normalised(x).transpose(0, 2, 1).astype(self.first.kernel.dtype)
+        tokens = jax.nn.gelu(self.first(_side_by_side(frames, 1)), approximate=False)
+        tokens = jax.nn.gelu(self.second(_side_by_side(tokens, STRIDE)), approximate=False)
+        return tokens + self.positions[...][None]
 
 
 def _side_by_side(x: Float[jax.Array, "B T F"], stride: int) -> Float[jax.Array, "B t E"]:
