@@ -20,6 +20,7 @@ from sensorium.data.folder import opened
 from sensorium.modalities import BadRaw
 from sensorium.models import Space, looking
 from sensorium.models.shares import directions, softmax
+from sensorium.models.transcribe import Manner, Progress, Segment, Transcriber
 from sensorium.optim.lora import adapted, merge
 from sensorium.pretrained.licence import licence_of, warn_if_not_commercial
 from sensorium.pretrained.model_card import About, Origin, write_card
@@ -44,6 +45,7 @@ class Sensorium:
         self.model, self.fields, self.card, self.family = model, tuple(fields), card, family
         self.origin = Origin()
         self.traces, self._fingerprint = 0, ""
+        self._transcriber: Transcriber | None = None
         graph, state = nnx.split(model)
         leaves, tree = jax.tree.flatten(state)
 
@@ -158,6 +160,28 @@ class Sensorium:
             raise BadRaw(f"explain: {len(pictures)} pictures and {len(texts)} texts: expected as many, or one of either")
         batch = self.prepare(**{looking.viewer(self.model): pictures, "text": texts})
         return looking.relevance(self.model, {key: np.resize(x, (n, *x.shape[1:])) for key, x in batch.items()}, "text", layers)
+
+    def transcribe(
+        self,
+        sound: Raw,
+        *,
+        language: str | None = None,
+        task: str = "transcribe",
+        timestamps: bool = False,
+        beams: int = 1,
+        progress: Progress | None = None,
+    ) -> str | list[Segment]:
+        """What is said in a sound of any length (a path, bytes, an (array, rate) pair; of a video, its sound track), as text, or
+        with `timestamps` as segments (start and end in seconds, text).
+
+        `language`: "de" or "German", found out where it is None; `task`: "translate" into English; `beams`: how many beginnings
+        are followed side by side; `progress` is told the seconds done and those there are. `NotAsked` where the model has no
+        decoder that was trained on transcripts, or knows English alone and a language is given.
+        """
+        if self._transcriber is None:
+            self._transcriber = Transcriber(self.model, self.fields)
+        wave = self._transcriber.field.whole(opened(sound))
+        return self._transcriber(self._leaves, wave, Manner(language, task, timestamps, beams), progress)
 
     @property
     def fingerprint(self) -> str:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from sensorium.core.errors import BadFile
+from sensorium.core.errors import BadFile, SensoriumError
 from sensorium.core.limits import limits
 from sensorium.core.protocols import Raw, Stored
 from sensorium.modalities import sound_block, sound_file, sound_window
@@ -80,6 +80,14 @@ class Audio:
             x, real = sound_window.read(_from_pair(raw), self.rate, self.samples, place, "a sound", BadRaw)
         return {self.name: x, f"{self.name}/mask": real}
 
+    def whole(self, raw: Raw) -> Float[np.ndarray, " N"]:
+        """All of a sound at `rate`, however long it is; what `prepare` takes, and its errors. It is held at once: more samples
+        than the limit `sound_numbers` allows are a `BadFile` or `BadRaw`."""
+        if isinstance(raw, str | Path | bytes | Stored):
+            with sound_file.opened(raw) as sound:
+                return _whole(sound, self.rate, sound_file.called(raw), BadFile)
+        return _whole(_from_pair(raw), self.rate, "a sound", BadRaw)
+
     def blank(self) -> dict[str, np.ndarray]:
         """No sound at all: the mask is False everywhere."""
         return {self.name: np.zeros(self.samples, np.float32), f"{self.name}/mask": np.zeros(self.samples, bool)}
@@ -108,6 +116,15 @@ def wav_bytes(x: Float[np.ndarray, "..."], rate: int) -> bytes:
         file.setframerate(rate)
         file.writeframes(np.clip(np.round(x * 32768.0), -32768, 32767).astype("<i2").tobytes())
     return buffer.getvalue()
+
+
+def _whole(sound: Sound, rate: int, where: str, error: type[SensoriumError]) -> Float[np.ndarray, " N"]:
+    samples = max(1, -(-sound.frames * rate // sound.rate))
+    if samples > (most := limits().sound_numbers):
+        minutes = f"{samples / rate / 60:.0f} minutes, more than the {most / rate / 60:.0f} that are held at once"
+        raise error(f"{where}: {minutes}; SENSORIUM_LIMITS='sound_numbers={samples}' allows it")
+    x, real = sound_window.read(sound, rate, samples, lambda places: 0, where, error)
+    return x[: int(np.flatnonzero(real)[-1]) + 1]
 
 
 def _from_pair(raw: Raw) -> Sound:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +11,15 @@ from flax import nnx
 from jaxtyping import Float, Int
 
 from sensorium.core.encoding import Encoding
+from sensorium.core.protocols import Modality
 from sensorium.decoders import Prompted, Ruled, Sampling, search, write
 from sensorium.decoders.timestamps import timed, unsaid
 from sensorium.encoders.published_audio import STRIDE, PublishedAudio
+from sensorium.modalities import Audio
 from sensorium.modalities.transcript import Marks, NotAsked, Transcript
 from sensorium.models.generator import Generator
 from sensorium.nn.log_mel import LogMel
+from sensorium.nn.sizes import whole
 
 Progress = Callable[[float, float], None]
 """Told how many seconds of how many are done."""
@@ -42,6 +45,9 @@ class Manner:
     timestamps: bool = False
     beams: int = 1
 
+    def __post_init__(self):
+        object.__setattr__(self, "beams", whole("beams", self.beams))
+
 
 class Piece(NamedTuple):
     """A segment in frames of the spectrogram and tokens."""
@@ -52,11 +58,18 @@ class Piece(NamedTuple):
 
 
 class Transcriber:
-    """A model of speech, compiled: `model` hears by a `PublishedAudio` and writes a `Transcript`. What it computes with are the
-    parameters that each call gives it, as `jax.tree.leaves` of the model's state."""
+    """A model of speech, compiled: a `Generator` that hears by a `PublishedAudio` and writes a `Transcript`; `NotAsked` for
+    another. What it computes with are the parameters that each call gives it, as `jax.tree.leaves` of the model's state."""
 
-    def __init__(self, model: Generator, text: Transcript):
-        encoder = model.encoders["audio"]
+    def __init__(self, model: Any, fields: Sequence[Modality]):
+        texts = [field for field in fields if isinstance(field, Transcript)]
+        sounds = [field for field in fields if isinstance(field, Audio)]
+        if not isinstance(model, Generator) or len(texts) != 1 or len(sounds) != 1:
+            raise NotAsked(
+                "this model writes no transcripts: that takes a decoder that was trained on them, as in openai/whisper-tiny; an "
+                "encoder alone only hears"
+            )
+        encoder, text, self.field = model.encoders[sounds[0].name], texts[0], sounds[0]
         if not isinstance(encoder, PublishedAudio):
             raise NotAsked(f"transcripts are written of what a PublishedAudio hears, not a {type(encoder).__name__}")
         self.front, self.frames, self.text, self.marks = encoder.front, STRIDE * encoder.length, text, text.marks
@@ -68,7 +81,7 @@ class Transcriber:
             return nnx.merge(graph, jax.tree.unflatten(tree, leaves))
 
         def hear(leaves: list[jax.Array], features: Float[jax.Array, "B F T"]) -> Encoding:
-            return built(leaves).context({"audio": features})
+            return built(leaves).context({self.field.name: features})
 
         def tongue(leaves: list[jax.Array], context: Encoding) -> Int[jax.Array, " B"]:
             return likeliest_language(built(leaves), context, self.marks)
@@ -78,17 +91,23 @@ class Transcriber:
 
         self._hear, self._tongue, self._say = jax.jit(hear), jax.jit(tongue), jax.jit(say, static_argnums=(3, 4))
 
-    def segments(
+    def __call__(
         self, leaves: list[jax.Array], wave: Float[np.ndarray, " N"], manner: Manner, progress: Progress | None = None
-    ) -> list[Segment]:
-        """The segments of a sound, those without a word left out. Where it is shorter than a window, silence follows, and nothing
-        is looked for in that."""
+    ) -> str | list[Segment]:
+        """The text of a sound; with timestamps its segments, those without a word left out.
+
+        Where a sound is shorter than a window silence follows, in which nothing is looked for, as in the authors' code. Longer
+        ones need timestamps, to know where to go on, and are told by them whether they are asked for or not.
+        """
         samples, rate = self.frames * self.front.hop, self.front.rate
         features = spectrogram(self.front, np.pad(wave, (0, max(0, samples - len(wave)))))
         total = max(1, min(len(wave) // self.front.hop, len(features)))
         second = rate / self.front.hop
         report = None if progress is None else lambda done: progress(min(done, total) / second, total / second)
-        pieces = self.pieces(leaves, features, total, manner, report)
+        stamped = manner.timestamps or len(features) > self.frames
+        pieces = self.pieces(leaves, features, total, replace(manner, timestamps=stamped), report)
+        if not manner.timestamps:
+            return self.text.told([i for piece in pieces for i in piece.ids])
         made = [Segment(start / second, end / second, self.text.told(ids)) for start, end, ids in pieces]
         return [segment for segment in made if segment.text]
 
