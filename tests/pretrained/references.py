@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pretrained.making import bert, clap, clip, open_clip, siglip, video, vit, whisper
+from pretrained.making import bert, blip, clap, clip, mpnet, open_clip, siglip, video, vit, whisper
 from pretrained.making.common import draw_pictures, torch, transformers
 
 Known = dict[str, tuple[Callable[[Path], None], Callable[[Path, Any, Any], dict[str, Any]]]]
@@ -25,6 +25,8 @@ KNOWN: Known = {
     **siglip.KNOWN,
     **vit.KNOWN,
     **bert.KNOWN,
+    **blip.KNOWN,
+    **mpnet.KNOWN,
     **video.KNOWN,
     **clap.KNOWN,
     **open_clip.KNOWN,

@@ -1,4 +1,4 @@
-"""Text transformers in the forms of published checkpoints: CLIP, SigLIP, BERT, RoBERTa, MPNet. Equal parameters, equal numbers."""
+"""Texts in the forms of published checkpoints: CLIP, SigLIP, BERT, RoBERTa, MPNet. Equal parameters, equal numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +11,11 @@ from jaxtyping import Bool, Float, Int
 
 from sensorium.core.encoding import Encoding
 from sensorium.core.table import Table
+from sensorium.nn.norms import unit
 from sensorium.nn.pooling import at_end, masked_mean
 from sensorium.nn.relative import steps
 from sensorium.nn.stack import Seen, Stack
-from sensorium.nn.standard import LayerNorm, Shifted, StandardLayer
+from sensorium.nn.standard import ACTIVATIONS, LayerNorm, Shifted, StandardLayer
 from sensorium.nn.transformer import look_up
 
 
@@ -57,8 +58,10 @@ class PublishedText(Stack):
     `layers`: arguments of `StandardLayer`, and "depth". `end`: the id of the end mark, for forms that pool there; where a text
     has none, its last token counts. `head`: the width of a linear layer after the pooling, none where it is 0. `types`: how
     many kinds of token there are vectors for, of which kind 0 is read (BERT's first sentence). `pad`: the id of pads, which
-    fairseq's models (RoBERTa) count positions from: the first token is at pad + 1, so that L is at most `length` − pad − 1. `reach`:
-    of how many learned numbers one is added to each head's scores, by how far apart the tokens stand (MPNet); for all layers.
+    fairseq's models (RoBERTa) count positions from: the first token is at pad + 1, so that L is at most `length` − pad − 1.
+    `distances`: for how many kinds of distance between two tokens (see `nn.relative`) there are learned numbers, one a head,
+    which are added to the scores of all layers (MPNet). `head_activation` comes after the head; `normed`: what is pooled is
+    brought to length 1, as sentence-transformers' module Normalize does it.
     """
 
     def __init__(
@@ -71,7 +74,9 @@ class PublishedText(Stack):
         head: int = 0,
         types: int = 0,
         pad: int | None = None,
-        reach: int = 0,
+        distances: int = 0,
+        head_activation: str = "none",
+        normed: bool = False,
         *,
         rngs: nnx.Rngs,
     ):
@@ -81,12 +86,13 @@ class PublishedText(Stack):
         draw = lambda rows: nnx.Param(0.02 * jax.random.normal(rngs.params(), (rows, width)))  # noqa: E731
         self.table, self.positions = draw(vocabulary), draw(length)
         self.types = draw(types) if types else None
-        self.steps = nnx.Param(0.02 * jax.random.normal(rngs.params(), (reach, said["heads"]))) if reach else None
+        self.distances = nnx.Param(0.02 * jax.random.normal(rngs.params(), (distances, said["heads"]))) if distances else None
         self.norm_before = LayerNorm(width, eps) if self.form.norm_before else None
         self.layers = nnx.List([StandardLayer(**said, rngs=rngs) for _ in range(depth)])
         self.norm = LayerNorm(width, eps) if self.form.norm_after else None
         self.dense = nnx.Linear(width, width, rngs=rngs) if self.form.dense else None
         self.head = nnx.Linear(width, head, rngs=rngs) if head else None
+        self.head_activation, self.normed = ACTIVATIONS[head_activation], normed
         self.pooled_width = head or width
 
     @classmethod
@@ -107,16 +113,16 @@ class PublishedText(Stack):
         if self.dense is not None:
             pooled = jnp.tanh(self.dense(pooled))
         if self.head is not None:
-            pooled = self.head(pooled)
+            pooled = self.head_activation(self.head(pooled))
+        if self.normed:
+            pooled = unit(pooled)
         return Encoding(tokens, mask, jnp.where(jnp.any(mask, axis=1)[:, None], pooled, 0.0))
 
     def states(self, x: Int[jax.Array, "B L"], mask: Bool[jax.Array, "B L"] | None = None) -> list[jax.Array]:
         """What goes into the first layer, and what comes out of each, before the last norm: f32[B L D]."""
         return self.each(*self._start(x, self._mask(x, mask)))
 
-    def _start(
-        self, x: Int[jax.Array, "B L"], mask: Bool[jax.Array, "B L"]
-    ) -> tuple[Float[jax.Array, "B L D"], Seen]:
+    def _start(self, x: Int[jax.Array, "B L"], mask: Bool[jax.Array, "B L"]) -> tuple[Float[jax.Array, "B L D"], Seen]:
         """What goes into the first layer, and which token may look at which."""
         if x.shape[1] > (most := self.length if self.pad is None else self.length - self.pad - 1):
             raise ValueError(f"a text of {x.shape[1]} tokens, where this encoder was built for at most {most}: cut the text")
@@ -127,9 +133,9 @@ class PublishedText(Stack):
         if self.form.causal:
             seen = seen & jnp.tri(x.shape[1], dtype=bool)[None, None]
         tokens = tokens if self.norm_before is None else self.norm_before(tokens)
-        if self.steps is None:
+        if self.distances is None:
             return tokens, seen
-        apart = self.steps[...][steps(x.shape[1], len(self.steps))]
+        apart = self.distances[...][steps(x.shape[1], len(self.distances))]
         return tokens, Shifted(seen, apart.transpose(2, 0, 1)[None])
 
     def _positions(self, x: Int[jax.Array, "B L"], mask: Bool[jax.Array, "B L"]) -> Float[jax.Array, "#B L D"]:

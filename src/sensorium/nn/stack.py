@@ -8,8 +8,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Bool, Float
 
+from sensorium.nn.standard import Shifted
+
 Tokens = Float[jax.Array, "B L D"]
-Seen = Bool[jax.Array, "#B 1 #L L"]
+Seen = Bool[jax.Array, "#B 1 #L L"] | Shifted
 
 
 class Stack(nnx.Module):
@@ -50,10 +52,10 @@ class Stack(nnx.Module):
         layer = self._layer(graph)
         return jax.lax.scan(lambda x, state: (layer(state, x, seen), None), x, stacked)[0]
 
-    def _layer(self, graph: nnx.GraphDef) -> Callable[[Any, jax.Array, jax.Array | None], jax.Array]:
+    def _layer(self, graph: nnx.GraphDef) -> Callable[[Any, jax.Array, Any], jax.Array]:
         """A layer as a function of its parameters."""
 
-        def call(state: Any, x: jax.Array, seen: jax.Array | None) -> jax.Array:
+        def call(state: Any, x: jax.Array, seen: Any) -> jax.Array:
             return nnx.merge(graph, state)(x, seen)
 
         # Within a scan the passes are apart already, and what keeps XLA from merging them would only cost time.

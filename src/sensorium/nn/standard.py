@@ -2,6 +2,7 @@
 apart. What the house trains itself is leaner (see `transformer`); this one exists to compute the same numbers as others do."""
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,10 @@ def quick_gelu(x: Float[jax.Array, "*B D"]) -> Float[jax.Array, "*B D"]:
     return x * jax.nn.sigmoid(1.702 * x)
 
 
+def _same(x: jax.Array) -> jax.Array:
+    return x
+
+
 _tanh_gelu = functools.partial(jax.nn.gelu, approximate=True)
 ACTIVATIONS = Table(
     "activation",
@@ -27,6 +32,8 @@ ACTIVATIONS = Table(
         "quick_gelu": quick_gelu,
         "relu": jax.nn.relu,
         "silu": jax.nn.silu,
+        "tanh": jnp.tanh,
+        "none": _same,
     },
 )
 """By the names that `hidden_act` of a config.json has."""
@@ -47,6 +54,13 @@ class LayerNorm(nnx.Module):
             jax.lax.broadcast_in_dim(p[...].astype(jnp.float32), y.shape, (y.ndim - 1,)) for p in (self.scale, self.bias)
         )
         return (y * scale + bias).astype(x.dtype)
+
+
+class Shifted(NamedTuple):
+    """Which token may look at which, and what is added to their scores before the softmax."""
+
+    seen: Bool[jax.Array, "#B 1 #L L"]
+    scores: Float[jax.Array, "1 heads L L"]
 
 
 class StandardLayer(nnx.Module):
@@ -84,7 +98,7 @@ class StandardLayer(nnx.Module):
         self.scale_perceptron = nnx.Param(jnp.ones(width)) if layer_scale else None
 
     def __call__(
-        self, x: Float[jax.Array, "B L D"], seen: Bool[jax.Array, "#B 1 #L L"] | None = None
+        self, x: Float[jax.Array, "B L D"], seen: Bool[jax.Array, "#B 1 #L L"] | Shifted | None = None
     ) -> Float[jax.Array, "B L D"]:
         """`seen[b, 0, i, j]`: token i of row b may look at token j; all may at all where it is None."""
         if self.norm_first:
@@ -110,10 +124,13 @@ class StandardLayer(nnx.Module):
         x = self.norm_attention(x + branch)
         return self.norm_perceptron(x + self._perceive(x)), weights
 
-    def _attend(self, x: Float[jax.Array, "B L D"], seen: Bool[jax.Array, "#B 1 #L L"] | None) -> Float[jax.Array, "B L D"]:
+    def _attend(
+        self, x: Float[jax.Array, "B L D"], seen: Bool[jax.Array, "#B 1 #L L"] | Shifted | None
+    ) -> Float[jax.Array, "B L D"]:
         q, k, v = self._parts(x)
+        mask, scores = seen if isinstance(seen, Shifted) else (seen, None)
         with jax.numpy_dtype_promotion("standard"):  # with bfloat16 it mixes types of its own
-            return self._given(jax.nn.dot_product_attention(q, k, v, mask=seen))
+            return self._given(jax.nn.dot_product_attention(q, k, v, bias=scores, mask=mask))
 
     def _parts(self, x: Float[jax.Array, "B L D"]) -> list[Float[jax.Array, "B L heads C"]]:
         return [part(x).reshape(*x.shape[:2], self.heads, -1) for part in (self.query, self.key, self.value)]

@@ -42,7 +42,8 @@ class Family:
     `types`: the `model_type`s of its config.json; `architectures`: those of its `architectures` that are read. `describe` makes
     of a folder what it describes, `names` gives the rules for a model of such arguments, and `files` the JSON files that lie
     beside the weights, by name, so that transformers reads them. `config` and `weights`: the names of its files. `gives`: what a
-    model of it is for, in some words; `library`: the one whose layout it is, as the Hub calls it.
+    model of it is for, in some words; `library`: the one whose layout it is, as the Hub calls it. `beside`: folders whose arrays
+    count too where they are there, with that folder before their names ("2_Dense/linear.bias").
     """
 
     name: str
@@ -56,6 +57,7 @@ class Family:
     weights: str = WEIGHTS
     gives: str = ""
     library: str = "transformers"
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,18 @@ def _families() -> dict[str, Family]:
     from sensorium.pretrained.bert import BERT
     from sensorium.pretrained.clap import CLAP
     from sensorium.pretrained.clip import CLIP
+    from sensorium.pretrained.mpnet import MPNET
     from sensorium.pretrained.open_clip import OPEN_CLIP_FAMILY
     from sensorium.pretrained.r3d import R3D
     from sensorium.pretrained.siglip import SIGLIP
     from sensorium.pretrained.videomae import VIDEOMAE
     from sensorium.pretrained.vit import DINOV2, VIT_FAMILY
+    from sensorium.pretrained.whisper import WHISPER
 
-    return {family.name: family for family in (CLIP, SIGLIP, VIT_FAMILY, DINOV2, BERT, OPEN_CLIP_FAMILY, VIDEOMAE, R3D, CLAP)}
+    return {
+        family.name: family
+        for family in (CLIP, SIGLIP, VIT_FAMILY, DINOV2, BERT, OPEN_CLIP_FAMILY, MPNET, VIDEOMAE, R3D, CLAP, WHISPER)
+    }
 
 
 class _Families(Mapping[str, Family]):

@@ -15,7 +15,7 @@ from sensorium.models import Model
 from sensorium.pretrained.family import CONFIG, FAMILIES, OPEN_CLIP, OPEN_CLIP_WEIGHTS, Folder, recognised
 from sensorium.pretrained.rules import fill, laid_out
 from sensorium.pretrained.shards import write_weights
-from sensorium.pretrained.tensors import INDEX, WEIGHTS, tensors
+from sensorium.pretrained.tensors import INDEX, WEIGHTS, tensors, write
 from sensorium.training import Card
 
 
@@ -49,6 +49,8 @@ def open_folder(folder: Folder, dtype: Any = jnp.float32) -> Loaded:
     """
     family = recognised(folder)
     found = tensors(folder.path, folder.weights)
+    for inner in (folder.path / name for name in family.beside):
+        found |= {f"{inner.name}/{key}": tensor for key, tensor in tensors(inner).items()} if inner.is_dir() else {}
     described = family.describe(folder)
     arguments = json.loads(json.dumps(described.arguments))
     card = Card(described.builder, arguments)
@@ -87,6 +89,10 @@ def write_folder(
     if kind.config == CONFIG:
         files[CONFIG]["dtype"] = str(next(iter(arrays.values())).dtype)
     path.mkdir(parents=True, exist_ok=True)
+    for inner in (path / name for name in kind.beside):
+        if apart := [key for key in arrays if key.startswith(f"{inner.name}/")]:
+            inner.mkdir(exist_ok=True)
+            write(inner / WEIGHTS, {key.removeprefix(f"{inner.name}/"): arrays.pop(key) for key in apart})
     write_weights(path, arrays, shard, kind.weights)
     for name, content in files.items():
         write_json(path / name, content)

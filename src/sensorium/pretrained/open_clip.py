@@ -1,8 +1,10 @@
 """CLIP as OpenCLIP has it (Ilharco et al. 2021), in its own layout: open_clip_config.json and open_clip_model.safetensors.
 
-Known are models of its own vision and text transformers. Texts are read by its own tokenizer (`SimpleTokenizer`), whose pieces are
-those of the tokenizer.json, or vocab.json and merges.txt, that lie in the repositories; or by that tokenizer.json itself, where the
-configuration names one (`hf_tokenizer_name`). They are cleaned as there, but for mojibake (see `modalities.text_cleaned`).
+Known are models of its own vision and text transformers. Texts are read by its own tokenizer (`SimpleTokenizer`), whose pieces
+are those of the tokenizer.json, or vocab.json and merges.txt, that lie in the repositories; or by that tokenizer.json itself,
+where the configuration names one (`hf_tokenizer_name`). They are cleaned as there, but for mojibake (`modalities.text_cleaned`);
+and "<end_of_text>" is a mark within a run of punctuation too. A picture becomes RGB before it is resized, transparency laid on
+white, where OpenCLIP resizes palettes without smoothing and drops transparency.
 """
 
 from dataclasses import replace
@@ -133,7 +135,11 @@ def layer_rules(ours: str, theirs: str) -> list[Rule]:
             Rule(f"{a}.{part}.kernel", f"{b}.attn.in_proj_weight[{i}/3]", TURNED),
             Rule(f"{a}.{part}.bias", f"{b}.attn.in_proj_bias[{i}/3]"),
         ]
-    rules += [*linear(f"{a}.out", f"{b}.attn.out_proj"), *linear(f"{a}.up", f"{b}.mlp.c_fc"), *linear(f"{a}.down", f"{b}.mlp.c_proj")]
+    rules += [
+        *linear(f"{a}.out", f"{b}.attn.out_proj"),
+        *linear(f"{a}.up", f"{b}.mlp.c_fc"),
+        *linear(f"{a}.down", f"{b}.mlp.c_proj"),
+    ]
     for part, i in (("attention", 1), ("perceptron", 2)):
         rules += [*norm(f"{a}.norm_{part}", f"{b}.ln_{i}"), Rule(f"{a}.scale_{part}", f"{b}.ls_{i}.gamma")]
     return rules

@@ -35,7 +35,11 @@ def bert(folder: Path) -> None:
 
 
 def bert_numbers(folder: Path, t: Any, hf: Any) -> dict[str, Any]:
-    model, tokenizer = hf.BertModel.from_pretrained(folder).eval(), hf.AutoTokenizer.from_pretrained(folder)
+    return text_numbers(hf.BertModel.from_pretrained(folder).eval(), hf.AutoTokenizer.from_pretrained(folder), t)
+
+
+def text_numbers(model: Any, tokenizer: Any, t: Any) -> dict[str, Any]:
+    """What an encoder of texts alone makes of them, and three poolings."""
     read = tokenizer(list(TEXTS), padding="max_length", truncation=True, return_tensors="pt")
     with t.no_grad():
         out = model(**read, output_hidden_states=True)
