@@ -78,4 +78,6 @@ R3D = Family(
     describe=describe,
     names=names,
     files=files,
+    gives="what happens in a clip: vectors, and shares of the 400 classes of Kinetics",
+    library="torchvision",
 )

@@ -106,4 +106,5 @@ VIDEOMAE = Family(
     describe=describe,
     names=names,
     files=files,
+    gives="vectors of clips, and shares of classes where it was trained to them",
 )
