@@ -32,6 +32,8 @@ ORDER = (
         "pretrained",
         "sensorium",
         "recipes",
+        "probing",
+        "joining",
         "run",
         "search",
         "multi_modal",

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from sensorium import modalities as modalities
     from sensorium import recipes as recipes
     from sensorium import search as search
+    from sensorium import show as show
     from sensorium.core.trainer import Trainer as Trainer
+    from sensorium.probing import probe as probe
     from sensorium.run import Run as Run
     from sensorium.run import evaluate as evaluate
     from sensorium.run import train as train
@@ -27,9 +29,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {"train": "run", "evaluate": "run", "Run": "run", "load": "sensorium", "Sensorium": "sensorium"}
-_HOMES |= {"Trainer": "core.trainer"}
-_ROOMS = ("data", "modalities", "recipes", "search")
-__all__ = ["Run", "Sensorium", "Trainer", "data", "evaluate", "load", "modalities", "recipes", "search", "train"]
+_HOMES |= {"Trainer": "core.trainer", "probe": "probing"}
+_ROOMS = ("data", "modalities", "recipes", "search", "show")
+__all__ = ["Run", "Sensorium", "Trainer", "data", "evaluate", "load", "modalities", "probe", "recipes", "search", "show", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from flax import nnx
 from sensorium.core.encoding import Encoder
 from sensorium.encoders import ENCODERS
 from sensorium.modalities import MODALITIES
+from sensorium.modalities.spectrogram import Spectrogram
 
 
 @cache
@@ -38,12 +39,14 @@ UP_TO = {"token_transformer", "published_text"}
 """Those that read anything up to the length that they are built for; the others read that length only."""
 CHOSEN = {
     "vit": MODALITIES["image"](),
+    "probed": MODALITIES["image"](),
     "published_vit": MODALITIES["image"](),
     "published_text": MODALITIES["text"](),
     "token_transformer": MODALITIES["text"](),
     "audio_transformer": MODALITIES["audio"](),
     "wave": MODALITIES["audio"](),
     "published_audio": MODALITIES["audio"](),
+    "published_htsat": Spectrogram(),
     "published_video": Clips(),
     "video": Clips(),
     "resnet3d": Clips(),

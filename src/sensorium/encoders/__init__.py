@@ -4,6 +4,7 @@ from sensorium.core.table import Table
 from sensorium.encoders.audio_convnet import AudioConvNet as AudioConvNet
 from sensorium.encoders.audio_transformer import AudioTransformer as AudioTransformer
 from sensorium.encoders.convnet import ConvNet as ConvNet
+from sensorium.encoders.probed import Probed as Probed
 from sensorium.encoders.published import PublishedViT as PublishedViT
 from sensorium.encoders.published_audio import PublishedAudio as PublishedAudio
 from sensorium.encoders.published_htsat import PublishedHTSAT as PublishedHTSAT
@@ -30,6 +31,7 @@ ENCODERS = Table(
         "video": VideoTransformer,
         "resnet3d": ResNet3D,
         "sensor": SensorTransformer,
+        "probed": Probed,
         "published_vit": PublishedViT,
         "published_text": PublishedText,
         "published_video": PublishedVideo,

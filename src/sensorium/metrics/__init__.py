@@ -1,6 +1,7 @@
 """What the numbers in a report mean: ranks, recall, precision, nDCG, intervals, chance, accuracy on pairs. NumPy only."""
 
 from sensorium.metrics.interval import bootstrap as bootstrap
+from sensorium.metrics.interval import wilson as wilson
 from sensorium.metrics.pairs import pair_accuracy as pair_accuracy
 from sensorium.metrics.pairs import pairs_right as pairs_right
 from sensorium.metrics.ranking import average_precision as average_precision

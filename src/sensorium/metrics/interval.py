@@ -1,6 +1,7 @@
 """How far a measured number may be trusted: bootstrap intervals (Efron 1979)."""
 
 from collections.abc import Callable
+from statistics import NormalDist
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -28,3 +29,13 @@ def bootstrap(
     resampled = [statistic(values[rng.integers(len(values), size=(size, len(values)))], axis=-1) for size in sizes]
     low, high = np.quantile(np.concatenate(resampled), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def wilson(right: int, of: int, level: float = 0.95) -> tuple[float, float]:
+    """(low, high): the interval of a share (Wilson 1927), which has a width even where all are right. None at all are a
+    `ValueError`."""
+    if of < 1:
+        raise ValueError("the interval of a share needs at least one row, got none")
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    middle, width = (right + z * z / 2) / (of + z * z), z / (of + z * z) * (right * (of - right) / of + z * z / 4) ** 0.5
+    return max(0.0, middle - width), min(1.0, middle + width)
