@@ -6,10 +6,10 @@ from typing import Any
 from sensorium.core.errors import BadFile
 from sensorium.core.files import read_json
 from sensorium.modalities import Text
-from sensorium.pretrained.family import Folder, Json
+from sensorium.pretrained.family import Folder, Json, checked
 from sensorium.pretrained.rules import Rule, linear
 
-MODULES, LENGTH = "modules.json", "sentence_bert_config.json"
+MODULES, LENGTH, PROMPTS = "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"
 POOLING, DENSE = "1_Pooling", "2_Dense"
 POOLINGS = {
     "pooling_mode_cls_token": "bert_first",
@@ -30,6 +30,8 @@ def sentence(folder: Folder) -> Json | None:
     if kinds not in ORDERS:
         known = "Transformer, Pooling and, after them, Dense and Normalize"
         raise BadFile(f"{path / MODULES}: modules {', '.join(kinds)}; known are {known}")
+    checked(f"{path / LENGTH}", folder.json(LENGTH) or {}, do_lower_case=False)
+    checked(f"{path / PROMPTS}", folder.json(PROMPTS) or {}, default_prompt_name=None)
     said: Json = {"form": _pooling(path / POOLING / "config.json")}
     if "Dense" in kinds:
         said |= _dense(path / DENSE / "config.json")
