@@ -1,5 +1,5 @@
-"""HTSAT (Chen et al. 2022) in the form of CLAP's published checkpoints: log-mel spectrograms to an `Encoding`, by a Swin transformer
-over the spectrogram folded to a square. Equal parameters, equal numbers; `sensorium.pretrained` fills them."""
+"""HTSAT (Chen et al. 2022) in the form of CLAP's published checkpoints: a Swin transformer over a log-mel spectrogram that is
+folded to a square. Equal parameters, equal numbers; `sensorium.pretrained` fills them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,8 +24,9 @@ class PublishedHTSAT(nnx.Module):
     """Log-mel spectrograms f32[B C T F] in decibels, as `modalities.spectrogram` makes them -> Encoding.
 
     `side`: of the square that a spectrogram of F = `bins` is folded to: `side // bins` pieces of its time lie one above
-    another, and T up to side² // bins is stretched to that. `patch` and `stride`: [down, across] of the patches. `width`: of the
-    first stage; each other one has twice that of the one before, on a grid of half the side. `depths` and `heads`: for each stage.
+    another, and T up to side² // bins is stretched to that. `patch` and `stride`: [down, across] of the patches. `width`: of
+    the first stage; each other one has twice that of the one before, on a grid of half the side. `depths` and `heads`: for each.
+    `layers`: "window", "ratio" (of the perceptron's width to the layer's), and what else `SwinLayer` takes.
 
     C is 1; `fused`: it is 4, the whole of a sound and three windows of it, of which `mask` bool[B C] says whether they are
     there: where they are, patches of them are mixed into those of the whole (Wu et al. 2023, section 3.3). `squeeze`: by how
@@ -76,13 +77,13 @@ class PublishedHTSAT(nnx.Module):
 
     @classmethod
     def tiny(cls, rngs: nnx.Rngs) -> tuple["PublishedHTSAT", jax.Array]:
-        level = 20 * jax.random.normal(rngs.data(), (3, 1, 1, 8))
+        level = 20 * jax.random.normal(rngs.data(), (3, 1, 1, 4))
         layers = {"window": 2, "ratio": 1.5}
-        encoder = cls(16, 8, (2, 2), (2, 2), 8, (2, 1), (2, 4), layers, fused=True, rngs=rngs)
-        return encoder, level + 4 * jax.random.normal(rngs.data(), (3, 1 + WINDOWS, 27, 8))
+        encoder = cls(8, 4, (2, 2), (2, 2), 4, (1, 1), (2, 2), layers, fused=True, rngs=rngs)
+        return encoder, level + 4 * jax.random.normal(rngs.data(), (3, 1 + WINDOWS, 13, 4))
 
     def __call__(self, x: Float[jax.Array, "B C T F"], mask: Bool[jax.Array, "B C"] | None = None) -> Encoding:
-        last = self.norm(self._run(x, mask)[1])
+        last = self.norm(self._run(x, mask)[-1])
         b, h, w, d = last.shape
         tokens = last.reshape(b, self.pieces, h // self.pieces, w, d).transpose(0, 2, 1, 3, 4).reshape(b, h * w, d)
         pooled = jnp.mean(tokens.astype(jnp.float32), axis=1).astype(tokens.dtype)
@@ -90,7 +91,7 @@ class PublishedHTSAT(nnx.Module):
 
     def states(self, x: Float[jax.Array, "B C T F"], mask: Bool[jax.Array, "B C"] | None = None) -> list[jax.Array]:
         """What goes into the first layer, and what comes out of each, merging too: f32[B L D], the grid row by row."""
-        return [grid.reshape(len(grid), -1, grid.shape[-1]) for grid in self._run(x, mask)[0]]
+        return [grid.reshape(len(grid), -1, grid.shape[-1]) for grid in self._run(x, mask)]
 
     def folded(self, x: Float[jax.Array, "B C T F"]) -> Float[jax.Array, "B C S S"]:
         """Spectrograms as squares: pieces of their time one above another, each with its low bands on top."""
@@ -100,13 +101,13 @@ class PublishedHTSAT(nnx.Module):
         y = y if t == whole else cubic_stretch(y, whole)
         return y.reshape(b, c, self.pieces, self.side, f).swapaxes(3, 4).reshape(b, c, self.side, self.side)
 
-    def _run(self, x: Float[jax.Array, "B C T F"], mask: Bool[jax.Array, "B C"] | None) -> tuple[list[Grid], Grid]:
+    def _run(self, x: Float[jax.Array, "B C T F"], mask: Bool[jax.Array, "B C"] | None) -> list[jax.Array]:
         self._check(*x.shape[1:])
         y = self._embedded(self.folded(x.astype(jnp.float32)), mask)
         out = [y if self.norm_patches is None else self.norm_patches(y)]
         for stage in self.stages:
             out += stage.states(out[-1])
-        return out, out[-1]
+        return out
 
     def _embedded(self, x: Float[jax.Array, "B C S S"], mask: Bool[jax.Array, "B C"] | None) -> Grid:
         x = x.astype(self.patches.kernel.dtype)[..., None]
@@ -179,5 +180,5 @@ class Narrowed(nnx.Module):
         self.down, self.norm_down = nnx.Linear(width, narrow, rngs=rngs), StoredNorm(narrow)
         self.up, self.norm_up = nnx.Linear(narrow, width, rngs=rngs), StoredNorm(width)
 
-    def __call__(self, x: Float[jax.Array, "B #h #w D"]) -> Float[jax.Array, "B #h #w D"]:
+    def __call__(self, x: Grid) -> Grid:
         return self.norm_up(self.up(jax.nn.relu(self.norm_down(self.down(x)))))

@@ -17,6 +17,7 @@ from sensorium.modalities.raw import BadRaw
 from sensorium.modalities.sound_block import Sound
 from sensorium.nn.log_mel import LogMel, clap, repeated
 
+CLAP = clap()
 FILLS = ("repeatpad", "repeat", "pad")
 WINDOWS = 3
 """Of a long sound, beside the whole of it."""
@@ -34,7 +35,7 @@ class Spectrogram:
     """
 
     name: str = "audio"
-    front: LogMel | Mapping[str, Any] = clap()
+    front: LogMel | Mapping[str, Any] = CLAP
     seconds: float = 10.0
     fill: str = "repeatpad"
     fused: bool = False

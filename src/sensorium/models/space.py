@@ -91,8 +91,9 @@ class Space(nnx.Module):
     def all_outputs(self, batch: dict[str, jax.Array]) -> Outputs:
         """For those who compare: beside what a call gives, of each field `"<field>/tokens"` [B L D], `"<field>/pooled"` [B P],
         `"<field>/features"` [B D] (projected, not normed), and `"<field>/logits"` where its encoder has labels; and of a model
-        of two fields `"similarity"` [B C], scale × cosine + bias of every row of the first with every row of the second. The
-        fields may differ in rows."""
+        of two fields `"similarity"` [B C], scale × cosine + bias of every row of the first with every row of the second, and
+        where a pair has its own scale `"similarity/<a>-<b>"`, of every row of a with every row of b. The fields may differ in
+        rows."""
         out = self._scales()
         for name, encoder in self.encoders.items():
             if name in batch:
@@ -102,10 +103,13 @@ class Space(nnx.Module):
                 out[f"{name}/unit"] = unit(features.astype(jnp.float32))
                 if isinstance(encoder, Labelled) and encoder.labels:
                     out[f"{name}/logits"] = encoder.logits(pooled)
-        units = [out[f"{name}/unit"] for name in self.encoders if f"{name}/unit" in out]
-        if len(units) == len(self.encoders) == 2:
-            cosines = jnp.matmul(units[0], units[1].T, precision="highest")
-            out["similarity"] = cosines * out["scale"] + out.get("bias", jnp.zeros(()))
+        known = [name for name in self.encoders if f"{name}/unit" in out]
+        if len(known) == len(self.encoders) == 2:
+            first, second = known
+            out["similarity"] = _similarity(out, first, second, "")
+            for a, b in ((first, second), (second, first)):
+                if f"scale/{a}-{b}" in out:
+                    out[f"similarity/{a}-{b}"] = _similarity(out, a, b, f"/{a}-{b}")
         return out
 
     def _scales(self) -> Outputs:
@@ -116,6 +120,11 @@ class Space(nnx.Module):
 
     def projected(self, name: str, pooled: Float[jax.Array, "B P"]) -> Float[jax.Array, "B D"]:
         return self.projections[name](pooled) if name in self.projections else pooled
+
+
+def _similarity(out: Outputs, a: str, b: str, pair: str) -> Float[jax.Array, "B C"]:
+    cosines = jnp.matmul(out[f"{a}/unit"], out[f"{b}/unit"].T, precision="highest")
+    return cosines * out[f"scale{pair}"] + out.get(f"bias{pair}", jnp.zeros(()))
 
 
 def _pair(pair: Sequence[str], fields: Mapping[str, Encoder]) -> str:

@@ -1,4 +1,4 @@
-"""CLAP (Wu et al. 2023): sounds and texts, in the layout that laion/clap-htsat-unfused and laion/clap-htsat-fused have on the Hub."""
+"""CLAP (Wu et al. 2023): sounds and texts, in the layout of laion/clap-htsat-unfused and laion/clap-htsat-fused on the Hub."""
 
 from sensorium.core.errors import BadFile
 from sensorium.core.protocols import Modality

@@ -1,4 +1,4 @@
-"""RoBERTa's tokenizer (Liu et al. 2019, section 4.4: pairs of bytes, case kept), also from its older form, vocab.json and merges.txt."""
+"""RoBERTa's tokenizer (Liu et al. 2019, section 4.4: byte pairs, case kept), also of vocab.json and merges.txt."""
 
 from sensorium.core.errors import BadFile
 from sensorium.core.files import read_json

@@ -12,7 +12,7 @@ LENGTH = 8000
 
 
 def sounds() -> list[np.ndarray]:
-    """f32[N] at `RATE`: shorter than what fits, just fitting, silence, one sample, longer, and longer by less than a frame or two."""
+    """f32[N] at `RATE`: shorter than what fits, just fitting, silence, one sample, longer, longer by less than a frame or two."""
     draw, seconds = np.random.default_rng(8), np.arange(4 * LENGTH) / RATE
     chirp = 0.4 * np.sin(2 * np.pi * (150 + 220 * seconds) * seconds) + 0.05 * draw.standard_normal(len(seconds))
     chord = sum(0.2 * np.sin(2 * np.pi * f * seconds) for f in (220.0, 557.0, 1320.0)) * np.exp(-seconds)
@@ -67,13 +67,13 @@ def clap(folder: Path, fused: bool = False) -> None:
         **{"intermediate_size": 28, "max_position_embeddings": 17, "type_vocab_size": 2, "layer_norm_eps": 1e-3},
         **{"hidden_act": "gelu_new"},
     }
-    # Windows that do not fill the grid: 12 → 15, 6 → 10; fused, 16 and 8 in windows of 4, and at last one that is the grid.
+    # Windows that do not fill the grid: 12 → 15, 6 → 10; fused, 8 in windows of 4, and then one that is the grid.
     audio = {"num_mel_bins": 24, "spec_size": 48, "patch_size": [6, 4], "patch_stride": [4, 4], "window_size": 5}
     audio |= {"depths": [2, 1], "num_attention_heads": [2, 3], "patch_embeds_hidden_size": 6, "hidden_size": 12}
     audio |= {"mlp_ratio": 1.5, "hidden_act": "gelu_new", "layer_norm_eps": 1e-2, "qkv_bias": True}
     if fused:
-        audio |= {"num_mel_bins": 64, "spec_size": 128, "patch_size": 8, "patch_stride": [8, 8], "window_size": 4}
-        audio |= {"depths": [1, 2, 2], "num_attention_heads": [1, 2, 4], "patch_embeds_hidden_size": 4, "hidden_size": 16}
+        audio |= {"num_mel_bins": 64, "spec_size": 128, "patch_size": 16, "patch_stride": [16, 16], "window_size": 4}
+        audio |= {"depths": [2, 2], "num_attention_heads": [1, 2], "patch_embeds_hidden_size": 6, "hidden_size": 12}
         audio |= {"enable_fusion": True, "fusion_type": "aff_2d", "aff_block_r": 2, "hidden_act": "gelu", "mlp_ratio": 2.0}
     config = hf.ClapConfig(
         text_config=text, audio_config=audio, projection_dim=14, projection_hidden_act="gelu" if fused else "relu"
