@@ -8,8 +8,9 @@ from PIL import Image as Pillow
 from sensorium.core.errors import BadFile
 from sensorium.modalities.audio import wav_bytes
 from sensorium.show import inline
+from sensorium.show.heat import plot_similarity
 from sensorium.show.inline import envelope, figure_svg, picture_uri, sound_uri, waveform
-from sensorium.show.plots import plot_curves, plot_similarity
+from sensorium.show.plots import plot_curves
 
 
 def decoded(uri: str) -> tuple[str, bytes]:

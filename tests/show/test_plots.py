@@ -1,42 +1,7 @@
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
-from sensorium.show.plots import axes, plot_curves, plot_embedding, plot_similarity, project
-
-
-def test_the_rows_of_a_similarity_map_run_down_and_its_columns_right():
-    matrix = np.array([[0.1, 0.2, 0.9], [0.4, 0.5, -0.6]])
-    figure = plot_similarity(matrix, ["row a", "row b"], ["col a", "col b", "col c"], title="cosines")
-    assert isinstance(figure, Figure)
-    ax = figure.axes[0]
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["row a", "row b"]
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["col a", "col b", "col c"]
-    assert ax.get_ylim() == (1.5, -0.5)  # the first row is on top
-    np.testing.assert_array_equal(ax.images[0].get_array(), matrix)
-    at = {text.get_position(): text.get_text() for text in ax.texts}
-    assert at[(2, 0)] == ".90" and at[(0, 1)] == ".40" and at[(2, 1)] == "-.60"  # (x, y) = (column, row)
-    assert ax.get_title(loc="left") == "cosines"
-
-
-def test_the_values_of_a_large_map_are_not_written():
-    assert not plot_similarity(np.zeros((13, 13)), ["r"] * 13, ["c"] * 13).axes[0].texts
-
-
-def test_labels_have_to_fit_the_matrix():
-    with pytest.raises(ValueError, match=r"\(2, 3\) with 3 row and 2 column labels"):
-        plot_similarity(np.zeros((2, 3)), ["a", "b", "c"], ["a", "b"])
-
-
-def test_a_value_can_be_read_on_its_colour():
-    ax = plot_similarity(np.array([[0.0, 1.0]]), ["r"], ["a", "b"]).axes[0]
-    assert [text.get_color() for text in ax.texts] == ["#ffffff", "#000000"]
-
-
-def test_figures_can_be_drawn_into_axes_that_are_given():
-    ax = axes(3, 2)
-    figure = plot_similarity(np.eye(2), ["a", "b"], ["a", "b"], ax=ax)
-    assert figure.axes[0] is ax and tuple(figure.get_size_inches()) == (3, 2)
+from sensorium.show.plots import plot_curves, plot_embedding, project
 
 
 def test_a_projection_keeps_the_directions_of_most_variance():

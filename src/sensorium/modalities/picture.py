@@ -89,7 +89,7 @@ class Picture:
 
     def prepare(self, raw: Raw) -> dict[str, np.ndarray]:
         """`{name: u8[H W 3]}`. `BadFile` for a file that is no whole picture, `BadRaw` for anything else."""
-        picture = _pillow(raw)
+        picture = as_pillow(raw)
         if self._processing.like == "torchvision":
             resized = picture_torchvision.bilinear(np.asarray(picture), *self._processing.resize)
             return {self.name: picture_torchvision.middle(resized, *self.size)}
@@ -123,7 +123,7 @@ class Picture:
         return (resize[0], to) if width <= height else (to, resize[0])
 
 
-def _pillow(raw: Raw) -> "Pillow.Image":
+def as_pillow(raw: Raw) -> "Pillow.Image":
     """RGB, upright. A JPEG is decoded at its full size: at a smaller one its pixels would be others."""
     if isinstance(raw, np.ndarray):
         return image._from_array(raw)

@@ -18,37 +18,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, which the colour-blind can tell apart: fields take them in order, in every figure."""
 INK, MUTED, FAINT = "#1b1f24", "#6b7480", "#d5d9de"
 """Text and axes, what is said beside them, and lines in the background. The report turns them into its own."""
-_VALUES = 144  # matrices of at most this many cells have their values written in
-
-
-def plot_similarity(
-    matrix: Float[np.ndarray, "R C"],
-    row_labels: Sequence[str],
-    column_labels: Sequence[str],
-    ax: "Axes | None" = None,
-    title: str = "",
-) -> "Figure":
-    """A heat map of cosines: row i of the matrix is the line labelled `row_labels[i]`, its columns run to the right."""
-    if matrix.shape != (len(row_labels), len(column_labels)):
-        raise ValueError(f"a matrix of shape {matrix.shape} with {len(row_labels)} row and {len(column_labels)} column labels")
-    rows, columns = matrix.shape
-    rows_text, columns_text = (0.062 * max(len(_short(label)) for label in labels) for labels in (row_labels, column_labels))
-    ax = ax or axes(rows_text + 0.32 * min(columns, 24) + 0.9, 0.7 * columns_text + 0.32 * min(rows, 24) + 0.2)
-    picture = ax.imshow(matrix, cmap="viridis", interpolation="nearest", aspect="equal")
-    for axis, labels in ((ax.yaxis, row_labels), (ax.xaxis, column_labels)):
-        axis.set_ticks(range(len(labels)), [_short(label) for label in labels], fontsize=8, color=INK)
-    ax.tick_params(length=0)
-    for label in ax.get_xticklabels():
-        label.set(rotation=40, ha="right", rotation_mode="anchor")
-    ax.spines[:].set_visible(False)
-    if matrix.size <= _VALUES:
-        _write_values(ax, matrix)
-    ax.set_title(title, fontsize=10, color=INK, loc="left")
-    figure = _figure(ax)
-    bar = figure.colorbar(picture, ax=ax, fraction=0.035, pad=0.03)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=0, labelsize=8, labelcolor=MUTED)
-    return figure
 
 
 def plot_embedding(
@@ -80,7 +49,7 @@ def plot_embedding(
     ax.legend(frameon=False, fontsize=9, labelcolor=INK, **legend)
 
     ax.set_title(title, fontsize=10, color=INK, loc="left", pad=20)
-    return _figure(ax)
+    return figure_of(ax)
 
 
 def plot_curves(
@@ -103,7 +72,7 @@ def plot_curves(
     ax.set_ylim(bottom=min(0, ax.get_ylim()[0]))
     ax.margins(x=0)
     ax.set_title(title, fontsize=10, color=INK, loc="left")
-    return _figure(ax)
+    return figure_of(ax)
 
 
 def project(points: Float[np.ndarray, "N D"]) -> tuple[Float[np.ndarray, "N 2"], Float[np.ndarray, " 2"]]:
@@ -126,24 +95,12 @@ def axes(width: float, height: float) -> "Axes":
     return figure.add_subplot()
 
 
-def _figure(ax: "Axes") -> "Figure":
+def figure_of(ax: "Axes") -> "Figure":
     figure = ax.get_figure(root=True)
     if figure is None:
         raise ValueError("the axes belong to no figure")
     return figure
 
 
-def _write_values(ax: "Axes", matrix: Float[np.ndarray, "R C"]) -> None:
-    low, high = float(matrix.min()), float(matrix.max())
-    for (row, column), value in np.ndenumerate(matrix):
-        bright = value > low + 0.6 * (high - low)
-        text = f"{round(float(value), 2) + 0.0:.2f}".replace("0.", ".", 1)
-        ax.text(column, row, text, ha="center", va="center", fontsize=7, color="#000000" if bright else "#ffffff")
-
-
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _short(label: str, most: int = 34) -> str:
-    return label if len(label) <= most else f"{label[: most - 1]}…"

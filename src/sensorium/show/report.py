@@ -11,8 +11,9 @@ from sensorium.core.files import write_text
 from sensorium.show.gallery import QueryResult as QueryResult
 from sensorium.show.gallery import Shown as Shown
 from sensorium.show.gallery import environment
+from sensorium.show.heat import plot_similarity
 from sensorium.show.inline import figure_svg
-from sensorium.show.plots import axes, plot_curves, plot_embedding, plot_similarity
+from sensorium.show.plots import axes, plot_curves, plot_embedding
 from sensorium.show.tables import Contrast as Contrast
 from sensorium.show.tables import DirectionRow as DirectionRow
 from sensorium.show.tables import SplitTable as SplitTable
