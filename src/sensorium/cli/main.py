@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial, wraps
@@ -19,7 +20,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from sensorium import __version__
-from sensorium.core.errors import SensoriumError, nearest
+from sensorium.core.errors import SensoriumError, SensoriumWarning, nearest
 
 
 class Verb(NamedTuple):
@@ -33,10 +34,18 @@ VERBS = {
     "demo": Verb("train on the built-in world, search it, and write a report", "sensorium demo --quick"),
     "data": Verb("say what a folder holds, what is wrong with it, and make a clean copy", "sensorium data check photos/"),
     "train": Verb("train a shared space on a folder", "sensorium train photos/ --out runs/photos"),
+    "probe": Verb(
+        "learn labels from a model that stays as it is", "sensorium probe photos/ --model runs/photos --out runs/kinds"
+    ),
     "index": Verb("make a folder searchable", "sensorium index photos/ --model runs/photos --out photos.collection"),
     "search": Verb("search a collection by text, picture or sound", 'sensorium search photos.collection "a red bicycle" -k 5'),
+    "models": Verb("say which published models are known, and what one is", "sensorium models openai/clip-vit-base-patch32"),
+    "convert": Verb("write a model in another layout or type", "sensorium convert runs/photos photos-clip --family clip"),
     "runs": Verb("say how far runs have come, and whether two are the same to the last bit", "sensorium runs list runs/"),
     "evaluate": Verb("measure retrieval on a folder, in all directions", "sensorium evaluate runs/photos photos/"),
+    "transcribe": Verb(
+        "write down what is said in a sound or a video", "sensorium transcribe talk.wav --model openai/whisper-tiny"
+    ),
 }
 
 
@@ -51,7 +60,9 @@ def main(argv: list[str] | None = None) -> int:
     machine = "--json" in arguments[:end]
     arguments = [a for i, a in enumerate(arguments) if i >= end or a != "--json"]
     try:
-        code = _guard(arguments, machine)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warned
+            code = _guard(arguments, machine)
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # the reader (`head`, a pager) has left: nobody to tell
@@ -100,6 +111,16 @@ def _guard(arguments: list[str], machine: bool) -> int:
         if machine:
             print(json.dumps({"error": f"a bug in Sensorium: {error}", "kind": type(error).__name__}))
         raise
+
+
+def _warned(message: Warning | str, category: type[Warning], filename: str, lineno: int, file=None, line=None) -> None:
+    """What is for the user is said in a line of its own, all else as Python does it."""
+    told = (
+        f"note: {message}\n"
+        if issubclass(category, SensoriumWarning)
+        else warnings.formatwarning(message, category, filename, lineno)
+    )
+    (file or sys.stderr).write(told)
 
 
 def _fail(text: str, kind: str, machine: bool, code: int) -> int:

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Float, Int
 
 from sensorium.core.encoding import Encoding
-from sensorium.core.protocols import Modality
+from sensorium.core.protocols import Modality, Raw
 from sensorium.decoders import Prompted, Ruled, Sampling, search, write
 from sensorium.decoders.timestamps import timed, unsaid
 from sensorium.encoders.published_audio import STRIDE, PublishedAudio
@@ -73,7 +73,6 @@ class Transcriber:
         if not isinstance(encoder, PublishedAudio):
             raise NotAsked(f"transcripts are written of what a PublishedAudio hears, not a {type(encoder).__name__}")
         self.front, self.frames, self.text, self.marks = encoder.front, STRIDE * encoder.length, text, text.marks
-        self.places = model.decoder.length
         graph, state = nnx.split(model)
         tree = jax.tree.structure(state)
 
@@ -92,17 +91,17 @@ class Transcriber:
         self._hear, self._tongue, self._say = jax.jit(hear), jax.jit(tongue), jax.jit(say, static_argnums=(3, 4))
 
     def __call__(
-        self, leaves: list[jax.Array], wave: Float[np.ndarray, " N"], manner: Manner, progress: Progress | None = None
+        self, leaves: list[jax.Array], sound: Raw, manner: Manner, progress: Progress | None = None
     ) -> str | list[Segment]:
         """The text of a sound; with timestamps its segments, those without a word left out.
 
         Where a sound is shorter than a window silence follows, in which nothing is looked for, as in the authors' code. Longer
         ones need timestamps, to know where to go on, and are told by them whether they are asked for or not.
         """
-        samples, rate = self.frames * self.front.hop, self.front.rate
-        features = spectrogram(self.front, np.pad(wave, (0, max(0, samples - len(wave)))))
+        self.prompt(manner)  # what is wrong with it is told before any work
+        wave, second = self.field.whole(sound), self.front.rate / self.front.hop
+        features = spectrogram(self.front, np.pad(wave, (0, max(0, self.frames * self.front.hop - len(wave)))))
         total = max(1, min(len(wave) // self.front.hop, len(features)))
-        second = rate / self.front.hop
         report = None if progress is None else lambda done: progress(min(done, total) / second, total / second)
         stamped = manner.timestamps or len(features) > self.frames
         pieces = self.pieces(leaves, features, total, replace(manner, timestamps=stamped), report)
@@ -121,14 +120,15 @@ class Transcriber:
     ) -> list[Piece]:
         """The same of a spectrogram, up to frame `total`. A window that ends with a segment which is not whole is gone on from
         there; any other, behind its end."""
-        at, out, prompt = 0, [], None
+        at, out, prompt = 0, [], self.prompt(manner)
         while at < total:
             window = features[at : at + self.frames]
             window = np.pad(window, ((0, self.frames - len(window)), (0, 0)))  # zeros, as the reference has them, not silence
             context = self._hear(leaves, jnp.asarray(window.T[None]))
-            if prompt is None:
-                prompt = self.prompt(leaves, context, manner)
-            ids = np.asarray(self._say(leaves, context, prompt, manner.timestamps, manner.beams))[0].tolist()
+            if None in prompt:
+                prompt[prompt.index(None)] = int(self._tongue(leaves, context)[0])
+            begun = jnp.asarray([prompt], jnp.int32)
+            ids = np.asarray(self._say(leaves, context, begun, manner.timestamps, manner.beams))[0].tolist()
             found, step = cut(
                 ids[: ids.index(self.marks.end)] if self.marks.end in ids else ids, self.marks, min(self.frames, total - at)
             )
@@ -138,19 +138,19 @@ class Transcriber:
                 report(at)
         return out
 
-    def prompt(self, leaves: list[jax.Array], context: Encoding, manner: Manner) -> Int[jax.Array, "1 P"]:
-        """The tokens that a transcript comes after."""
+    def prompt(self, manner: Manner) -> list[int | None]:
+        """The tokens that a transcript comes after; None in the place of a language that has to be found out."""
         marks = self.marks
-        ids = [marks.start]
         if not marks.languages and manner.task != "transcribe":
             raise NotAsked(f"task={manner.task!r}: this model knows English alone, and only transcribes it")
+        ids: list[int | None] = [marks.start]
         if manner.language is not None:
             ids.append(marks.language(manner.language))
         elif marks.languages:
-            ids.append(int(self._tongue(leaves, context)[0]))
+            ids.append(None)
         if marks.languages:
             ids.append(marks.task(manner.task))
-        return jnp.asarray([[*ids, *([] if manner.timestamps else [marks.plain])]], jnp.int32)
+        return ids if manner.timestamps else [*ids, marks.plain]
 
 
 def likeliest_language(model: Generator, context: Encoding, marks: Marks) -> Int[jax.Array, " B"]:
