@@ -11,6 +11,7 @@ from flax import nnx
 from jaxtyping import Float, Int
 
 from sensorium.core.batch import pad, stack
+from sensorium.core.encoding import encoded
 from sensorium.core.errors import SensoriumError, UnknownName, nearest
 from sensorium.core.protocols import Item, Modality, Raw
 from sensorium.data import split
@@ -21,6 +22,7 @@ from sensorium.models import Space
 from sensorium.optim.logistic import Linear, best_penalty, logistic
 from sensorium.sensorium import Sensorium
 from sensorium.training import Card
+from sensorium.training.weights import arrays, filled
 
 ROWS = 32
 """Things that are encoded at a time."""
@@ -100,12 +102,12 @@ def features(
     @jax.jit
     def pooled(state: Any, batch: dict[str, jax.Array]) -> jax.Array:
         encoder = nnx.merge(graph, state).encoders[field.name]
-        return encoder(batch[field.name], batch.get(f"{field.name}/mask")).pooled
+        return encoded(encoder, batch, field.name).pooled
 
     parts = []
     for start in range(0, len(raws), ROWS):
         batch = stack([field.prepare(opened(raw)) for raw in raws[start : start + ROWS]])
-        read = {name: x for name, x in batch.items() if name in (field.name, f"{field.name}/mask")}
+        read = {name: x for name, x in batch.items() if name in (field.name, f"{field.name}/mask", f"{field.name}/shape")}
         rows = len(read[field.name])
         parts.append(np.asarray(pooled(state, pad(read, ROWS)), np.float32)[:rows])
         if progress is not None:
@@ -120,15 +122,13 @@ def with_labels(model: Sensorium, field: str, labels: Sequence[str], linear: Lin
     own = (inner["encoder"], inner.get("form")) == NATIVE
     probed = inner | {"labels": list(labels)} if own else {"encoder": "probed", "inner": inner, "labels": list(labels)}
     card = Card(model.card.builder, arguments | {"encoders": {**arguments["encoders"], field: probed}})
-    graph, state = nnx.split(card.shapes())
-    before = {".".join(map(str, path)): x.get_value() for path, x in nnx.to_flat_state(nnx.state(model.model))}
     here = f"encoders.{field}."
-    new = {f"{here}classes.kernel": linear.kernel, f"{here}classes.bias": linear.bias}
-    for path, variable in nnx.to_flat_state(state):
-        name = ".".join(map(str, path))
-        old = name if own else name.replace(f"{here}inner.", here, 1)
-        variable.set_value(jax.numpy.asarray(new[name], jax.numpy.float32) if name in new else before[old])
-    made = nnx.merge(graph, state)
+    held = {f"{here}classes.kernel": linear.kernel, f"{here}classes.bias": linear.bias}
+    held = {name: np.asarray(x, np.float32) for name, x in held.items()}
+    for name, x in arrays(model.model).items():
+        if not (own and name in held):  # labels that it had before are replaced
+            held[name if own else name.replace(here, f"{here}inner.", 1)] = x
+    made = filled(card.shapes(), held)
     assert isinstance(made, Space)
     return Sensorium(made, model.fields, card)
 

@@ -60,8 +60,9 @@ def worst(found: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> dic
     rows = []
     for key in found.keys() & reference.keys():
         got, expected = found[key], reference[key]
-        if key == "text/tokens" and "given/text/mask" in reference:  # what becomes of pads is nothing to anybody
-            got, expected = (x * reference["given/text/mask"][..., None] for x in (got, expected))
+        field = key.partition("/")[0]
+        if key == f"{field}/tokens" and f"given/{field}/mask" in reference:  # what becomes of pads is nothing to anybody
+            got, expected = (x * reference[f"given/{field}/mask"][..., None] for x in (got, expected))
         a, b = (np.ravel(x).astype(np.float64) for x in (got, expected))
         off = float(np.abs(a - b).max())
         rows.append((off / np.abs(b).max(), off, a @ b / np.sqrt((a @ a) * (b @ b))))

@@ -16,23 +16,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pretrained.making import bert, blip, clap, clip, mpnet, open_clip, siglip, video, vit, whisper
+from pretrained.making import bert, blip, clap, clip, mpnet, naflex, open_clip, sentence, siglip, video, vit, whisper
 from pretrained.making.common import draw_pictures, torch, transformers
 
 Known = dict[str, tuple[Callable[[Path], None], Callable[[Path, Any, Any], dict[str, Any]]]]
 KNOWN: Known = {
     **clip.KNOWN,
     **siglip.KNOWN,
+    **naflex.KNOWN,
     **vit.KNOWN,
     **bert.KNOWN,
     **blip.KNOWN,
     **mpnet.KNOWN,
+    **sentence.KNOWN,
     **video.KNOWN,
     **clap.KNOWN,
     **open_clip.KNOWN,
     **whisper.KNOWN,
 }
-NEEDS = dict.fromkeys(open_clip.KNOWN, "open_clip")
+NEEDS = dict.fromkeys(open_clip.KNOWN, "open_clip") | dict.fromkeys(sentence.KNOWN, "sentence_transformers")
 """The libraries, beside PyTorch and transformers, without which a name is left out of all."""
 
 

@@ -1,10 +1,11 @@
 """The one type that the parts of a model exchange, and what makes one."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 from flax import nnx
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 
 class Encoding(NamedTuple):
@@ -25,6 +26,14 @@ class Labelled(Protocol):
 
 
 @runtime_checkable
+class Gridded(Protocol):
+    """An encoder whose tokens lie on a grid of another shape in each row: `shape` has the rows and columns of those that the
+    mask counts, and comes from the part `<field>/shape`."""
+
+    def on_grid(self, x: jax.Array, mask: Bool[jax.Array, "B L"] | None, shape: Int[jax.Array, "B 2"]) -> Encoding: ...
+
+
+@runtime_checkable
 class Encoder(Protocol):
     """An nnx.Module: the array of one field (and its token mask, where it has one) -> `Encoding`. Rows never mix."""
 
@@ -41,3 +50,11 @@ class Encoder(Protocol):
     def tiny(cls, rngs: nnx.Rngs) -> "tuple[Encoder, jax.Array]":
         """A small encoder and an input of two or more rows that fits it, for the tests of the contract."""
         ...
+
+
+def encoded(encoder: Encoder, batch: Mapping[str, jax.Array], name: str) -> Encoding:
+    """What an encoder makes of a field of a batch: of its array and its mask, and where it is `Gridded`, of its shape."""
+    x, mask = batch[name], batch.get(f"{name}/mask")
+    if isinstance(encoder, Gridded) and f"{name}/shape" in batch:
+        return encoder.on_grid(x, mask, batch[f"{name}/shape"])
+    return encoder(x, mask)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Float
 
-from sensorium.core.encoding import Encoder, Encoding
+from sensorium.core.encoding import Encoder, Encoding, encoded
 from sensorium.decoders import DECODERS, Ends, PublishedDecoder
 from sensorium.encoders import ENCODERS
 from sensorium.encoders.published_question import PublishedQuestion
@@ -115,7 +115,7 @@ class Generator(nnx.Module):
         out = {}
         for name, encoder in self.encoders.items():
             if name in batch:
-                tokens, mask, pooled = encoder(batch[name], batch.get(f"{name}/mask"))
+                tokens, mask, pooled = encoded(encoder, batch, name)
                 here = batch.get(f"{name}/here")
                 out[name] = Encoding(tokens, mask if here is None else mask & here[:, None], pooled)
         return out

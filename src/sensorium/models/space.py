@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Float
 
-from sensorium.core.encoding import Encoder, Labelled
+from sensorium.core.encoding import Encoder, Labelled, encoded
 from sensorium.encoders import ENCODERS
 from sensorium.nn.norms import unit
 from sensorium.nn.standard import Perceptron
@@ -84,7 +84,7 @@ class Space(nnx.Module):
         out = self._scales()
         for name, encoder in self.encoders.items():
             if name in batch:
-                pooled = encoder(batch[name], batch.get(f"{name}/mask")).pooled
+                pooled = encoded(encoder, batch, name).pooled
                 out[f"{name}/unit"] = unit(self.projected(name, pooled).astype(jnp.float32))
         return out
 
@@ -97,7 +97,7 @@ class Space(nnx.Module):
         out = self._scales()
         for name, encoder in self.encoders.items():
             if name in batch:
-                tokens, _, pooled = encoder(batch[name], batch.get(f"{name}/mask"))
+                tokens, _, pooled = encoded(encoder, batch, name)
                 features = self.projected(name, pooled)
                 out |= {f"{name}/tokens": tokens, f"{name}/pooled": pooled, f"{name}/features": features}
                 out[f"{name}/unit"] = unit(features.astype(jnp.float32))

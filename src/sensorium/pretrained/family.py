@@ -111,9 +111,11 @@ def checked(where: str, said: Mapping[str, Any], **allowed: Any) -> None:
 
 def _families() -> dict[str, Family]:
     from sensorium.pretrained.bert import BERT
+    from sensorium.pretrained.blip import BLIP
     from sensorium.pretrained.clap import CLAP
     from sensorium.pretrained.clip import CLIP
     from sensorium.pretrained.mpnet import MPNET
+    from sensorium.pretrained.naflex import NAFLEX
     from sensorium.pretrained.open_clip import OPEN_CLIP_FAMILY
     from sensorium.pretrained.r3d import R3D
     from sensorium.pretrained.siglip import SIGLIP
@@ -123,7 +125,21 @@ def _families() -> dict[str, Family]:
 
     return {
         family.name: family
-        for family in (CLIP, SIGLIP, VIT_FAMILY, DINOV2, BERT, OPEN_CLIP_FAMILY, MPNET, VIDEOMAE, R3D, CLAP, WHISPER)
+        for family in (
+            CLIP,
+            SIGLIP,
+            NAFLEX,
+            VIT_FAMILY,
+            DINOV2,
+            BERT,
+            OPEN_CLIP_FAMILY,
+            MPNET,
+            VIDEOMAE,
+            R3D,
+            CLAP,
+            WHISPER,
+            BLIP,
+        )
     }
 
 

@@ -10,13 +10,14 @@ from sensorium.core.protocols import Modality
 from sensorium.modalities import MODALITIES
 from sensorium.modalities.film import Film
 from sensorium.modalities.picture import Picture
+from sensorium.modalities.picture_patches import Patches
 from sensorium.modalities.spectrogram import Spectrogram
 from sensorium.modalities.transcript import Transcript
 from sensorium.training import Card
 
 PUBLISHED: dict[str, type[Modality]] = {"image": Picture, "video": Film}
 """By kind, the fields of published checkpoints: those that say their processing."""
-TOLD: dict[str, type[Modality]] = {"generation": Transcript, "front": Spectrogram}
+TOLD: dict[str, type[Modality]] = {"generation": Transcript, "front": Spectrogram, "patch": Patches}
 """Others of them, by an argument that these alone have."""
 
 

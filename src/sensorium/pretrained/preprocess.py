@@ -23,6 +23,14 @@ def picture_field(folder: Folder, defaults: Json, square: bool, size: Sequence[i
     `defaults`: of the family's processor, as files leave some out; `square`: a size of one number is that of both sides. The
     pictures have to come out at `size`, where that is given.
     """
+    where = f"{folder.path / PICTURES}"
+    processing, pixels = processing_said(where, picture_said(folder), defaults, square)
+    check_comes_to(where, processing, size)
+    return Picture("image", processing), pixels
+
+
+def picture_said(folder: Folder) -> Json:
+    """What the folder says of how pictures are made ready; a `BadFile` where it does not."""
     said = folder.json(PICTURES)
     if said is None:
         said = (folder.json(PROCESSOR) or {}).get("image_processor")
@@ -30,10 +38,7 @@ def picture_field(folder: Folder, defaults: Json, square: bool, size: Sequence[i
         raise BadFile(
             f"{folder.path}: lacks {PICTURES}, which says how pictures are made ready. Copy it from the model's repository"
         )
-    where = f"{folder.path / PICTURES}"
-    processing, pixels = processing_said(where, said, defaults, square)
-    check_comes_to(where, processing, size)
-    return Picture("image", processing), pixels
+    return said
 
 
 def processing_said(where: str, said: Json, defaults: Json, square: bool) -> tuple[Processing, Json]:
@@ -41,12 +46,16 @@ def processing_said(where: str, said: Json, defaults: Json, square: bool) -> tup
     said = defaults | {key: value for key, value in said.items() if value is not None}
     resize = _size(where, said["size"], square) if said["do_resize"] else ()
     crop = _size(where, said["crop_size"], True) if said["do_center_crop"] else ()
-    pixels = {
+    return Processing(resize, int(said["resample"]), crop), pixels_said(said)
+
+
+def pixels_said(said: Json) -> Json:
+    """How numbers are normalised: "scale", "mean" and "std", as encoders take them."""
+    return {
         "scale": float(said["rescale_factor"]) if said["do_rescale"] else 1.0,
         "mean": _three(said["image_mean"]) if said["do_normalize"] else [0.0] * 3,
         "std": _three(said["image_std"]) if said["do_normalize"] else [1.0] * 3,
     }
-    return Processing(resize, int(said["resample"]), crop), pixels
 
 
 def check_comes_to(where: str, processing: Processing, size: Sequence[int] | None) -> None:

@@ -19,7 +19,7 @@ from sensorium.pretrained.preprocess import (
     text_files,
     tokenizer_of,
 )
-from sensorium.pretrained.rules import FLAT, SINGLE, Names, Rule, linear, norm, patches
+from sensorium.pretrained.rules import FLAT, SINGLE, Layout, Names, Rule, linear, norm, patches
 
 SHARED = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
 SHARED |= {"hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6, "attention_dropout": 0.0}
@@ -40,48 +40,59 @@ CANONICAL = [
 
 
 def describe(folder: Folder) -> Described:
-    text, vision = part(folder, "text_config", TEXT), part(folder, "vision_config", VISION)
+    vision = part(folder, "vision_config", VISION)
     checked(folder.where, vision, num_channels=3, vision_use_head=True)
     size = [vision["image_size"]] * 2
     pictures, pixels = picture_field(folder, PICTURES, False, size)
-    texts = text_field(folder, text["max_position_embeddings"], "</s>", tokenizer(folder))
-    head = text.get("projection_size") or text["hidden_size"]
-    if head != vision["hidden_size"]:
-        raise BadFile(
-            f"{folder.where}: texts come to {head} numbers, pictures to {vision['hidden_size']}; they have to be as many"
-        )
-    encoders = {
-        "image": {
-            **{"encoder": "published_vit", "form": "siglip", "size": size, "patch": vision["patch_size"]},
-            **{"layers": layers(vision), "pixels": pixels},
-        },
-        "text": {
-            **{"encoder": "published_text", "form": "siglip", "head": head, "vocabulary": text["vocab_size"]},
-            **{"length": text["max_position_embeddings"], "layers": layers(text)},
-        },
+    text, texts = text_part(folder, vision["hidden_size"])
+    image = {
+        **{"encoder": "published_vit", "form": "siglip", "size": size, "patch": vision["patch_size"]},
+        **{"layers": layers(vision), "pixels": pixels},
     }
-    return Described({"encoders": encoders, "width": head, "bare": ["image", "text"], "bias": -10.0}, (pictures, texts))
+    arguments = {"encoders": {"image": image, "text": text}, "width": text["head"], "bare": ["image", "text"], "bias": -10.0}
+    return Described(arguments, (pictures, texts))
 
 
-def tokenizer(folder: Folder) -> Json:
-    """The tokenizer.json, with what transformers' own classes do in Python before it."""
+def text_part(folder: Folder, width: int, kind: str = "") -> tuple[Json, Text]:
+    """The arguments of the encoder of texts, whose vectors have to be of `width`, and its field; `kind`: see `tokenizer`."""
+    said = part(folder, "text_config", TEXT)
+    field = text_field(folder, said["max_position_embeddings"], "</s>", tokenizer(folder, kind))
+    head = said.get("projection_size") or said["hidden_size"]
+    if head != width:
+        raise BadFile(f"{folder.where}: texts come to {head} numbers, pictures to {width}; they have to be as many")
+    text = {
+        **{"encoder": "published_text", "form": "siglip", "head": head, "vocabulary": said["vocab_size"]},
+        **{"length": said["max_position_embeddings"], "layers": layers(said)},
+    }
+    return text, field
+
+
+def tokenizer(folder: Folder, kind: str = "") -> Json:
+    """The tokenizer.json, with what transformers' own classes do in Python before it: the class that tokenizer_config.json
+    names, or the one of this `kind`, whatever is named there."""
     said, config = loads(read(folder.path / TOKENS)), folder.json(TOKENS_CONFIG) or {}
-    kind = str(config.get("tokenizer_class", "")).removesuffix("Fast")
+    kind = kind or str(config.get("tokenizer_class", "")).removesuffix("Fast")
     lower = LOWER if config.get("do_lower_case", True) else []
     first = {"SiglipTokenizer": [*lower, *CANONICAL], "Siglip2Tokenizer": LOWER}.get(kind, [])
-    if first:
-        own = said.get("normalizer")
-        said["normalizer"] = {"type": "Sequence", "normalizers": [*first, *([own] if own else [])]}
+    own = said.get("normalizer") or {"type": "Sequence", "normalizers": []}
+    steps = own["normalizers"] if own["type"] == "Sequence" else [own]
+    if steps[: len(first)] != first:
+        said["normalizer"] = {"type": "Sequence", "normalizers": [*first, *steps]}
     return said
 
 
 def names(arguments: Json) -> Names:
+    return Names(rules_of(patches(arguments["encoders"]["image"]["patch"])), idle=("*.embeddings.position_ids",))
+
+
+def rules_of(cut: Layout) -> list[Rule]:
+    """All rules; `cut` is how the kernel of patches is laid out."""
     image, text, vision, texts = "encoders.image", "encoders.text", "vision_model", "text_model"
     stem, pool, head = f"{vision}.embeddings", f"{image}.question", f"{vision}.head"
-    rules = [
+    return [
         *layer_rules(image, vision),
         *layer_rules(text, texts),
-        Rule(f"{image}.patches.kernel", f"{stem}.patch_embedding.weight", patches(arguments["encoders"]["image"]["patch"])),
+        Rule(f"{image}.patches.kernel", f"{stem}.patch_embedding.weight", cut),
         Rule(f"{image}.patches.bias", f"{stem}.patch_embedding.bias"),
         Rule(f"{image}.positions", f"{stem}.position_embedding.weight"),
         *norm(f"{image}.norm", f"{vision}.post_layernorm"),
@@ -101,7 +112,6 @@ def names(arguments: Json) -> Names:
         Rule("log_scale", "logit_scale", SINGLE),
         Rule("bias", "logit_bias", SINGLE),
     ]
-    return Names(rules, idle=("*.embeddings.position_ids",))
 
 
 def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
@@ -111,18 +121,24 @@ def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
         **{"model_type": "siglip_vision_model", "image_size": image["size"][0], "patch_size": image["patch"]},
         **layers_said(image["layers"]),
     }
-    text_config = {
-        **{"model_type": "siglip_text_model", "vocab_size": text["vocabulary"], "max_position_embeddings": text["length"]},
-        **{"projection_size": text["head"], **layers_said(text["layers"])},
-    }
-    marks = {name: token for name, token in (("unk_token", "<unk>"), ("eos_token", end(tokenizer_of(texts)))) if token}
+    text_config, beside = text_part_files(text, texts, "siglip_text_model")
     config = {"architectures": ["SiglipModel"], "model_type": "siglip"}
     return {
         "config.json": {**config, "text_config": text_config, "vision_config": vision_config},
         "preprocessor_config.json": picture_files(image, pictures, "SiglipImageProcessor"),
-        # The class that does nothing beside tokenizer.json, which holds all of it by now.
-        **text_files(texts, "PreTrainedTokenizerFast", **marks),
+        **beside,
     }
+
+
+def text_part_files(text: Json, field: Text, kind: str) -> tuple[Json, dict[str, Json]]:
+    """The text_config, whose model_type is `kind`, and the files of the tokenizer."""
+    config = {
+        **{"model_type": kind, "vocab_size": text["vocabulary"], "max_position_embeddings": text["length"]},
+        **{"projection_size": text["head"], **layers_said(text["layers"])},
+    }
+    marks = {name: token for name, token in (("unk_token", "<unk>"), ("eos_token", end(tokenizer_of(field)))) if token}
+    # The class that does nothing beside tokenizer.json, which holds all of it by now.
+    return config, text_files(field, "PreTrainedTokenizerFast", **marks)
 
 
 def end(tokenizer: Json) -> str | None:

@@ -13,9 +13,7 @@ def mpnet(folder: Path) -> None:
     known = ["<s>", "<pad>", "</s>", "<unk>", *letters, *"!',.", *(f"##{c}" for c in letters)]
     known += ["cat", "photo", "the", "of", "hello", "##orld", "猫", "[UNK]", "<mask>"]
     said = {"hidden_size": 20, "num_hidden_layers": 2, "num_attention_heads": 5, "intermediate_size": 28}
-    config = hf.MPNetConfig(
-        **said, vocab_size=len(known), max_position_embeddings=40, hidden_act="gelu_new", layer_norm_eps=1e-2
-    )
+    config = hf.MPNetConfig(**said, vocab_size=len(known), max_position_embeddings=40, hidden_act="gelu_new", layer_norm_eps=1e-2)
     model = hf.MPNetModel(config)
     perturb(model, 41)
     model.save_pretrained(folder)

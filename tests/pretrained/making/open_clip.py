@@ -79,7 +79,12 @@ def numbers(folder: Path, t: Any, hf: Any) -> dict[str, Any]:
         pooled["text"] = out["text"]
     for field in starts:
         found |= {f"{field}/pooled": pooled[field], f"{field}/features": out[field], f"{field}/unit": units[field]}
-    found |= {"given/image": pixels.permute(0, 2, 3, 1), "given/text": ids, "similarity": logits, "scale": model.logit_scale.exp()}
+    found |= {
+        "given/image": pixels.permute(0, 2, 3, 1),
+        "given/text": ids,
+        "similarity": logits,
+        "scale": model.logit_scale.exp(),
+    }
     found |= {"image/tokens": last["image"][0], "text/tokens": normed}
     found |= {"given/text/mask": t.arange(ids.shape[1])[None] <= end[:, None]} if model.text_pool_type == "argmax" else {}
     found |= {"bias": model.logit_bias + 0} if model.logit_bias is not None else {}
