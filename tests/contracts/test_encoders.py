@@ -39,6 +39,7 @@ UP_TO = {"token_transformer", "published_text"}
 """Those that read anything up to the length that they are built for; the others read that length only."""
 CHOSEN = {
     "vit": MODALITIES["image"](),
+    "bridged": MODALITIES["image"](),
     "probed": MODALITIES["image"](),
     "published_vit": MODALITIES["image"](),
     "published_text": MODALITIES["text"](),
@@ -48,6 +49,7 @@ CHOSEN = {
     "published_audio": MODALITIES["audio"](),
     "published_htsat": Spectrogram(),
     "published_video": Clips(),
+    "published_xclip": Clips(),
     "video": Clips(),
     "resnet3d": Clips(),
     "sensor": Traces(),
