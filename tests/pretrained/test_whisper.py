@@ -147,6 +147,7 @@ def test_a_long_sound_is_written_window_by_window_as_the_reference_does_it():
 
 def test_a_short_sound_ends_where_it_ends_and_is_heard_from_any_source(capsys, monkeypatch):
     model, path = loaded("whisper"), SOUNDS / "short.wav"
+    monkeypatch.setattr(model, "_transcriber", transcriber())  # compiled already
     segments = model.transcribe(path, timestamps=True)
     assert isinstance(segments, list)
     assert [segment.text for segment in segments] == ["high", "high"] and segments[-1].start < 0.7
@@ -232,6 +233,24 @@ def test_what_generation_config_says_is_written_back(tmp_path):
     assert {key: kept.get(key) for key in json.loads((tmp_path / "preprocessor_config.json").read_text())} | {
         "processor_class": "WhisperProcessor"
     } == json.loads((tmp_path / "preprocessor_config.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"language": "french"},
+        {"language": "<|fr|>"},
+        {"forced_decoder_ids": [[1, 269], [2, 271]]},
+        {"forced_decoder_ids": [[1, None]]},
+    ],
+)
+def test_a_model_of_one_language_need_not_find_it_out(more):
+    said = json.loads(made()[2].generation)
+    marks = Marks.of(said | more)
+    assert marks.spoken == (None if more.get("forced_decoder_ids") == [[1, None]] else 269)
+    assert Marks.of(said).spoken is None
+    with pytest.raises(UnknownName, match="'klingon'"):
+        Marks.of(said | {"language": "klingon"})
 
 
 def test_an_older_folder_says_the_same_by_its_tokens(tmp_path):

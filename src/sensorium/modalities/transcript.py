@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,9 +18,10 @@ class NotAsked(SensoriumError, ValueError):
 @dataclass(frozen=True)
 class Marks:
     """The ids that are no words. `start` and `end` of a transcript; `plain`: no timestamps follow, and the timestamps are all ids
-    after it; those of `languages` (by code) and `tasks`, none for a model of English alone. `never`, and `never_first`: what is
+    after it; those of `languages` (by code) and `tasks`, none for a model of English alone; `never`, and `never_first`: what is
     not written (as the first token); `latest`: the last timestamp that may come first, counted from 0; `length`: the most
-    tokens of a transcript with all that stands before it, 0 for as many as there are places."""
+    tokens of a transcript with all that stands before it, 0 for as many as there are places; `spoken`: the one language that
+    a model was trained for, where its files say so."""
 
     start: int
     end: int
@@ -31,6 +32,7 @@ class Marks:
     never_first: tuple[int, ...] = ()
     latest: int | None = None
     length: int = 0
+    spoken: int | None = None
 
     @property
     def first(self) -> int:
@@ -43,7 +45,7 @@ class Marks:
         many = said.get("is_multilingual", bool(said.get("lang_to_id")))
         ids = lambda name: tuple(int(i) for i in said.get(name) or ())  # noqa: E731
         latest = said.get("max_initial_timestamp_index")
-        return cls(
+        made = cls(
             start=int(said["decoder_start_token_id"]),
             end=int(said["eos_token_id"]),
             plain=int(said["no_timestamps_token_id"]),
@@ -54,6 +56,9 @@ class Marks:
             latest=None if latest is None else int(latest),
             length=int(said.get("max_length") or 0),
         )
+        forced = dict(said.get("forced_decoder_ids") or ()).get(1)  # as older files say it; the first place after the start
+        language = said.get("language") or next((code for code, i in made.languages if i == forced), None)
+        return replace(made, spoken=made.language(language) if made.languages and language else None)
 
     def language(self, name: str) -> int:
         """The id of a language, by its code or its name in English: "de", "German"."""

@@ -37,8 +37,9 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Manner:
-    """How is transcribed. `language`: a code or a name, found out where it is None; `task`: "transcribe", or "translate" into
-    English; `timestamps`: the segments are told apart; `beams`: see `decoders.search`, the likeliest word each time where 1."""
+    """How is transcribed. `language`: a code or a name, that which the model was trained for or found out where it is None; `task`:
+    "transcribe", or "translate" into English; `timestamps`: the segments are told apart; `beams`: see `decoders.search`, the
+    likeliest word each time where 1."""
 
     language: str | None = None
     task: str = "transcribe"
@@ -147,7 +148,7 @@ class Transcriber:
         if manner.language is not None:
             ids.append(marks.language(manner.language))
         elif marks.languages:
-            ids.append(None)
+            ids.append(marks.spoken)
         if marks.languages:
             ids.append(marks.task(manner.task))
         return ids if manner.timestamps else [*ids, marks.plain]

@@ -98,7 +98,7 @@ def generated(folder: Folder, model: Json, tokens: Json) -> Json:
     said = {"decoder_start_token_id": model["decoder_start_token_id"], "eos_token_id": model["eos_token_id"]} | said
     try:
         Marks.of(said)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:  # among them a language that it does not list
         raise BadFile(f"{folder.path / GENERATION}: says not what transcripts need: {type(error).__name__}: {error}") from error
     return {key: value for key, value in said.items() if key not in ("transformers_version", "_from_model_config")}
 
