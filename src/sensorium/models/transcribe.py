@@ -37,9 +37,9 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Manner:
-    """How is transcribed. `language`: a code or a name, that which the model was trained for or found out where it is None; `task`:
-    "transcribe", or "translate" into English; `timestamps`: the segments are told apart; `beams`: see `decoders.search`, the
-    likeliest word each time where 1."""
+    """How is transcribed. `language`: a code or a name; where it is None that which the model was trained for, or it is found
+    out. `task`: "transcribe", or "translate" into English; `timestamps`: the segments are told apart; `beams`: see
+    `decoders.search`, the likeliest word each time where 1."""
 
     language: str | None = None
     task: str = "transcribe"
