@@ -184,16 +184,20 @@ def _two(said: int | list[int]) -> list[int]:
     return [said, said] if isinstance(said, int) else list(said)
 
 
+def _said(pair: list[int]) -> int | list[int]:
+    return pair[0] if pair[0] == pair[1] else pair
+
+
 def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
     text, sounds, texts = arguments["encoders"]["text"], the(fields, Spectrogram), the(fields, Text)
     text_config = {
         **{"model_type": "clap_text_model", "vocab_size": text["vocabulary"], "max_position_embeddings": text["length"]},
         **{"pad_token_id": text["pad"], "type_vocab_size": text["types"], **layers_said(text["layers"])},
     }
+    projections = {"projection_dim": arguments["width"], "projection_hidden_act": arguments["between"]}
     config = {
-        **{"architectures": ["ClapModel"], "model_type": "clap", "projection_dim": arguments["width"]},
-        **{"projection_hidden_act": arguments["between"], "logit_scale_init_value": 1 / 0.07},
-        **{"text_config": text_config, "audio_config": _htsat_said(arguments["encoders"]["audio"])},
+        **{"architectures": ["ClapModel"], "model_type": "clap", "logit_scale_init_value": 1 / 0.07, **projections},
+        **{"text_config": text_config | projections, "audio_config": _htsat_said(arguments["encoders"]["audio"]) | projections},
     }
     marks = tokenizer_of(texts)["post_processor"]
     more = {
