@@ -134,23 +134,26 @@ def blip_vqa(folder: Path, seed: int = 25, steps: int = 400) -> None:
 
 
 def blip_vqa_numbers(folder: Path, t: Any, hf: Any) -> dict[str, Any]:
+    """Row by row, each question without filling: transformers 5.23 lets the decoder look at the filling of a question, as it
+    does not hand `encoder_attention_mask` on to the layers."""
     model, tokenizer = hf.BlipForQuestionAnswering.from_pretrained(folder).eval(), hf.AutoTokenizer.from_pretrained(folder)
     pixels = hf.BlipImageProcessorPil.from_pretrained(folder)(pictures(), return_tensors="pt")["pixel_values"]
     asked, told = several(len(pixels)), several(len(pixels))[::-1]
     question, answer = (tokenizer(x, padding="max_length", truncation=True, return_tensors="pt") for x in (asked, told))
     seen, ids = question["attention_mask"], begun(answer["input_ids"], model)
+    dials, rows = {"do_sample": False, "max_new_tokens": ANSWER_WORDS}, []
     with t.no_grad():
         patches = model.vision_model(pixel_values=pixels).last_hidden_state
-        read = model.text_encoder(
-            question["input_ids"], attention_mask=seen, encoder_hidden_states=patches, output_hidden_states=True
-        )
-        about = {"encoder_hidden_states": read.last_hidden_state, "encoder_attention_mask": seen}
-        said = model.text_decoder(ids, attention_mask=answer["attention_mask"], output_hidden_states=True, **about)
-        # One by one: with filled up questions transformers looks at the filling, too, when it writes.
-        alone = [tokenizer([text], truncation=True, return_tensors="pt")["input_ids"] for text in asked]
-        dials = {"do_sample": False, "max_new_tokens": ANSWER_WORDS}
-        plain = [model.generate(x, pixels[i : i + 1], **dials)[0] for i, x in enumerate(alone)]
-        scores = [answer_scores(model, tokenizer, about, text, t) for text in ANSWERS]
+        about = {"encoder_hidden_states": patches, "output_hidden_states": True}
+        read = model.text_encoder(question["input_ids"], attention_mask=seen, **about)
+        for i, text in enumerate(asked):
+            alone = tokenizer([text], truncation=True, return_tensors="pt")["input_ids"]
+            row = {"encoder_hidden_states": read.last_hidden_state[i : i + 1, : alone.shape[1]]}
+            kept = answer["attention_mask"][i : i + 1]
+            said = model.text_decoder(ids[i : i + 1], attention_mask=kept, output_hidden_states=True, **row)
+            scores = t.cat([answer_score(model, tokenizer, row, one, t) for one in ANSWERS])
+            rows.append((*said.hidden_states, said.logits, model.generate(alone, pixels[i : i + 1], **dials)[0], scores))
+    *layers, logits, plain, scores = zip(*rows, strict=True)
     return {
         "given/image": pixels.permute(0, 2, 3, 1),
         "image/tokens": patches,
@@ -160,17 +163,17 @@ def blip_vqa_numbers(folder: Path, t: Any, hf: Any) -> dict[str, Any]:
         "given/answer/mask": answer["attention_mask"].bool(),
         **{f"question/layers/{i}": x for i, x in enumerate(read.hidden_states)},
         "question/tokens": read.last_hidden_state * seen[..., None],
-        **{f"answer/layers/{i}": x for i, x in enumerate(said.hidden_states)},
-        "answer/logits": shifted(said.logits),
+        **{f"answer/layers/{i}": t.cat(x) for i, x in enumerate(layers)},
+        "answer/logits": shifted(t.cat(logits)),
         "answer/ids": t.cat([filled(x[None], ANSWER_WORDS + 1) for x in plain]),
         "answer/texts": tokenizer.batch_decode(plain, skip_special_tokens=True),
-        "answer/scores": t.stack(scores, 1),
+        "answer/scores": t.stack(scores),
     }
 
 
-def answer_scores(model: Any, tokenizer: Any, about: dict[str, Any], text: str, t: Any) -> Any:
-    """The log-probability of one answer for every question, its end counted."""
-    ids = begun(tokenizer([text] * len(about["encoder_hidden_states"]), return_tensors="pt")["input_ids"], model)
+def answer_score(model: Any, tokenizer: Any, about: dict[str, Any], text: str, t: Any) -> Any:
+    """The log-probability of an answer, its end counted."""
+    ids = begun(tokenizer([text], return_tensors="pt")["input_ids"], model)
     said = model.text_decoder(ids, **about).logits.log_softmax(-1)
     return t.gather(said[:, :-1], 2, ids[:, 1:, None])[..., 0].sum(1)
 
