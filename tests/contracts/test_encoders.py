@@ -12,6 +12,7 @@ from flax import nnx
 from sensorium.core.encoding import Encoder
 from sensorium.encoders import ENCODERS
 from sensorium.modalities import MODALITIES
+from sensorium.modalities.picture_patches import Patches
 from sensorium.modalities.spectrogram import Spectrogram
 
 
@@ -43,6 +44,7 @@ CHOSEN = {
     "probed": MODALITIES["image"](),
     "published_vit": MODALITIES["image"](),
     "published_text": MODALITIES["text"](),
+    "published_patches": Patches(),
     "token_transformer": MODALITIES["text"](),
     "audio_transformer": MODALITIES["audio"](),
     "wave": MODALITIES["audio"](),

@@ -82,6 +82,7 @@ class PublishedPatches(Stack):
     def _square(self, x: Num[jax.Array, "B L P"]) -> Int[jax.Array, "B 2"]:
         if x.shape[1] != self.side**2:
             raise ValueError(
-                f"{x.shape[1]} patches without their shape, where {self.side**2} are those of a square: give the part 'shape' too"
+                f"{x.shape[1]} patches without their shape, where this encoder is built for a square of {self.side**2}: give the "
+                "part 'shape' too"
             )
         return jnp.full((len(x), 2), self.side, jnp.int32)

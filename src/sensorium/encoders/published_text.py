@@ -115,7 +115,7 @@ class PublishedText(Stack):
         if self.head is not None:
             pooled = self.head_activation(self.head(pooled))
         if self.normed:
-            pooled = unit(pooled)
+            pooled = unit(pooled).astype(pooled.dtype)
         return Encoding(tokens, mask, jnp.where(jnp.any(mask, axis=1)[:, None], pooled, 0.0))
 
     def states(self, x: Int[jax.Array, "B L"], mask: Bool[jax.Array, "B L"] | None = None) -> list[jax.Array]:
