@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sensorium import search as search
     from sensorium import show as show
     from sensorium.core.trainer import Trainer as Trainer
+    from sensorium.joining import join as join
     from sensorium.probing import probe as probe
     from sensorium.run import Run as Run
     from sensorium.run import evaluate as evaluate
@@ -29,9 +30,23 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {"train": "run", "evaluate": "run", "Run": "run", "load": "sensorium", "Sensorium": "sensorium"}
-_HOMES |= {"Trainer": "core.trainer", "probe": "probing"}
+_HOMES |= {"Trainer": "core.trainer", "probe": "probing", "join": "joining"}
 _ROOMS = ("data", "modalities", "recipes", "search", "show")
-__all__ = ["Run", "Sensorium", "Trainer", "data", "evaluate", "load", "modalities", "probe", "recipes", "search", "show", "train"]
+__all__ = [
+    "Run",
+    "Sensorium",
+    "Trainer",
+    "data",
+    "evaluate",
+    "join",
+    "load",
+    "modalities",
+    "probe",
+    "recipes",
+    "search",
+    "show",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,9 +5,9 @@ from typing import Any
 
 import jax
 from flax import nnx
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from sensorium.core.encoding import Encoder, Encoding
+from sensorium.core.encoding import Encoder, Encoding, encoded
 
 
 class Probed(nnx.Module):
@@ -39,6 +39,10 @@ class Probed(nnx.Module):
 
     def __call__(self, x: jax.Array, mask: Bool[jax.Array, "B L"] | None = None) -> Encoding:
         return self.inner(x, mask)
+
+    def on_grid(self, x: jax.Array, mask: Bool[jax.Array, "B L"] | None, shape: Int[jax.Array, "B 2"]) -> Encoding:
+        """For an encoder that is `Gridded`."""
+        return encoded(self.inner, {"x": x, "x/shape": shape} | ({} if mask is None else {"x/mask": mask}), "x")
 
     def logits(self, pooled: Float[jax.Array, "B P"]) -> Float[jax.Array, "B labels"]:
         """What a softmax makes shares of the labels from. A `ValueError` where there are none."""

@@ -44,7 +44,7 @@ class Trainable:
         check_patterns("only", self.only, names)
         check_patterns("freeze" if self.lit is None else f"freeze (lit={self.lit!r})", frozen, names)
         if self.lit_whole and self.lit is not None:  # where there is any: a bare field has no projection
-            frozen = (*frozen, f"projections.{self.lit}.*", f"bridges.{self.lit}.*")
+            frozen = (*frozen, f"projections.{self.lit}.*")
         check_patterns("thaw", [pattern for patterns in self.thaw.values() for pattern in patterns], names)
 
         def start(name: str) -> int | None:

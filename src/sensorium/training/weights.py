@@ -1,5 +1,6 @@
 """The arrays of a module as one safetensors file: written whole, and read strictly."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,4 +44,16 @@ def load_weights(module: M, path: Path | str, what: str = "the module") -> M:
         raise BadFile(f"{path}: does not fit {what}: " + "; ".join(wrong))
     for name, variable in wanted.items():
         variable.set_value(jax.numpy.asarray(found[name]))
+    return nnx.merge(graph, state)
+
+
+def filled(module: M, held: Mapping[str, np.ndarray | jax.Array]) -> M:
+    """A module like this one (which may be of shapes only) with these arrays, by dotted name. A `ValueError` for all that is
+    missing, unknown, or of another shape or type."""
+    graph, state = nnx.split(module)
+    wanted = {".".join(map(str, name)): variable for name, variable in nnx.to_flat_state(state)}
+    if wrong := differences(held, {name: variable.get_value() for name, variable in wanted.items()}):
+        raise ValueError("the arrays do not fit the module: " + "; ".join(wrong))
+    for name, variable in wanted.items():
+        variable.set_value(jax.numpy.asarray(held[name]))
     return nnx.merge(graph, state)
