@@ -121,8 +121,9 @@ def test_every_layer_and_output_is_the_reference_s(name):
     for key in compared:
         got, expected = np.asarray(found[key]), numbers[key]
         field, kind, *_ = [*key.split("/"), ""]
-        if kind in ("tokens", "layers") and f"given/{field}/mask" in numbers:  # what becomes of pads is nothing to anybody
-            got, expected = (x * numbers[f"given/{field}/mask"][..., None] for x in (got, expected))
+        mask = numbers.get(f"given/{field}/mask")
+        if kind in ("tokens", "layers") and mask is not None and mask.shape == expected.shape[:2]:
+            got, expected = (x * mask[..., None] for x in (got, expected))  # what becomes of pads is nothing to anybody
         assert off(got, expected) < NEAR, key
 
 
