@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pretrained.making import bert, blip, clap, clip, mpnet, naflex, open_clip, sentence, siglip, video, vit, whisper
+from pretrained.making import bert, blip, clap, clip, mpnet, naflex, open_clip, sentence, siglip, video, vit, whisper, xclip
 from pretrained.making.common import draw_pictures, torch, transformers
 
 Known = dict[str, tuple[Callable[[Path], None], Callable[[Path, Any, Any], dict[str, Any]]]]
@@ -30,11 +30,13 @@ KNOWN: Known = {
     **mpnet.KNOWN,
     **sentence.KNOWN,
     **video.KNOWN,
+    **xclip.KNOWN,
     **clap.KNOWN,
     **open_clip.KNOWN,
     **whisper.KNOWN,
 }
 NEEDS = dict.fromkeys(open_clip.KNOWN, "open_clip") | dict.fromkeys(sentence.KNOWN, "sentence_transformers")
+NEEDS |= {"r3d": "torchvision"}
 """The libraries, beside PyTorch and transformers, without which a name is left out of all."""
 
 

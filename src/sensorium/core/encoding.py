@@ -26,6 +26,16 @@ class Labelled(Protocol):
 
 
 @runtime_checkable
+class Prompting(Protocol):
+    """An encoder that may see the vectors of texts f32[C D] in the light of each thing that it encoded: f32[B C D]. It does where
+    it has `prompts`."""
+
+    prompts: Any
+
+    def prompted(self, texts: Float[jax.Array, "C D"], things: Encoding) -> Float[jax.Array, "B C D"]: ...
+
+
+@runtime_checkable
 class Gridded(Protocol):
     """An encoder whose tokens lie on a grid of another shape in each row: `shape` has the rows and columns of those that the
     mask counts, and comes from the part `<field>/shape`."""

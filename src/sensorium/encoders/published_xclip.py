@@ -15,7 +15,7 @@ from sensorium.nn.sizes import check_heads, whole
 from sensorium.nn.stack import Stack
 from sensorium.nn.standard import LayerNorm, Perceptron, StandardLayer, looks, taken
 
-Frames = Float[jax.Array, "B T L D"]
+Frames = Float[jax.Array, "B T L E"]
 
 
 class Attention(nnx.Module):

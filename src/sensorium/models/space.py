@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Float
 
-from sensorium.core.encoding import Encoder, Labelled, encoded
+from sensorium.core.encoding import Encoder, Labelled, Prompting, encoded
 from sensorium.encoders import ENCODERS
 from sensorium.nn.norms import unit
 from sensorium.nn.standard import Perceptron
@@ -91,13 +91,13 @@ class Space(nnx.Module):
     def all_outputs(self, batch: dict[str, jax.Array]) -> Outputs:
         """For those who compare: beside what a call gives, of each field `"<field>/tokens"` [B L D], `"<field>/pooled"` [B P],
         `"<field>/features"` [B D] (projected, not normed), and `"<field>/logits"` where its encoder has labels; and of a model
-        of two fields `"similarity"` [B C], scale × cosine + bias of every row of the first with every row of the second, and
-        where a pair has its own scale `"similarity/<a>-<b>"`, of every row of a with every row of b. The fields may differ in
-        rows."""
-        out = self._scales()
+        of two fields `"similarity"` [B C], scale × cosine + bias of every row of the first (by name) with every row of the
+        other, and where a pair has its own scale `"similarity/<a>-<b>"`, of every row of a with every row of b. The fields may
+        differ in rows. An encoder that is `Prompting` (X-CLIP's) sees the other's vectors in the light of each thing before."""
+        out, made = self._scales(), {}
         for name, encoder in self.encoders.items():
             if name in batch:
-                tokens, _, pooled = encoded(encoder, batch, name)
+                made[name] = tokens, _, pooled = encoded(encoder, batch, name)
                 features = self.projected(name, pooled)
                 out |= {f"{name}/tokens": tokens, f"{name}/pooled": pooled, f"{name}/features": features}
                 out[f"{name}/unit"] = unit(features.astype(jnp.float32))
@@ -105,8 +105,13 @@ class Space(nnx.Module):
                     out[f"{name}/logits"] = encoder.logits(pooled)
         known = [name for name in self.encoders if f"{name}/unit" in out]
         if len(known) == len(self.encoders) == 2:
-            first, second = known
+            first, second = sorted(known)
             out["similarity"] = _similarity(out, first, second, "")
+            for a, b in ((first, second), (second, first)):
+                if isinstance(encoder := self.encoders[a], Prompting) and encoder.prompts is not None:
+                    directions = unit(encoder.prompted(out[f"{b}/features"], made[a]).astype(jnp.float32))
+                    scores = jnp.einsum("bd,bcd->bc", out[f"{a}/unit"], directions, precision="highest") * out["scale"]
+                    out["similarity"] = scores if a == first else scores.T
             for a, b in ((first, second), (second, first)):
                 if f"scale/{a}-{b}" in out:
                     out[f"similarity/{a}-{b}"] = _similarity(out, a, b, f"/{a}-{b}")

@@ -122,6 +122,7 @@ def _families() -> dict[str, Family]:
     from sensorium.pretrained.videomae import VIDEOMAE
     from sensorium.pretrained.vit import DINOV2, VIT_FAMILY
     from sensorium.pretrained.whisper import WHISPER
+    from sensorium.pretrained.xclip import XCLIP
 
     return {
         family.name: family
@@ -136,6 +137,7 @@ def _families() -> dict[str, Family]:
             MPNET,
             VIDEOMAE,
             R3D,
+            XCLIP,
             CLAP,
             WHISPER,
             BLIP,

@@ -1,7 +1,6 @@
 """References of VideoMAE, and of torchvision's VideoResNet, which is r3d_18 where its stages are those of it."""
 
 import importlib
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -123,6 +122,5 @@ def _resnet(t: Any) -> Any:
 KNOWN = {
     "videomae": (videomae, videomae_numbers),
     "videomae_labels": (videomae_labels, videomae_numbers),
+    "r3d": (r3d, r3d_numbers),
 }
-if importlib.util.find_spec("torchvision"):  # it has to fit its PyTorch to the digit, so not every reference has it
-    KNOWN["r3d"] = (r3d, r3d_numbers)
