@@ -51,7 +51,7 @@ def test_things_find_each_other_that_were_never_seen_together(two, tmp_path):
     assert joined.metrics["recall@1"] > 0.8 > 20 * joined.metrics["chance"] and joined.metrics["cosine"] > 0.7
     made, others = joined.sensorium, TEXTS[1::9]
     assert made.modalities == ("image", "text", "audio")
-    assert found(made, others) > 0.8
+    assert found(made, others) > 0.6
     z = made.encode(image=others[:5], text=others[:5])
     for name in ("image", "text"):
         np.testing.assert_array_equal(z[name], clip.encode(**{name: others[:5]})[name])
