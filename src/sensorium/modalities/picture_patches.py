@@ -44,7 +44,7 @@ class Patches:
 
     def prepare(self, raw: Raw) -> dict[str, np.ndarray]:
         """`{name: u8[L P], name/mask: bool[L], name/shape: i32[2]}`: RGB by patch, row by row; which of them are there; and the
-        rows and columns of these. `BadFile` and `BadRaw` as of other pictures, and for one too long to fit."""
+        rows and columns of these. `BadFile` and `BadRaw` as of other pictures."""
         shown = picture.as_pillow(raw)
         rows, columns = self.grid(shown.height, shown.width)
         x = np.asarray(shown.resize((columns * self.patch, rows * self.patch), self.resample))
@@ -69,10 +69,7 @@ class Patches:
                 least = scale
             else:
                 largest = scale
-        rows, columns = cut(least)
-        if rows * columns > self.most:
-            raise BadRaw(f"a picture of {height}×{width} comes to {rows}×{columns} patches; at most {self.most} are taken")
-        return rows, columns
+        return cut(least)  # at least one patch, however long a picture is
 
     def blank(self) -> dict[str, np.ndarray]:
         """No patch at all: the mask is False everywhere."""

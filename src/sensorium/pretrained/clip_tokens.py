@@ -12,6 +12,7 @@ WORDS = rf"<\|startoftext\|>|<\|endoftext\|>|{INNER}"
 """What is one word, as the authors' code has it."""
 OPEN_START, OPEN_END = "<start_of_text>", "<end_of_text>"
 """The same marks in OpenCLIP's tokenizer: what looks like the others is text to it."""
+END_OF_WORD = {"type": "Replace", "pattern": {"String": "</w>"}, "content": " "}
 
 
 def clip_tokenizer(path: Path) -> Json:
@@ -61,12 +62,17 @@ def open_clip_tokenizer(said: Json, length: int) -> Json:
     """The tokenizer.json of OpenCLIP's own tokenizer (`SimpleTokenizer`), of the pieces of one of CLIP's: marks of other names, 0
     behind the end up to `length`. Texts have to be cleaned before (`text_cleaned`), so it normalises nothing."""
     model = said["model"]
-    known = {{START: OPEN_START, END: OPEN_END}.get(piece, piece): i for piece, i in model["vocab"].items()}
+    marks = {START: OPEN_START, END: OPEN_END}
+    known: dict[str, int] = {marks.get(piece) or piece: i for piece, i in model["vocab"].items()}
     merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
     split = {"type": "Split", "pattern": {"Regex": f"(?i){INNER}"}, "behavior": "Removed", "invert": True}
     byte = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
     return tokenizer_json(known, merges, (OPEN_START, OPEN_END)) | {
         "normalizer": None,
+        "decoder": {
+            "type": "Sequence",
+            "decoders": [byte, END_OF_WORD, {"type": "Strip", "content": " ", "start": 0, "stop": 1}],
+        },
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, byte]},
         "truncation": {"direction": "Right", "max_length": length, "strategy": "LongestFirst", "stride": 0},
         "padding": {

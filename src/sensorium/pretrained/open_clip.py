@@ -35,6 +35,8 @@ PICTURES: Json = {
 """What OpenCLIP takes for what its files leave out."""
 ELSEWHERE = ("timm_model_name", "hf_model_name", "attentional_pool", "embed_cls")
 PLAIN: Json = dict.fromkeys(("qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn", "scale_fc"), False)
+ACTIVATIONS = {"none": "gelu", "tanh": "gelu_pytorch_tanh"}
+"""By `approximate` of the act_kwargs."""
 RESAMPLE = {"bicubic": 3, "bilinear": 2, "random": 3}
 FORMS = {("argmax", False): "clip_openai", ("eos", False): "clip", ("last", True): "siglip"}
 """(pool_type, no_causal_mask) of the texts."""
@@ -43,17 +45,7 @@ FORMS = {("argmax", False): "clip_openai", ("eos", False): "clip", ("last", True
 def describe(folder: Folder) -> Described:
     model = folder.part("model_cfg")
     vision, text = (default | _said(model.get(name)) for name, default in (("vision_cfg", VISION), ("text_cfg", TEXT)))
-    odd = [name for name in ELSEWHERE if vision.get(name) or text.get(name)]
-    odd += ["multimodal_cfg"] if model.get("multimodal_cfg") else []
-    odd += ["layers of a ResNet"] if isinstance(vision["layers"], list) else []
-    if odd:
-        raise BadFile(f"{folder.where}: {', '.join(odd)}: {KNOWN}")
-    checked(folder.where, vision, **PLAIN, no_ln_pre=False, pool_type="tok")
-    checked(folder.where, text, **PLAIN, proj_type="linear")
-    checked(folder.where, model, nonscalar_logit_scale=False)
-    if (form := FORMS.get((text["pool_type"], text["no_causal_mask"]))) is None:
-        mask = "without" if text["no_causal_mask"] else "with"
-        raise BadFile(f"{folder.where}: texts are pooled by {text['pool_type']!r} {mask} a causal mask: {KNOWN}")
+    form = _form(folder, model, vision, text)
     size = _pair(vision["image_size"])
     quick, head = bool(model.get("quick_gelu")), bool(text["proj_bias"])
     pictures, pixels = _pictures(folder, size)
@@ -70,13 +62,36 @@ def describe(folder: Folder) -> Described:
     return Described(arguments, (pictures, _texts(folder, text)))
 
 
+def _form(folder: Folder, model: Json, vision: Json, text: Json) -> str:
+    """The form of the texts; a `BadFile` where anything is asked for that is not computed here."""
+    if not isinstance(model.get("embed_dim"), int):
+        raise BadFile(f"{folder.where}: expected an object model_cfg, with embed_dim, vision_cfg and text_cfg")
+    odd = [name for name in ELSEWHERE if vision.get(name) or text.get(name)]
+    odd += ["multimodal_cfg"] if model.get("multimodal_cfg") else []
+    odd += ["layers of a ResNet"] if isinstance(vision["layers"], list) else []
+    if odd:
+        raise BadFile(f"{folder.where}: {', '.join(odd)}: {KNOWN}")
+    checked(folder.where, vision, **PLAIN, no_ln_pre=False, pool_type="tok")
+    checked(folder.where, text, **PLAIN, proj_type="linear")
+    checked(folder.where, model, nonscalar_logit_scale=False)
+    form = FORMS.get((text["pool_type"], text["no_causal_mask"]))
+    if form is None:
+        mask = "without" if text["no_causal_mask"] else "with"
+        raise BadFile(f"{folder.where}: texts are pooled by {text['pool_type']!r} {mask} a causal mask: {KNOWN}")
+    for name, said in (("vision_cfg", vision), ("text_cfg", text)):
+        acts, norms = said.get("act_kwargs") or {}, said.get("norm_kwargs") or {}
+        if acts.keys() - {"approximate"} or acts.get("approximate", "none") not in ACTIVATIONS or norms.keys() - {"eps"}:
+            asked = f"act_kwargs of {name} are {acts}, norm_kwargs {norms}"
+            raise BadFile(f"{folder.where}: {asked}; known are approximate ({', '.join(ACTIVATIONS)}) and eps")
+    return form
+
+
 def _said(part: Json | None) -> Json:
     return {key: value for key, value in (part or {}).items() if value is not None}
 
 
 def _layers(said: Json, heads: int, quick: bool) -> Json:
-    acts = said.get("act_kwargs") or {}
-    plain = {"none": "gelu", "tanh": "gelu_pytorch_tanh"}[acts.get("approximate", "none")]
+    plain = ACTIVATIONS[(said.get("act_kwargs") or {}).get("approximate", "none")]
     return {
         **{"width": said["width"], "depth": said["layers"], "heads": heads, "hidden": int(said["width"] * said["mlp_ratio"])},
         **{"activation": "quick_gelu" if quick else plain, "eps": (said.get("norm_kwargs") or {}).get("eps", 1e-5)},

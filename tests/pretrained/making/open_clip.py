@@ -13,6 +13,15 @@ from pretrained.making.siglip import sentence_pieces
 
 PICTURES = {"mean": [0.4, 0.5, 0.6], "std": [0.3, 0.25, 0.2], "interpolation": "bicubic", "resize_mode": "shortest"}
 
+ODD = (
+    "&amp;amp; &lt;b&gt; P&EACUTE;REZ &ntilde &copy 2020 &hellip &#x2019; &#38;#38; &nbsp;&zwj;",
+    "a<b &eacute;\n&eacute; c",
+    "it\u2019s \u201cquoted\u201d ﬃ ĳ ŉ Ǆ e\u0301 İstanbul ẞ ΑΣ",
+    "\x1b[36;44mblue\x1b[0m \x07 \ufeff \ud83d\ude00 \ud83d \x85 \x92 a\r\nb\rc\u2028d\u00a0e",
+    "Ｕﾀｰﾝ　ＬＯＵＤ _x_ <end_of_text> don't; stop!",
+)
+"""Texts that OpenCLIP changes before it reads them."""
+
 
 def library(name: str = "open_clip") -> Any:
     return importlib.import_module(name)
@@ -31,6 +40,9 @@ def open_clip(folder: Path) -> None:
     config = {"embed_dim": 14, "quick_gelu": True, "vision_cfg": vision, "text_cfg": text}
     save(folder, config, PICTURES, 31)
     transformers().CLIPTokenizer(vocab=known, merges=merges, model_max_length=13).save_pretrained(folder)
+    cleanings = {name: library("open_clip.tokenizer").get_clean_fn(name) for name in ("lower", "whitespace", "canonicalize")}
+    cleaned = {text: {name: clean(text) for name, clean in cleanings.items()} for text in (*TEXTS, *ODD)}
+    (folder / "cleaned.json").write_text(json.dumps(cleaned))
     save_numbers(folder, numbers(folder, torch(), transformers()))
 
 
