@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from pretrained.making.common import PICTURES
-from pretrained.test_families import NEAR, arrays, encoder_of, loaded, off, reference
+from pretrained.test_families import NEAR, arrays, loaded, off, reference, tower
 
 import sensorium
 from sensorium import Sensorium
@@ -46,7 +46,7 @@ def test_raw_pictures_of_any_shape_come_to_the_unit_vectors_of_the_reference():
 
 
 def test_what_is_filled_up_changes_nothing_and_a_shape_that_is_missing_is_asked_for():
-    given, encoder = arrays("naflex"), encoder_of(loaded("naflex").model, "image")
+    given, encoder = arrays("naflex"), tower(loaded("naflex"), "image")
     filled = {key: np.pad(x, [(0, 0), (0, 9), (0, 0)][: x.ndim]) for key, x in given.items() if key in ("image", "image/mask")}
     filled["image"][~filled["image/mask"]] = 1e3
     pooled = jax.jit(encoder.on_grid)(filled["image"], filled["image/mask"], given["image/shape"]).pooled
