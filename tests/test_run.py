@@ -27,7 +27,7 @@ def read(path: Path):
 
 
 def test_the_directory_holds_the_run(run):
-    made = {"run.json", "config.json", "model.safetensors", "log.jsonl", "metrics.json", "checkpoints", "lock"}
+    made = {"run.json", "config.json", "model.safetensors", "log.jsonl", "metrics.json", "README.md", "checkpoints", "lock"}
     assert {path.name for path in run.path.iterdir()} == made
     about = read(run.path / "run.json")
     dials = json.loads(json.dumps(asdict(Trainer())))

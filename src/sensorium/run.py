@@ -20,7 +20,8 @@ from sensorium.core.files import read_json, write_json
 from sensorium.core.protocols import Item
 from sensorium.metrics import retrieval
 from sensorium.modalities.text import identity
-from sensorium.models import Space
+from sensorium.models import Model
+from sensorium.pretrained.model_card import remove_card
 from sensorium.recipes.start import INIT, keep
 from sensorium.sensorium import Sensorium
 from sensorium.training import Experiment, fit
@@ -109,6 +110,7 @@ def _train(experiment: Experiment, out: Path | None, tell: Callable[[Record], No
     metrics = evaluate(made, experiment.validation) if _pairs(experiment.validation) else {}
     if out and first():
         write_json(out / METRICS, metrics)
+        made.save_card(out)  # again, with the metrics
     return Run(made, history, metrics, out, experiment.left_out)
 
 
@@ -133,6 +135,7 @@ def _clear(out: Path, overwrite: bool) -> None:
         raise RunExists(f"{out}: a run stands here: go on with it (resume), replace it (overwrite), or give another directory")
     for name in made:
         (out / name).unlink(missing_ok=True)
+    remove_card(out)
     for path in out.glob("rejects-*.jsonl"):  # of the other processes of a run over several
         path.unlink()
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
@@ -145,7 +148,7 @@ class _Examiner:
         self._items, self._experiment = list(experiment.validation[:MOST_EXAMINED]), experiment
         self._model: Sensorium | None = None
 
-    def __call__(self, model: Space) -> dict[str, float]:
+    def __call__(self, model: Model) -> dict[str, float]:
         if self._model is None:
             self._model = Sensorium(model, self._experiment.fields, self._experiment.model)
         self._model.update(model)

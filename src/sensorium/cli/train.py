@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -21,6 +21,7 @@ DEFAULT = Trainer()
 EXAMPLE = """sensorium train photos/ --out runs/photos
 sensorium train photos/ --out runs/augmented --augment --workers 2
 sensorium train photos/ liste.csv --out runs/both --columns text=Beschreibung image=Bild --weights 2 1
+sensorium train photos/ --out runs/tuned --init openai/clip-vit-base-patch32 --lora 8
 sensorium train photos/ --out runs/longer --steps 3000 --lr 1e-3 --evaluate-every 200 --ema 0.999
 sensorium train photos/ --out runs/longer --steps 3000 --lr 1e-3 --evaluate-every 200 --ema 0.999 --resume"""
 
@@ -35,12 +36,14 @@ def train(
     steps: int | None = None,
     batch: int | None = None,
     micro_batch: int | None = None,
-    lr: float = 2e-3,
-    width: int = 256,
+    lr: float | None = None,
+    width: int | None = None,
     augment: bool = False,
     workers: int = 0,
     max_bad: str = "5%",
     seed: int = 0,
+    init: str | None = None,
+    towers: Literal["house", "clip"] = "house",
     trainer: Annotated[Trainer, tyro.conf.OmitArgPrefixes] = DEFAULT,
     resume: bool = False,
     changed: bool = False,
@@ -60,12 +63,16 @@ def train(
         steps: Updates of the parameters; by default what suits the number of items.
         batch: Items a step; by default what suits the number of items.
         micro_batch: Items whose activations are held at once, a divisor of batch: a large batch in the memory of a small one.
-        lr: The highest learning rate.
-        width: The dimension of the shared space.
+        lr: The highest learning rate: 2e-3, and with --init 1e-5, of adapters 2e-4.
+        width: The dimension of the shared space: 256, and with --init that of the model.
         augment: Crop, colour, shift and drop a little at random; nothing is mirrored, so "left" stays true.
         workers: Processes that read files; 0 reads in threads.
         max_bad: The share of things that may turn out to be unreadable while training, before the run stops.
         seed: Of the parameters and of the order of the items.
+        init: A trained model to begin with: the id of a published checkpoint (openai/clip-vit-base-patch32), the directory of
+            one, or a run of ours. Its tokenizer and preprocessing are taken, and its own contrast is trained on.
+        towers: clip: pictures and texts by small transformers of CLIP's form, which sensorium convert --family clip then writes
+            for transformers. Needs more time than those of the house.
         trainer: How the steps are taken, watched and kept.
         resume: Go on with the run that stands at `out`, to the same bits as if it had never been stopped.
         changed: With resume: go on although arguments differ from those that the run was begun with.
@@ -82,6 +89,7 @@ def train(
     from sensorium.cli.training import train_with_bar
     from sensorium.doctor import examine
     from sensorium.recipes.folder import of_report
+    from sensorium.recipes.start import begun, start_of
     from sensorium.run import command
     from sensorium.training.hosts import first
     from sensorium.training.interrupt import Interrupted
@@ -90,10 +98,11 @@ def train(
     if not resume and first():
         place.unused(out, "log.jsonl", overwrite)
     device.prepare()
+    start = None if init is None else (begun(out, init) if resume else None) or start_of(init)
     with progress() as bar:
         task = bar.add_task("reading every file", total=None, text="")
-        sources = folder[0] if len(folder) == 1 else folder
-        report = examine(sources, progress=lambda done, total: bar.update(task, completed=done, total=total), columns=given)
+        sources, fields = folder[0] if len(folder) == 1 else folder, None if start is None else start.fields
+        report = examine(sources, fields, lambda done, total: bar.update(task, completed=done, total=total), columns=given)
     dials = {
         "columns": given,
         "weights": weights,
@@ -105,7 +114,7 @@ def train(
         "augment": augment,
         "workers": workers,
     }
-    experiment = of_report(report, sources, **dials, max_bad=most, seed=seed, trainer=trainer)  # type: ignore[arg-type]
+    experiment = of_report(report, sources, **dials, max_bad=most, seed=seed, init=start, towers=towers, trainer=trainer)  # type: ignore[arg-type]
     try:
         run = train_with_bar(experiment, out, resume=resume, changed=changed, overwrite=overwrite)
     except Interrupted as stop:
@@ -173,12 +182,12 @@ def show(result: dict, console: "Console") -> None:
     console.print(f"Next: {escape(line)}", style="dim", highlight=False, soft_wrap=True)
 
 
-def _refuse_nonsense(*, steps: int | None, batch: int | None, lr: float, width: int, workers: int) -> None:
+def _refuse_nonsense(*, steps: int | None, batch: int | None, lr: float | None, width: int | None, workers: int) -> None:
     """Dials that could be set but mean nothing: without an update, or without a second item to tell a first one from."""
     for name, value, least in (("steps", steps, 1), ("batch", batch, 2), ("width", width, 1), ("workers", workers, 0)):
         if value is not None and value < least:
             raise WrongUsage(f"--{name} {value}: at least {least} is needed. See: sensorium train --help")
-    if not 0 < lr < float("inf"):
+    if lr is not None and not 0 < lr < float("inf"):
         raise WrongUsage(f"--lr {lr}: a positive number is needed. See: sensorium train --help")
 
 

@@ -25,6 +25,10 @@ class MissingExtra(SensoriumError, ImportError):
     """An optional dependency is not installed; the text holds the command that installs it."""
 
 
+class SensoriumWarning(UserWarning):
+    """The base of the warnings that are for the person who uses Sensorium; the CLI shows each as a line."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence for the end of an error: the nearest known name, and the list of all."""
     names = sorted(known)

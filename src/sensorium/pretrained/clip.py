@@ -131,6 +131,7 @@ def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
     text_config = {
         **{"model_type": "clip_text_model", "vocab_size": text["vocabulary"], "max_position_embeddings": text["length"]},
         **{"projection_dim": arguments["width"], "eos_token_id": text["end"], **layers_said(text["layers"])},
+        **_start(tokenizer_of(texts)),
     }
     config = {
         **{"architectures": ["CLIPModel"], "model_type": "clip", "projection_dim": arguments["width"]},
@@ -141,6 +142,12 @@ def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
         "preprocessor_config.json": picture_files(image, pictures, "CLIPImageProcessor") | {"processor_class": "CLIPProcessor"},
         **text_files(texts, "CLIPTokenizer", **marks),
     }
+
+
+def _start(tokenizer: Json) -> Json:
+    """The number of the token that stands before a text, where that is known."""
+    said = tokenizer.get("post_processor") or {}
+    return {"bos_token_id": said["cls"][1]} if said.get("type") == "RobertaProcessing" else {}
 
 
 def end_marks(tokenizer: Json) -> Json:

@@ -167,6 +167,7 @@ FAMILIES = _Families()
 def recognised(folder: Folder) -> Family:
     """The family of a config.json; an `UnknownName` that lists those that are known."""
     kind, asked = str(folder.config.get("model_type", "")), folder.config.get("architectures") or []
+    asked = [asked] if isinstance(asked, str) else asked
     for family in FAMILIES.values():
         if kind in family.types:
             if asked and not set(asked) & set(family.architectures):

@@ -1,14 +1,16 @@
 """A checkpoint's folder read as a whole, and written as a whole."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
 
-from sensorium.core.errors import BadFile
+from sensorium.core.errors import BadFile, UnknownName
 from sensorium.core.files import read_json, write_json
 from sensorium.core.protocols import Modality
 from sensorium.models import Model
@@ -17,6 +19,9 @@ from sensorium.pretrained.rules import fill, laid_out
 from sensorium.pretrained.shards import write_weights
 from sensorium.pretrained.tensors import INDEX, WEIGHTS, tensors, write
 from sensorium.training import Card
+
+STRANGE = (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, IndexError)
+"""What a configuration of wrong types or sizes comes to, somewhere."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +56,44 @@ def open_folder(folder: Folder, dtype: Any = jnp.float32) -> Loaded:
     found = tensors(folder.path, folder.weights)
     for inner in (folder.path / name for name in family.beside):
         found |= {f"{inner.name}/{key}": tensor for key, tensor in tensors(inner).items()} if inner.is_dir() else {}
-    described = family.describe(folder)
-    arguments = json.loads(json.dumps(described.arguments))
-    card = Card(described.builder, arguments)
     try:
+        described = family.describe(folder)
+        arguments = json.loads(json.dumps(described.arguments))
+        card = Card(described.builder, arguments)
+        _check_numbers(arguments, len(found))
         shapes = card.shapes()
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadFile(f"{folder.where}: describes no model that can be built: {error}") from error
+    except (BadFile, UnknownName):
+        raise
+    except STRANGE as error:
+        told = f"it has no {error}" if isinstance(error, KeyError) else error
+        where = f"{folder.where} and what lies beside it"
+        raise BadFile(f"{where}: describes no model of the family {family.name} that can be built: {told}") from error
     filled = fill(shapes, found, family.names(arguments), str(folder.path), dtype)
     return Loaded(filled, described.fields, card, family.name)
+
+
+def _check_numbers(arguments: Any, arrays: int) -> None:
+    """A `ValueError` for numbers that a model could be built with and that mean nothing: a negative size, an odd epsilon,
+    more layers than there are arrays (which would be built for ever)."""
+    for key, value in arguments.items() if isinstance(arguments, dict) else ():
+        several = value if isinstance(value, list) else [value]
+        if key in ("depth", "depths") and not all(isinstance(n, int) and n <= arrays for n in several):
+            raise ValueError(f"{value!r} layers, where the weights are {arrays} arrays")
+        if key == "eps" and not (isinstance(value, int | float) and 0 < value < 1):
+            raise ValueError(f"an epsilon of {value!r}; expected a number between 0 and 1")
+        if key != "bias" and any(isinstance(n, int) and n < 0 for n in several):
+            raise ValueError(f"{key} {value!r}; expected no negative number")
+        _check_numbers(value, arrays)
+
+
+def kept_as(path: Path) -> str:
+    """The type of most numbers of the checkpoint in a folder, "float32", "float16" or "bfloat16"; "float32" for all others."""
+    folder = published(path)
+    sizes: Counter[str] = Counter()
+    for tensor in tensors(path, WEIGHTS if folder is None else folder.weights).values():
+        sizes[str(tensor.dtype)] += tensor.end - tensor.start
+    most = sizes.most_common(1)
+    return most[0][0] if most and most[0][0] in ("float16", "bfloat16") else "float32"
 
 
 def write_folder(
@@ -80,8 +114,9 @@ def write_folder(
     try:
         files = kind.files(arguments, fields)
         arrays = laid_out(model, kind.names(arguments))
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"a model of the builder {card.builder!r} has not the form of the family {family!r}: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        told = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{_form(arguments)} is not of the form of the family {family!r}: {told}. {ADVICE}") from error
     if dtype is not None:
         arrays = {name: x.astype(dtype) for name, x in arrays.items()}
     if shard is not None and kind.weights != WEIGHTS:
@@ -96,3 +131,28 @@ def write_folder(
     write_weights(path, arrays, shard, kind.weights)
     for name, content in files.items():
         write_json(path / name, content)
+
+
+ADVICE = (
+    "A model has it that was loaded from such a checkpoint, or began with one (sensorium train --init); of the family 'clip' "
+    "also what sensorium train --towers clip makes. Sensorium's own layout (family 'sensorium') takes any model"
+)
+
+
+def check_form(model: nnx.Module, card: Card, fields: tuple[Modality, ...], family: str) -> None:
+    """A `ValueError` where a model that was not loaded from a checkpoint of this family would be another one once it is written
+    in the family's layout: what is written is described again, and has to be the same."""
+    with TemporaryDirectory() as name:
+        write_folder(Path(name), model, card, fields, family)
+        folder = published(Path(name))
+        told = None if folder is None else json.loads(json.dumps(FAMILIES[family].describe(folder).arguments))
+    arguments = json.loads(json.dumps(dict(card.arguments)))
+    for key in ("encoders", "width", "bias", "bare"):
+        if told is None or told.get(key) != arguments.get(key):
+            raise ValueError(f"{_form(arguments)} is not of the form of the family {family!r} (its {key} differ). {ADVICE}")
+
+
+def _form(arguments: dict[str, Any]) -> str:
+    encoders = {name: (said.get("encoder"), said.get("form")) for name, said in arguments.get("encoders", {}).items()}
+    told = ", ".join(f"{name}: {encoder}{f' {form}' if form else ''}" for name, (encoder, form) in encoders.items())
+    return f"a model of {told or 'no encoders'}"

@@ -5,6 +5,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from sensorium.core.errors import SensoriumWarning
 from sensorium.pretrained.family import FAMILIES
 
 CARD = "README.md"
@@ -12,7 +13,7 @@ _FRONT = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)^---[ \t]*$", re.M | re.S)
 _NOT_COMMERCIAL = re.compile(r"(?<![a-z])nc(?![a-z])|non-?commercial|research|amlr|academic", re.I)
 
 
-class NonCommercial(UserWarning):
+class NonCommercial(SensoriumWarning):
     """A model was loaded whose licence does not allow commercial use."""
 
 

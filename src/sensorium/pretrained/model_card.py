@@ -7,7 +7,8 @@ from typing import Any
 
 from sensorium.core.errors import need
 from sensorium.core.files import read_json, write_text
-from sensorium.pretrained.licence import CARD, Licence
+from sensorium.pretrained.family import FAMILIES
+from sensorium.pretrained.licence import CARD, Licence, licence_of
 
 MARK = "<!-- Written by Sensorium, which replaces this card as long as this line is in it. -->"
 RUN, METRICS = "run.json", "metrics.json"
@@ -57,9 +58,18 @@ def write_card(folder: Path, about: About, licence: str | None = None) -> None:
     path = folder / CARD
     if path.is_file() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
         return
-    said = Licence(licence) if licence else about.origin.licence
     run, metrics = (_beside(name, folder, about.origin.folder) for name in (RUN, METRICS))
+    said = Licence(licence) if licence else about.origin.licence
+    if not said.id:
+        said = _inherited(_begun(run))
     write_text(path, card(folder.resolve().name, about, said, run, metrics))
+
+
+def library_of(folder: Path, layout: str) -> str:
+    """The library whose layout a model in `folder` has, as the Hub calls it; `layout` is "sensorium" or the name of a family."""
+    if layout not in FAMILIES:
+        return layout
+    return "sentence-transformers" if (folder / "modules.json").is_file() else FAMILIES[layout].library
 
 
 def rename(folder: Path, name: str) -> None:
@@ -106,10 +116,34 @@ def _front(name: str, about: About, base: str, licence: Licence, metrics: Mappin
     return data.to_yaml()
 
 
+def remove_card(folder: Path) -> None:
+    """Removes the card that Sensorium wrote in a folder, if there is one."""
+    path = folder / CARD
+    if path.is_file() and MARK in path.read_text(encoding="utf-8", errors="replace"):
+        path.unlink()
+
+
+def _begun(run: Mapping[str, Any]) -> str:
+    """The directory or the id of the model that a run began with; "" for none."""
+    begun = run.get("arguments", {}).get("init")
+    return begun if isinstance(begun, str) else ""
+
+
+def _inherited(begun: str) -> Licence:
+    """The licence of what a run began with: as a directory, in the cache of Hugging Face, or by what is known of its id."""
+    if not begun or Path(begun).is_dir():
+        return licence_of(Path(begun), begun) if begun else Licence()
+    if Path(begun).is_absolute():  # a directory that is gone by now
+        return Licence()
+    hub = need("huggingface_hub", "hub", "writing a model card")
+    path = hub.try_to_load_from_cache(begun, CARD)
+    return licence_of(Path(path).parent if isinstance(path, str) else Path(begun), begun)
+
+
 def _base(origin: Origin, run: Mapping[str, Any]) -> str:
     """The id of what this model began as, "" where that is nothing on the Hub."""
-    begun = run.get("arguments", {}).get("init")
-    if isinstance(begun, str) and begun.count("/") == 1 and not begun.startswith((".", "/", "~")) and not Path(begun).exists():
+    begun = _begun(run)
+    if begun.count("/") == 1 and not begun.startswith((".", "/", "~")) and not Path(begun).exists():
         return begun
     return origin.name if origin.published else ""
 

@@ -1,6 +1,7 @@
 """What a checkpoint says of pictures and texts, as fields; and the same, written as transformers reads it."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -180,4 +181,7 @@ def _sides(size: Sequence[int]) -> Json:
 
 
 def _three(said: Any) -> list[float]:
-    return [float(x) for x in said] if isinstance(said, list) else [float(said)] * 3
+    three = [float(x) for x in said] if isinstance(said, list) else [float(said)] * 3
+    if len(three) != 3 or not all(map(math.isfinite, three)):
+        raise ValueError(f"image_mean or image_std of {said!r}; expected three numbers, of red, green and blue")
+    return three

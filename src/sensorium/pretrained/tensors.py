@@ -101,6 +101,8 @@ def header(path: Path) -> dict[str, Tensor]:
     size = path.stat().st_size
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
+        if length.to_bytes(8, "little") == b"version ":
+            raise BadFile(f"{path}: the pointer of a file that Git LFS has not fetched: git lfs pull, or hf download")
         if size < 8 or length > min(size - 8, MOST_HEADER):
             raise BadFile(f"{path}: not a safetensors file, or cut short: {size} bytes, with a header of {length}")
         try:
@@ -149,7 +151,11 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _no_weights(folder: Path, weights: str) -> str:
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl"))
     if not pickles:
-        return f"has neither {WEIGHTS} nor {INDEX}" if weights == WEIGHTS else f"has no {weights}"
+        lacking = f"has neither {WEIGHTS} nor {INDEX}" if weights == WEIGHTS else f"has no {weights}"
+        return (
+            f"{lacking}. Where it was downloaded: the repository may have its weights in another form only (a pickle is not "
+            "fetched), and then a revision with safetensors is wanted, such as refs/pr/1; or the download was cut short"
+        )
     return (
         f"has its weights as a pickle only ({', '.join(pickles[:3])}), and reading a pickle runs whatever code it holds. Ask for "
         "a revision of the repository with safetensors (many have one at refs/pr/…), or, where you trust the file and have "

@@ -9,23 +9,30 @@ from jaxtyping import Int
 
 from sensorium.core.errors import SensoriumError
 from sensorium.core.protocols import Item, Modality, Source
-from sensorium.core.trainer import Trainer
+from sensorium.core.trainer import BadDial, Trainer
 from sensorium.data import Folder, Mixture, split
 from sensorium.data.augment import DEFAULTS, Augmented
 from sensorium.data.columns import Given, spoken
 from sensorium.data.door import whole
+from sensorium.data.fields import captions
 from sensorium.data.health import Health
 from sensorium.data.orders import Apart, Order
 from sensorium.data.several import label_of
 from sensorium.doctor import Report, examine
 from sensorium.doctor.copies import leaking
 from sensorium.optim.dials import optimizer_of
+from sensorium.recipes.clip_towers import clip_fields, clip_space
+from sensorium.recipes.start import EPOCHS as START_EPOCHS
+from sensorium.recipes.start import check, contrast, rate, start_of
 from sensorium.recipes.towers import pairs, space
-from sensorium.training import Experiment
+from sensorium.training import Card, Experiment
+from sensorium.training.experiment import Start
 
 SAMPLES = 60_000
 """What a run looks at unless told otherwise: a few minutes on two cores; small folders are seen at most `EPOCHS` times."""
 EPOCHS = 60
+WIDTH, RATE = 256, 2e-3
+HOUSE, CLIP, RATE_CLIP = "house", "clip", 1e-3
 
 
 class TooLittle(SensoriumError):
@@ -44,12 +51,14 @@ def folder(
     steps: int | None = None,
     batch: int | None = None,
     micro_batch: int | None = None,
-    lr: float = 2e-3,
-    width: int = 256,
+    lr: float | None = None,
+    width: int | None = None,
     augment: bool = False,
     workers: int = 0,
     max_bad: float = 0.05,
     seed: int = 0,
+    init: str | Path | Start | None = None,
+    towers: str = HOUSE,
     trainer: Trainer | None = None,
 ) -> Experiment:
     """Learn what the pictures, captions, sounds and clips of a folder have in common.
@@ -64,12 +73,16 @@ def folder(
         steps: Updates of the parameters; by default what suits the number of items.
         batch: Items a step; by default what suits the number of items.
         micro_batch: Items whose activations are held at once: a large batch in the memory of a small one.
-        lr: The highest learning rate.
-        width: The dimension of the shared space.
+        lr: The highest learning rate; by default what suits a model that starts with random numbers, or one that does not.
+        width: The dimension of the shared space, 256 by default.
         augment: Crop, colour, shift and drop a little at random (see `data.augment`); nothing is mirrored.
         workers: Processes that read files; 0 reads in threads of this one.
         max_bad: The share of things that may turn out to be unreadable while training, before the run stops.
         seed: Of the parameters and of the order of the items.
+        init: A trained model to begin with: a published checkpoint (the id of a repository, or a directory) or a run of ours.
+            Its fields read the files, and its own contrast is trained on. `begun(out)` for a run that is gone on with.
+        towers: "house", which are quick, or "clip": pictures and texts by small transformers of CLIP's form, which
+            `save_pretrained(…, family="clip")` writes for transformers.
         trainer: How the steps are taken, watched and kept.
     """
     dials = {
@@ -82,8 +95,9 @@ def folder(
         "workers": workers,
     }
     several = path if isinstance(path, Path | str) or len(path) > 1 else path[0]
-    report = examine(several, columns=columns)
-    told = {"columns": columns, "weights": weights}
+    start = None if init is None else start_of(init)
+    report = examine(several, None if start is None else start.fields, columns=columns)
+    told = {"columns": columns, "weights": weights, "init": start, "towers": towers}
     return of_report(report, several, **told, **dials, max_bad=max_bad, seed=seed, trainer=trainer)  # type: ignore[arg-type]
 
 
@@ -96,41 +110,55 @@ def of_report(
     steps: int | None = None,
     batch: int | None = None,
     micro_batch: int | None = None,
-    lr: float = 2e-3,
-    width: int = 256,
+    lr: float | None = None,
+    width: int | None = None,
     augment: bool = False,
     workers: int = 0,
     max_bad: float = 0.05,
     seed: int = 0,
+    init: str | Path | Start | None = None,
+    towers: str = HOUSE,
     trainer: Trainer | None = None,
 ) -> Experiment:
-    """The same where the folder has been examined already. What is a copy of an item kept for validation is left out."""
+    """The same where the folder has been examined already (with the fields of `init`, where there is one). What is a copy of an
+    item kept for validation is left out."""
+    start = None if init is None else start_of(init)
     health = report.health
     fields = health.fields
     called = path if isinstance(path, Path | str) else ", ".join(map(str, path))
     leaks = leaking(report.findings, health.good)
     items = [item for item in split(health.good, "train") if item.id not in leaks]
-    together = [item for item in items if len(item.raws) > 1]
+    fields = _checked(towers, start, fields, items)
+    kinds = {field.kind for field in fields}
+    together = [item for item in items if len(item.raws.keys() & kinds) > 1]
     left_out = [str(problem) for problem in health.broken]
+    if start is not None:
+        left_out += check(start, str(called), health.listing.items)
+    elif idle := sorted({field.kind for field in health.fields} - kinds):
+        left_out.append(f"{', '.join(idle)}: a CLIP reads pictures and texts")
     if alone := len(items) - len(together):
         left_out.append(f"{alone} items have one modality only: there is nothing to learn from them")
     if leaks:
         some = ", ".join(sorted(leaks)[:3])
         left_out.append(f"{len(leaks)} items ({some} …) are copies, or nearly, of items that are kept for validation")
     if len(fields) < 2 or len(together) < 2:
-        kinds = ", ".join(field.kind for field in fields) or "nothing"
+        held = ", ".join(field.kind for field in fields) or "nothing"
         raise TooLittle(
-            f"{called}: holds {kinds}, and {len(together)} items to train on with two modalities or more; at least 2 are needed. "
+            f"{called}: holds {held}, and {len(together)} items to train on with two modalities or more; at least 2 are needed. "
             "Give files that belong together the same stem (cat.jpg, cat.txt): see sensorium data check" + _unused_columns(health)
         )
     trainer = trainer or Trainer()
-    batch = max(2, min(128, len(together) // 2)) if batch is None else batch
-    steps = max(50, min(SAMPLES, EPOCHS * len(together)) // max(batch, 1)) if steps is None else steps
+    width, lr = _size_and_rate(start, trainer, width, RATE_CLIP if lr is None and towers == CLIP else lr)
+    batch = max(2, min(128 if start is None else 64, len(together) // 2)) if batch is None else batch
+    epochs = EPOCHS if start is None else START_EPOCHS
+    steps = max(50, min(SAMPLES, epochs * len(together)) // max(batch, 1)) if steps is None else steps
     # The path whole, as `evaluate` asks from any directory whether a folder is the one that was trained on.
     arguments: dict[str, Any] = {"path": whole(path) if isinstance(path, Path | str) else [whole(one) for one in path]}
     arguments |= {"columns": spoken(columns), "weights": None if weights is None else list(weights)}
     arguments |= {"steps": steps, "batch": batch, "lr": lr, "width": width}
     arguments["micro_batch"] = micro_batch
+    arguments |= {} if start is None else {"init": start.name}
+    arguments |= {} if towers == HOUSE else {"towers": towers}
     arguments |= {"augment": augment, "workers": workers, "max_bad": max_bad, "seed": seed}
     source, order = _drawn(health.listing.sources, together, fields, weights, batch, seed)
     if augment:
@@ -141,8 +169,8 @@ def of_report(
         fields=fields,
         source=source,
         order=order,
-        model=space(fields, width),
-        losses=pairs(fields),
+        model=_card(towers, fields, width) if start is None else start.card,
+        losses=pairs(fields) if start is None else contrast(start),
         optimizer=optimizer_of(trainer, lr, steps, weight_decay=0.05),
         steps=steps,
         batch=batch,
@@ -153,7 +181,33 @@ def of_report(
         trainer=trainer,
         validation=split(health.good, "validation"),
         left_out=tuple(left_out),
+        start=start,
     )
+
+
+def _checked(towers: str, start: Start | None, fields: tuple[Modality, ...], items: Sequence[Item]) -> tuple[Modality, ...]:
+    """The fields that are trained on, by the `towers` that read them."""
+    if towers not in (HOUSE, CLIP) or (towers == CLIP and start is not None):
+        why = "what is begun with has towers of its own" if start is not None else f"expected {HOUSE} or {CLIP}"
+        raise BadDial(f"towers={towers!r}: {why}")
+    return clip_fields(fields, captions(items)) if towers == CLIP else fields
+
+
+def _card(towers: str, fields: tuple[Modality, ...], width: int) -> Card:
+    if towers == HOUSE:
+        return space(fields, width)
+    picture, text = fields
+    return clip_space(picture, text, width)  # type: ignore[arg-type]
+
+
+def _size_and_rate(start: Start | None, trainer: Trainer, width: int | None, lr: float | None) -> tuple[int, float]:
+    """The width of the space and the highest learning rate. A `BadDial` for a width that is not that of the model begun with."""
+    if start is None:
+        return WIDTH if width is None else width, RATE if lr is None else lr
+    own = int(start.card.arguments["width"])
+    if width not in (None, own):
+        raise BadDial(f"width={width}: {start.name} has vectors of {own} numbers: leave width out")
+    return own, rate(trainer) if lr is None else lr
 
 
 def _drawn(
