@@ -8,6 +8,7 @@ from sensorium.decoders.published import PublishedDecoder as PublishedDecoder
 from sensorium.decoders.sampling import Ends as Ends
 from sensorium.decoders.sampling import Sampling as Sampling
 from sensorium.decoders.sampling import write as write
+from sensorium.decoders.scores import scores as scores
 from sensorium.decoders.tokens import Context as Context
 from sensorium.decoders.tokens import TokenDecoder as TokenDecoder
 from sensorium.decoders.writer import Ruled as Ruled

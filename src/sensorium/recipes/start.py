@@ -11,7 +11,7 @@ from sensorium.core.objective import Loss
 from sensorium.core.protocols import Item, Modality
 from sensorium.core.trainer import BadDial, Trainer
 from sensorium.data.door import whole
-from sensorium.models import Space
+from sensorium.models import Model, Space
 from sensorium.pretrained.own import configuration, described
 from sensorium.recipes.towers import pairs
 from sensorium.sensorium import load
@@ -49,7 +49,7 @@ def begun(out: Path | str, init: str | Path | None = None) -> Start | None:
     name, fingerprint = str(said["name"]), str(said["fingerprint"])
     fields, card = described(said, str(path))
 
-    def read() -> Space:
+    def read() -> Model:
         found = load(name)
         if found.fingerprint != fingerprint:
             raise BadFile(

@@ -1,0 +1,171 @@
+"""Telling: what a picture shows, and answers to questions about it, by a `Generator` that was trained to."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Int
+
+from sensorium.core.batch import Batch, pad, size
+from sensorium.core.protocols import Modality, Raw
+from sensorium.data.ready import prepared, read
+from sensorium.decoders import Prompted, Sampling, scores, search, write
+from sensorium.modalities import BadRaw, Text
+from sensorium.modalities.transcript import NotAsked, Transcript
+from sensorium.models.generator import Generator
+from sensorium.nn.sizes import whole
+
+ROWS = 8
+"""Things at a time, where there are more than one: one program is compiled for each of the two sizes."""
+CAPTIONS = "Salesforce/blip-image-captioning-base"
+ANSWERS = "Salesforce/blip-vqa-base"
+
+
+Leaves = list[jax.Array]
+Arrays = dict[str, jax.Array]
+
+
+class Told(NamedTuple):
+    """A text, and its log-probability in nats: the sum over its words and its end, given what it is about and the prompt."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Telling:
+    """How is told: at most `length` words (pieces of words), the end mark with them; the likeliest each time, the best of a
+    search with several `beams` (see `decoders.search`), or as `sampling` draws them, by `seed`."""
+
+    length: int
+    beams: int = 1
+    sampling: Sampling | None = None
+    seed: int = 0
+
+    def __post_init__(self):
+        object.__setattr__(self, "length", whole("length", self.length))
+        object.__setattr__(self, "beams", whole("beams", self.beams))
+        if self.beams > 1 and self.sampling is not None:
+            raise ValueError(f"beams={self.beams} and sampling: a beam search draws nothing. Leave out one of them")
+
+
+class Teller:
+    """A generator, compiled. What it computes with are the parameters that each call gives it, as `jax.tree.leaves` of the
+    model's state. `NotAsked` where it was not trained to tell of pictures."""
+
+    def __init__(self, model: Any, fields: Sequence[Modality]):
+        self.words, self.asks = told(model, fields), bool(model.asked)
+        self.start, self.ends, self.places = model.start, model.ends, model.decoder.length
+        names = (*model.encoders, *([model.asked] if self.asks else []))
+        self._fields = [field for name in names for field in fields if field.name == name]
+        graph, state = nnx.split(model)
+        tree = jax.tree.structure(state)
+
+        def about(leaves: Leaves, batch: Arrays, prompt: Int[jax.Array, " P"]) -> tuple[Generator, Prompted]:
+            built = nnx.merge(graph, jax.tree.unflatten(tree, leaves))
+            context = built.context(batch)
+            return built, Prompted(context, jnp.broadcast_to(prompt[None], (len(context.tokens), len(prompt))))
+
+        def tell(
+            leaves: Leaves, batch: Arrays, prompt: Int[jax.Array, " P"], seed: jax.Array, first: jax.Array, how: Telling
+        ) -> tuple[jax.Array, jax.Array]:
+            built, context = about(leaves, batch, prompt)
+            if how.beams > 1:
+                return search(built.decoder, context, self.ends, how.beams, length=how.length)
+            numbers = first + jnp.arange(len(context.prompt))
+            keys = None if how.sampling is None else jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), numbers)
+            return write(built.decoder, context, self.ends, how.sampling or Sampling(), keys, how.length)
+
+        def weigh(leaves: Leaves, batch: Arrays, prompt: Int[jax.Array, " P"], ids: jax.Array, mask: jax.Array) -> jax.Array:
+            built, context = about(leaves, batch, prompt)
+            return scores(built.decoder, context, ids, mask)
+
+        self._tell, self._weigh = jax.jit(tell, static_argnums=5), jax.jit(weigh)
+
+    def caption(self, leaves: Leaves, pictures: list[Raw], how: Telling, prompt: str = "") -> list[Told]:
+        """What each picture shows, in words that go on from the prompt. `NotAsked` where the model answers questions."""
+        if self.asks:
+            raise NotAsked(f"this model answers questions: see ask. {CAPTIONS} captions")
+        return self._written(leaves, (pictures,), how, self.begun(prompt))
+
+    def answer(
+        self,
+        leaves: Leaves,
+        pictures: list[Raw],
+        questions: list[Raw],
+        how: Telling,
+        answers: Sequence[str] | None = None,
+    ) -> list[Told]:
+        """The answer to each question, or the likeliest of some `answers`. `NotAsked` where the model captions only."""
+        if not self.asks:
+            raise NotAsked(f"this model tells without being asked: see caption. {ANSWERS} answers")
+        if answers is None:
+            return self._written(leaves, (pictures, questions), how, self.begun(""))
+        return self._chosen(leaves, (pictures, questions), answers)
+
+    def _written(self, leaves: Leaves, things: Sequence[list[Raw]], how: Telling, begun: np.ndarray) -> list[Told]:
+        plain, out = replace(how, seed=0), []
+        if len(begun) + how.length - 1 > self.places:
+            raise BadRaw(f"{how.length} words after a prompt of {len(begun)} tokens: this model has {self.places} places")
+        for first, part, rows in self._parts(things):
+            ids, score = jax.device_get(self._tell(leaves, part, begun, np.uint32(how.seed), np.int32(first), plain))
+            texts = [self.words.show(np.concatenate([begun[1:], row])) for row in ids[:rows]]
+            out += [Told(text, float(x)) for text, x in zip(texts, score[:rows], strict=True)]
+        return out
+
+    def _chosen(self, leaves: Leaves, things: Sequence[list[Raw]], answers: Sequence[str]) -> list[Told]:
+        if not answers or len(set(answers)) < len(answers):
+            raise BadRaw(f"answers={list(answers)}: expected one or more, each of them once")
+        for answer in answers:
+            self._fits(answer)
+        ready = self.words.prepare_batch(answers)
+        ids, mask = (ready[key][:, 1:] for key in (self.words.name, f"{self.words.name}/mask"))
+        most, begun, out = int(mask.sum(axis=1).max()), self.begun(""), []
+        for _, part, rows in self._parts(things):
+            found = jax.device_get(self._weigh(leaves, part, begun, ids[:, :most], mask[:, :most]))[:rows]
+            out += [Told(answers[int(np.argmax(row))], float(np.max(row))) for row in found]
+        return out
+
+    def _parts(self, things: Sequence[list[Raw]]) -> Iterator[tuple[int, Batch, int]]:
+        """Parts of what is told about, made ready and filled up to one number of rows: the first row's number, the arrays, and
+        how many rows are its own. One thing of a kind stands for all."""
+        total = max(map(len, things))
+        if any(len(raws) not in (1, total) for raws in things):
+            lengths = " and ".join(f"{len(raws)} of {field.name}" for raws, field in zip(things, self._fields, strict=True))
+            raise BadRaw(f"{lengths}: expected as many, or one of either")
+        every = [raws * total if len(raws) == 1 else raws for raws in things]
+        rows = 1 if total == 1 else ROWS
+        for first in range(0, total, rows):
+            batch: Batch = {}
+            for field, raws in zip(self._fields, every, strict=True):
+                batch |= read(prepared(field, raws[first : first + rows]))
+            yield first, pad(batch, rows), size(batch)
+
+    def begun(self, prompt: str) -> Int[np.ndarray, " P"]:
+        """What stands before the words: the mark that begins a text, and the prompt."""
+        self._fits(prompt)
+        ready = self.words.prepare(prompt)
+        ids = ready[self.words.name][ready[f"{self.words.name}/mask"]]
+        ids = ids[:-1] if ids[-1] == self.ends.eos else ids
+        return ids if self.start is None else np.concatenate([[np.int32(self.start)], ids[1:]]).astype(np.int32)
+
+    def _fits(self, text: str) -> None:
+        tokens, kept = self.words.measure(text)
+        if tokens > kept:
+            raise BadRaw(f"{text[:40]!r}: {tokens:g} tokens, where at most {kept:g} are read: make it shorter")
+
+
+def told(model: Any, fields: Sequence[Modality]) -> Text:
+    """The field of the texts that a generator writes about pictures; `NotAsked` for another model."""
+    kinds = {field.name: field for field in fields}
+    text = kinds.get(model.target) if isinstance(model, Generator) else None
+    if isinstance(text, Transcript):
+        raise NotAsked("this model writes transcripts: see transcribe")
+    if not isinstance(text, Text) or [kinds[name].kind for name in model.encoders] != ["image"]:
+        known = f"{CAPTIONS} captions, {ANSWERS} answers questions"
+        raise NotAsked(f"this model of {', '.join(kinds)} has no decoder that was trained to tell of pictures. {known}")
+    return text
