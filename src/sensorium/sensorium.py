@@ -4,22 +4,24 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 from flax import nnx
 from jaxtyping import Float
 
-from sensorium.core.batch import Batch, pad, stack
-from sensorium.core.encoding import Labelled
+from sensorium.core.batch import Batch, pad
+from sensorium.core.encoding import Labelled, Prompting
 from sensorium.core.errors import BadFile, UnknownName, nearest
 from sensorium.core.files import read_json, write_json
 from sensorium.core.protocols import Modality, Raw
 from sensorium.data.folder import opened
+from sensorium.data.ready import cuts, listed, prepared, read
+from sensorium.decoders import Sampling
 from sensorium.modalities import BadRaw
-from sensorium.models import Space, looking
+from sensorium.models import Model, Space, looking
 from sensorium.models.shares import directions, softmax
+from sensorium.models.telling import Teller, Telling, Told
 from sensorium.models.transcribe import Manner, Progress, Segment, Transcriber
 from sensorium.optim.lora import adapted, merge
 from sensorium.pretrained.licence import licence_of, warn_if_not_commercial
@@ -28,8 +30,6 @@ from sensorium.pretrained.own import configuration, described
 from sensorium.training import Card
 from sensorium.training.weights import arrays, load_weights, save_weights
 
-ROWS = (1, 8, 64)
-"""The sizes of batch that are compiled: any number of things is cut into these, and the last one filled up."""
 TEMPLATES = {"image": ("a photo of a {}.",), "video": ("a video of {}.",), "audio": ("This is a sound of {}.",)}
 """What is said of a label, by the kind of things that are classified."""
 CONFIG, WEIGHTS, OWN = "config.json", "model.safetensors", "sensorium"
@@ -41,11 +41,12 @@ class Sensorium:
     `family`: of which family of published checkpoints it is (see `sensorium.pretrained`), None for a model of the house.
     """
 
-    def __init__(self, model: Space, fields: Sequence[Modality], card: Card, family: str | None = None):
+    def __init__(self, model: Model, fields: Sequence[Modality], card: Card, family: str | None = None):
         self.model, self.fields, self.card, self.family = model, tuple(fields), card, family
         self.origin = Origin()
         self.traces, self._fingerprint = 0, ""
         self._transcriber: Transcriber | None = None
+        self._teller: Teller | None = None
         graph, state = nnx.split(model)
         leaves, tree = jax.tree.flatten(state)
 
@@ -54,16 +55,13 @@ class Sensorium:
             outputs = nnx.merge(graph, jax.tree.unflatten(tree, leaves))(batch)
             return {key: value for key, value in outputs.items() if key.endswith("/unit")}
 
-        def logits(leaves: list[jax.Array], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        def some(leaves: list[jax.Array], batch: dict[str, jax.Array], end: str) -> dict[str, jax.Array]:
             outputs = nnx.merge(graph, jax.tree.unflatten(tree, leaves)).all_outputs(batch)
-            return {key: value for key, value in outputs.items() if key.endswith("/logits")}
+            return {key: value for key, value in outputs.items() if key.endswith(end)}
 
-        def everything(leaves: list[jax.Array], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-            return nnx.merge(graph, jax.tree.unflatten(tree, leaves)).all_outputs(batch)
+        self._leaves, self._units, self._some = leaves, jax.jit(units), jax.jit(some, static_argnames="end")
 
-        self._leaves, self._units, self._logits, self._everything = leaves, *map(jax.jit, (units, logits, everything))
-
-    def update(self, model: Space) -> None:
+    def update(self, model: Model) -> None:
         """Takes the parameters of another model of the same card, without compiling anything anew."""
         self.model, self._leaves, self._fingerprint = model, jax.tree.leaves(nnx.state(model)), ""
 
@@ -88,7 +86,7 @@ class Sensorium:
         What a field takes is said by its modality's `prepare`: a string is a text or a path, a sound is a path or an
         (array, rate) pair. A list is several things. Equal things get equal vectors, whatever is encoded beside them.
         """
-        return {name: self._encode(self.field(name), _listed(raw)) for name, raw in raws.items()}
+        return {name: self._encode(self.field(name), listed(raw)) for name, raw in raws.items()}
 
     def similarity(self, a: Float[np.ndarray, "N D"], b: Float[np.ndarray, "M D"]) -> Float[np.ndarray, "N M"]:
         """Cosines of every row of `a` with every row of `b` (both of unit length, as `encode` gives them)."""
@@ -111,7 +109,7 @@ class Sensorium:
         Without `labels`, those that the model was trained to tell apart (`self.labels`). With them, without training (Radford et
         al. 2021, section 3.1): every label is put into every template ("a photo of a {}." for pictures), the direction of a label
         is the mean of its unit vectors (ibid., 3.1.4), and what is multiplied before the softmax is the scale that the model
-        learned.
+        learned. Where texts are seen in the light of each thing (X-CLIP), the scores of the templates are averaged instead.
         """
         field, raws = self._asked(things, named)
         if labels is None:
@@ -119,13 +117,20 @@ class Sensorium:
             if own is None or templates is not None:
                 told = "templates without labels" if own else f"the model has no labels of its own for {field.name!r}"
                 raise BadRaw(f"classify: {told}: give labels")
-            return softmax(self._made(self._logits, field, raws, "logits", len(own.labels)))
+            return softmax(np.concatenate([np.zeros((0, len(own.labels)), np.float32), *self._parts(field, raws, "/logits")]))
         templates = TEMPLATES.get(field.kind, ("{}",)) if templates is None else templates
         if not labels or not templates or any("{}" not in template for template in templates):
             told = f"classify: {len(labels)} labels, templates {list(templates)}"
             raise BadRaw(f"{told}: expected one or more of each, with {{}} in each template")
-        texts = self.encode(text=[template.replace("{}", label) for label in labels for template in templates])["text"]
-        cosines = self._encode(field, raws) @ directions(texts, len(labels)).T
+        if not isinstance(self.model, Space):
+            raise BadRaw("classify: no directions of labels, as this model writes texts instead of encoding them")
+        texts = [template.replace("{}", label) for label in labels for template in templates]
+        encoder = self.model.encoders[field.name]
+        if isinstance(encoder, Prompting) and encoder.prompts is not None:
+            found = self._parts(field, raws, "similarity", self.prepare(text=texts))
+            scores = np.concatenate([np.zeros((0, len(texts)), np.float32), *found])
+            return softmax(scores.reshape(len(raws), len(labels), len(templates)).mean(axis=2))
+        cosines = self._encode(field, raws) @ directions(self.encode(text=texts)["text"], len(labels)).T
         return softmax(cosines * np.exp(np.asarray(self.model.log_scale[...])))
 
     def outputs(self, **arrays: np.ndarray | jax.Array) -> dict[str, np.ndarray]:
@@ -137,14 +142,14 @@ class Sensorium:
         """
         if other := [name for name in arrays if name.partition("/")[0] not in self.modalities]:
             raise UnknownName(f"this model has no field {other[0]!r}.{nearest(other[0], self.modalities)}")
-        return jax.device_get(self._everything(self._leaves, {name: jax.numpy.asarray(x) for name, x in arrays.items()}))
+        return jax.device_get(self._some(self._leaves, {name: jax.numpy.asarray(x) for name, x in arrays.items()}, ""))
 
     def prepare(self, **raws: Raw | list[Raw]) -> Batch:
         """The arrays that the fields make of raw things, as `outputs` takes them: `prepare(text="a cat")` -> `{"text": i32[1 L],
         "text/mask": bool[1 L]}`."""
         out: Batch = {}
         for name, raw in raws.items():
-            out |= _read(_prepared(self.field(name), _listed(raw)))
+            out |= read(prepared(self.field(name), listed(raw)))
         return out
 
     def attention(self, image: Raw | list[Raw], rollout: bool = False) -> Float[np.ndarray, "N heads h w"]:
@@ -154,7 +159,7 @@ class Sensorium:
 
     def explain(self, image: Raw | list[Raw], text: str | list[str], layers: int | None = None) -> Float[np.ndarray, "N h w"]:
         """Which patches make picture i like text i (see `models.looking.relevance`). One of either may stand for all."""
-        pictures, texts = _listed(image), _listed(text)
+        pictures, texts = listed(image), listed(text)
         n = len(pictures) if len(texts) == 1 else len(texts)
         if len(pictures) not in (1, n):
             raise BadRaw(f"explain: {len(pictures)} pictures and {len(texts)} texts: expected as many, or one of either")
@@ -180,8 +185,41 @@ class Sensorium:
         """
         if self._transcriber is None:
             self._transcriber = Transcriber(self.model, self.fields)
-        wave = self._transcriber.field.whole(opened(sound))
-        return self._transcriber(self._leaves, wave, Manner(language, task, timestamps, beams), progress)
+        return self._transcriber(self._leaves, opened(sound), Manner(language, task, timestamps, beams), progress)
+
+    def caption(
+        self,
+        images: Raw | list[Raw],
+        *,
+        prompt: str = "",
+        beams: int = 1,
+        length: int = 20,
+        sampling: Sampling | None = None,
+        seed: int = 0,
+        scores: bool = False,
+    ) -> list[str] | list[Told]:
+        """What pictures show, in words that go on from the prompt; with `scores` (text, log-probability) pairs. See `Telling`.
+        `NotAsked` where the model was not trained to, with the name of one that was."""
+        found = self._told().caption(self._leaves, listed(images), Telling(length, beams, sampling, seed), prompt)
+        return found if scores else [one.text for one in found]
+
+    def ask(
+        self,
+        images: Raw | list[Raw],
+        questions: str | list[str],
+        *,
+        answers: Sequence[str] | None = None,
+        beams: int = 1,
+        length: int = 10,
+        sampling: Sampling | None = None,
+        seed: int = 0,
+        scores: bool = False,
+    ) -> list[str] | list[Told]:
+        """Answers to questions about pictures, in words, or the likeliest of some `answers`. One picture, or one question, may
+        stand for all. The rest is as for `caption`."""
+        about, how = (listed(images), listed(questions)), Telling(length, beams, sampling, seed)
+        found = self._told().answer(self._leaves, *about, how, answers)
+        return found if scores else [one.text for one in found]
 
     @property
     def fingerprint(self) -> str:
@@ -260,6 +298,10 @@ class Sensorium:
         how = {"commit_message": commit_message, "private": private, "token": token, "branch": branch, "create_pr": create_pr}
         return push(lambda folder: self.save_pretrained(folder, family, licence=licence), repo_id, **how)
 
+    def _told(self) -> Teller:
+        self._teller = self._teller or Teller(self.model, self.fields)
+        return self._teller
+
     def _hash(self) -> str:
         digest = hashlib.sha256(json.dumps(configuration(self.card, self.fields), sort_keys=True).encode())
         for name, value in sorted(arrays(self.model).items()):
@@ -279,24 +321,30 @@ class Sensorium:
             )
         if named:
             ((name, raw),) = named.items()
-            return self.field(name), _listed(raw)
-        return next((field for field in self.fields if field.kind != "text"), self.fields[0]), _listed(things)
+            return self.field(name), listed(raw)
+        return next((field for field in self.fields if field.kind != "text"), self.fields[0]), listed(things)
 
     def _encode(self, field: Modality, raws: list[Raw]) -> Float[np.ndarray, "N D"]:
-        return self._made(self._units, field, raws, "unit", self.model.width)
-
-    def _made(self, compiled: Any, field: Modality, raws: list[Raw], what: str, width: int) -> Float[np.ndarray, "N D"]:
-        """`"<field>/<what>"` f32[N width] of raw things, by a compiled function, in batches of the sizes of `ROWS`."""
-        parts = [np.zeros((0, width), np.float32)]
-        for start, size in _cuts(len(raws)):
+        if field.name not in self.model.encoders:
+            raise UnknownName(f"this model has vectors of {', '.join(self.model.encoders)}, and none of {field.name!r} alone")
+        parts = [np.zeros((0, self.model.width), np.float32)]
+        for start, size in cuts(len(raws)):
             part = raws[start : start + size]
-            batch = pad(_read(_prepared(field, part)), size)
-            parts.append(jax.device_get(compiled(self._leaves, batch))[f"{field.name}/{what}"][: len(part)])
+            parts.append(self.units(prepared(field, part), size)[f"{field.name}/unit"][: len(part)])
         return np.concatenate(parts)
+
+    def _parts(self, field: Modality, raws: list[Raw], end: str, beside: Batch | None = None) -> Iterator[np.ndarray]:
+        """The output whose key has this end, in batches of few sizes: a row for each of the raw things."""
+        for start, size in cuts(len(raws)):
+            part = raws[start : start + size]
+            batch = pad(read(prepared(field, part)), size) | (beside or {})
+            (found,) = jax.device_get(self._some(self._leaves, batch, end)).values()
+            turned = beside is not None and sorted((field.name, *beside))[0] != field.name
+            yield (found.T if turned else found)[: len(part)]
 
     def units(self, batch: Batch, rows: int) -> dict[str, np.ndarray]:
         """The compiled function itself: `"<field>/unit"` f32[rows D] of prepared arrays, which are filled up to `rows`."""
-        return jax.device_get(self._units(self._leaves, pad(_read(batch), rows)))
+        return jax.device_get(self._units(self._leaves, pad(read(batch), rows)))
 
 
 def load(path: Path | str, revision: str | None = None, dtype: str = "float32", token: str | bool | None = None) -> Sensorium:
@@ -335,27 +383,3 @@ def _from(origin: Origin, made: Sensorium) -> Sensorium:
     warn_if_not_commercial(origin.licence, origin.name)
     made.origin = origin
     return made
-
-
-def _listed(raw: Raw | list[Raw]) -> list[Raw]:
-    return raw if isinstance(raw, list) else [raw]
-
-
-def _read(batch: Batch) -> Batch:
-    """What of a batch models read."""
-    return {key: x for key, x in batch.items() if key.rpartition("/")[2] not in ("id", "here") and key != "group"}
-
-
-def _prepared(field: Modality, raws: Sequence[Raw]) -> Batch:
-    if not raws:
-        return {key: x[None][:0] for key, x in field.blank().items()}
-    return stack([field.prepare(opened(raw)) for raw in raws])
-
-
-def _cuts(n: int) -> Iterator[tuple[int, int]]:
-    """(start, size of batch) of the pieces of `n` things: the largest size while it is filled, then the least for the rest."""
-    start = 0
-    while start < n:
-        size = next((rows for rows in ROWS if rows >= n - start), ROWS[-1])
-        yield start, size
-        start += size
