@@ -180,6 +180,12 @@ def test_gain_and_noise_have_the_strength_that_they_say():
     assert Noise(10.0)({"": trace, "mask": np.zeros(50, bool)}, random())[""] == pytest.approx(trace)
 
 
+@pytest.mark.parametrize("augment", [TimeShift(), Gain()])
+def test_a_spectrogram_is_not_taken_for_a_wave(augment):
+    with pytest.raises(ValueError, match=r"float32\[1, 26, 12\].*no wave f32\[N\] but a spectrogram.*leave augmentation out"):
+        augment({"": np.zeros((1, 26, 12), np.float32)}, random())
+
+
 def test_specaugment_silences_a_band_and_nothing_without_any():
     time = np.arange(4000) / 4000
     x = (np.sin(2 * np.pi * 300 * time) + np.sin(2 * np.pi * 1500 * time)).astype(np.float32) / 2

@@ -169,7 +169,7 @@ class TimeShift:
     most: float = 0.1
 
     def __call__(self, parts: Parts, random: np.random.Generator) -> Parts:
-        n = len(parts[""])
+        n = len(_wave(parts))
         by = int(random.integers(-int(self.most * n), int(self.most * n) + 1))
         return parts | {key: shifted(value, by) for key, value in parts.items() if value.shape[:1] == (n,)}
 
@@ -182,7 +182,7 @@ class Gain:
 
     def __call__(self, parts: Parts, random: np.random.Generator) -> Parts:
         factor = np.float32(10 ** (random.uniform(-self.decibels, self.decibels) / 20))
-        return parts | {"": np.clip(parts[""] * factor, -1, 1)}
+        return parts | {"": np.clip(_wave(parts) * factor, -1, 1)}
 
 
 @dataclass(frozen=True)
@@ -275,6 +275,13 @@ class RandAugment:
         for which in random.choice(len(OPERATIONS), self.n):
             x = operate(x, OPERATIONS[which], self.magnitude / 30, 1 if random.random() < 0.5 else -1)
         return parts | {"": x}
+
+
+def _wave(parts: Parts) -> np.ndarray:
+    if parts[""].ndim != 1:
+        told = f"a sound of {parts[''].dtype}{list(parts[''].shape)} to augment, which is no wave f32[N] but a spectrogram"
+        raise ValueError(f"{told}: leave augmentation out for models that take these (CLAP)")
+    return parts[""]
 
 
 def shifted(x: np.ndarray, by: int) -> np.ndarray:
