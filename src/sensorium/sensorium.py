@@ -25,7 +25,7 @@ from sensorium.models.telling import Teller, Telling, Told
 from sensorium.models.transcribe import Manner, Progress, Segment, Transcriber
 from sensorium.optim.lora import adapted, merge
 from sensorium.pretrained.licence import licence_of, warn_if_not_commercial
-from sensorium.pretrained.model_card import About, Origin, write_card
+from sensorium.pretrained.model_card import About, Origin, library_of, write_card
 from sensorium.pretrained.own import configuration, described
 from sensorium.training import Card
 from sensorium.training.weights import arrays, load_weights, save_weights
@@ -258,14 +258,14 @@ class Sensorium:
         """
         path, layout = Path(path), family or self.family or OWN
         model = merge(self.model) if adapted(self.model) else self.model
-        library = OWN
         if layout != OWN:
-            from sensorium.pretrained import FAMILIES, write_folder
+            from sensorium.pretrained.folder import check_form, write_folder
             from sensorium.pretrained.shards import size_of
 
+            if layout != self.family:
+                check_form(model, self.card, self.fields, layout)
             shard = None if shard_size is None else size_of(shard_size)
             write_folder(path, model, self.card, self.fields, layout, dtype and jax.numpy.dtype(dtype), shard)
-            library = "sentence-transformers" if (path / "modules.json").is_file() else FAMILIES[layout].library
         else:
             odd = {str(x.dtype) for x in self._leaves if jax.numpy.issubdtype(x.dtype, jax.numpy.floating)} - {"float32"}
             if odd or shard_size is not None or dtype not in (None, "float32"):
@@ -275,9 +275,14 @@ class Sensorium:
             path.mkdir(parents=True, exist_ok=True)
             save_weights(model, path / WEIGHTS, {"format": "sensorium"})
             write_json(path / CONFIG, configuration(self.card, self.fields))
-        kinds = [field.kind for field in self.fields]
-        size, of = sum(x.size for x in self._leaves), "" if layout == OWN else layout
-        write_card(path, About(kinds, size, of, library, self.origin), licence)
+        self.save_card(path, layout, licence)
+
+    def save_card(self, path: Path | str, family: str | None = None, licence: str | None = None) -> None:
+        """Writes the model card alone into a directory: what stands in `run.json` and `metrics.json` there is told. A card that
+        somebody else wrote is left as it is."""
+        path, layout = Path(path), family or self.family or OWN
+        kinds, size = [field.kind for field in self.fields], sum(x.size for x in self._leaves)
+        write_card(path, About(kinds, size, "" if layout == OWN else layout, library_of(path, layout), self.origin), licence)
 
     def push_to_hub(
         self,
