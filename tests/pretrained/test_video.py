@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from modalities.films import film, number_of, numbered
+from pretrained.making.common import TEXTS
 from pretrained.making.video import clips
 from pretrained.test_families import NEAR, RECORDED, copied, loaded, off, reference
 from safetensors.numpy import load_file, save_file
@@ -87,6 +88,19 @@ def test_classes_are_asked_of_models_that_have_them_and_of_one_field():
         loaded("videomae").classify(list(clips(7)))
     with pytest.raises(BadRaw, match="things of one field"):
         model.classify()
+
+
+def test_texts_are_seen_in_the_light_of_each_clip():
+    """X-CLIP: the similarity of a text with a clip is not the cosine of their vectors, and classes are weighed by it."""
+    model, numbers = loaded("xclip"), reference("xclip")
+    things, texts = list(clips(3)), [text for text in TEXTS if text]
+    expected = numbers["similarity"].T[:, [bool(text) for text in TEXTS]].astype(np.float64)
+    powers = np.exp(expected)
+    shares = model.classify(things, texts, ["{}"])
+    assert off(shares, powers / powers.sum(axis=1, keepdims=True)) < NEAR
+    plain = np.exp(numbers["scale"] * numbers["video/unit"] @ numbers["text/unit"].T)[:, [bool(text) for text in TEXTS]]
+    assert np.abs(plain / plain.sum(axis=1, keepdims=True) - shares).max() > 1e-2
+    assert model.classify([], texts).shape == (0, len(texts))
 
 
 def test_a_file_comes_to_the_vector_of_its_frames(tmp_path):
