@@ -46,6 +46,8 @@ VERBS = {
     "transcribe": Verb(
         "write down what is said in a sound or a video", "sensorium transcribe talk.wav --model openai/whisper-tiny"
     ),
+    "caption": Verb("say what pictures show", "sensorium caption photo.png --model Salesforce/blip-image-captioning-base"),
+    "ask": Verb("answer a question about a picture", 'sensorium ask photo.png "what is it?" --model Salesforce/blip-vqa-base'),
 }
 
 

@@ -1,0 +1,45 @@
+"""`sensorium ask`: the answer to a question about a picture."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+if TYPE_CHECKING:
+    from rich.console import Console
+else:
+    Console = Any
+
+EXAMPLE = """sensorium ask photo.png "what colour is the car?" --model Salesforce/blip-vqa-base
+sensorium ask photo.png "is it raining?" --model models/blip-vqa --answers yes no"""
+
+
+def ask(
+    picture: tyro.conf.Positional[Path],
+    question: tyro.conf.Positional[str],
+    *,
+    model: str,
+    answers: list[str] | None = None,
+    beams: int = 1,
+    length: int = 10,
+) -> dict:
+    """Answer a question about a picture.
+
+    Args:
+        picture: The file.
+        question: What is asked.
+        model: A model that answers (BLIP): its folder, or the id of its repository.
+        answers: Answers to choose the likeliest of; any words by default.
+        beams: How many beginnings of an answer are followed side by side.
+        length: The most pieces of words that are written.
+    """
+    import sensorium
+    from sensorium.cli import device
+
+    device.prepare()
+    (answer,) = sensorium.load(model).ask([picture], question, answers=answers, beams=beams, length=length)
+    return {"picture": str(picture), "question": question, "model": model, "answer": answer}
+
+
+def show(result: dict, console: "Console") -> None:
+    print(result["answer"])
