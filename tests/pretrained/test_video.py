@@ -18,6 +18,7 @@ import sensorium
 from sensorium import Sensorium
 from sensorium.core.errors import BadFile
 from sensorium.encoders.published_video import PublishedVideo
+from sensorium.encoders.published_xclip import PublishedXCLIP
 from sensorium.modalities import BadRaw, picture_torchvision
 from sensorium.modalities.film import Film
 from sensorium.modalities.picture import Processing
@@ -111,18 +112,34 @@ def test_a_file_comes_to_the_vector_of_its_frames(tmp_path):
     assert off(units[1], units[0]) < NEAR and np.abs(units[2] - units[0]).max() > 1e-3
 
 
-def test_a_frame_that_is_masked_changes_nothing():
-    layers = {"width": 8, "depth": 1, "heads": 2, "hidden": 8}
-    encoder = PublishedVideo((8, 8), 4, 4, 2, layers, {"scale": 1.0, "mean": [0] * 3, "std": [1] * 3}, rngs=nnx.Rngs(0))
-    graph, state = nnx.split(encoder)
-    encode = jax.jit(lambda x, mask: nnx.merge(graph, state)(x, mask))
+LAYERS = {"width": 8, "depth": 1, "heads": 2, "hidden": 8}
+PIXELS = {"scale": 1.0, "mean": [0] * 3, "std": [1] * 3}
+MASKED = {
+    "videomae": lambda rngs: PublishedVideo((8, 8), 4, 4, 2, LAYERS, PIXELS, rngs=rngs),
+    "xclip": lambda rngs: PublishedXCLIP(8, 4, 4, LAYERS, LAYERS, PIXELS, LAYERS_OF_PROMPTS, rngs=rngs),
+}
+LAYERS_OF_PROMPTS = {"depth": 1, "heads": 2, "activation": "gelu", "eps": 1e-5}
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_a_frame_that_is_masked_changes_nothing(name):
+    graph, state = nnx.split(MASKED[name](nnx.Rngs(0)))
+
+    @jax.jit
+    def encode(x, mask):
+        encoder = nnx.merge(graph, state)
+        made = encoder(x, mask)
+        return made, encoder.prompted(jnp.ones((2, 8)), made) if isinstance(encoder, PublishedXCLIP) else made.pooled
+
     x, mask = np.random.default_rng(0).normal(size=(2, 4, 8, 8, 3)).astype(np.float32), np.ones((2, 4), bool)
     mask[0, 3], mask[1, 2:] = False, False
-    before = encode(x, mask)
-    after = encode(jnp.where(mask[:, :, None, None, None], x, np.nan), mask)
-    assert (before.mask == np.repeat([[True, True], [True, False]], 4, axis=1)).all()
+    (before, texts), (after, again) = encode(x, mask), encode(jnp.where(mask[:, :, None, None, None], x, np.nan), mask)
+    kept = {"videomae": np.repeat([[True, True], [True, False]], 4, axis=1), "xclip": np.repeat(mask, 5, axis=1)}
+    assert (before.mask == kept[name]).all()
     assert np.allclose(before.pooled, after.pooled, atol=1e-6) and np.isfinite(after.pooled).all()
-    assert not np.allclose(before.pooled, encode(x, np.ones((2, 4), bool)).pooled, atol=1e-3)
+    assert np.allclose(texts, again, atol=1e-6)
+    whole, other = encode(x, np.ones((2, 4), bool))
+    assert not np.allclose(before.pooled, whole.pooled, atol=1e-3) and not np.allclose(texts, other, atol=1e-4)
 
 
 def test_the_encoder_of_a_checkpoint_from_pretraining_is_read_without_its_decoder(tmp_path):
