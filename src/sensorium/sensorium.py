@@ -16,10 +16,11 @@ from sensorium.core.errors import BadFile, UnknownName, nearest
 from sensorium.core.files import read_json, write_json
 from sensorium.core.protocols import Modality, Raw
 from sensorium.data.folder import opened
-from sensorium.data.ready import cuts, listed, prepared, read
+from sensorium.data.ready import batched, cuts, listed, prepared, read
 from sensorium.decoders import Sampling
+from sensorium.encoders import PublishedText
 from sensorium.modalities import BadRaw
-from sensorium.models import Model, Space, looking
+from sensorium.models import Generator, Model, Space, looking
 from sensorium.models.shares import directions, softmax
 from sensorium.models.telling import Teller, Telling, Told
 from sensorium.models.transcribe import Manner, Progress, Segment, Transcriber
@@ -281,8 +282,10 @@ class Sensorium:
         """Writes the model card alone into a directory: what stands in `run.json` and `metrics.json` there is told. A card that
         somebody else wrote is left as it is."""
         path, layout = Path(path), family or self.family or OWN
-        kinds, size = [field.kind for field in self.fields], sum(x.size for x in self._leaves)
-        write_card(path, About(kinds, size, "" if layout == OWN else layout, library_of(path, layout), self.origin), licence)
+        kinds = [field.kind for field in self.fields if field.name in self.model.encoders]
+        size = sum(x.size for x in self._leaves)
+        family, writes = "" if layout == OWN else layout, isinstance(self.model, Generator)
+        write_card(path, About(kinds, size, family, library_of(path, layout), self.origin, writes), licence)
 
     def push_to_hub(
         self,
@@ -332,11 +335,10 @@ class Sensorium:
     def _encode(self, field: Modality, raws: list[Raw]) -> Float[np.ndarray, "N D"]:
         if field.name not in self.model.encoders:
             raise UnknownName(f"this model has vectors of {', '.join(self.model.encoders)}, and none of {field.name!r} alone")
-        parts = [np.zeros((0, self.model.width), np.float32)]
-        for start, size in cuts(len(raws)):
-            part = raws[start : start + size]
-            parts.append(self.units(prepared(field, part), size)[f"{field.name}/unit"][: len(part)])
-        return np.concatenate(parts)
+        out, encoder = np.zeros((len(raws), self.model.width), np.float32), self.model.encoders[field.name]
+        for rows, batch, size in batched(field, raws, isinstance(encoder, PublishedText) and encoder.form.masks):
+            out[rows] = self.units(batch, size)[f"{field.name}/unit"][: len(rows)]
+        return out
 
     def _parts(self, field: Modality, raws: list[Raw], end: str, beside: Batch | None = None) -> Iterator[np.ndarray]:
         """The output whose key has this end, in batches of few sizes: a row for each of the raw things."""

@@ -75,16 +75,16 @@ def one(name: str, revision: str | None) -> dict[str, Any]:
 
 def show(result: dict, console: "Console") -> None:
     from rich.markup import escape
-    from rich.table import Column, Table
+    from rich.table import Table
 
     if "families" in result:
-        table = Table("family", "gives", Column("for example", no_wrap=True), "million parameters", "licence")
+        width = max(len(example["id"]) for family in result["families"] for example in family["examples"])
         for family in result["families"]:
-            for i, example in enumerate(family["examples"]):
-                licence = example["licence"] + ("" if example["commercial"] else " (not commercial)")
-                first = (family["family"], family["gives"]) if i == 0 else ("", "")
-                table.add_row(*first, example["id"], f"{example['millions']:g}", licence)
-        console.print(table)
+            console.print(f"[bold]{family['family']}[/]: {escape(family['gives'])}", highlight=False, soft_wrap=True)
+            for example in family["examples"]:
+                licence = example["licence"] + ("" if example["commercial"] else " (not for commercial use)")
+                line = f"  {example['id']:{width}}  {example['millions']:6.1f} million  {licence}"
+                console.print(escape(line), highlight=False, soft_wrap=True)
         console.print("Next: sensorium models ID-OR-FOLDER; sensorium convert ID-OR-FOLDER OUT", style="dim", highlight=False)
         return
     fields = ", ".join(f"{field['name']} ({field['kind']} {'×'.join(map(str, field['shape']))})" for field in result["fields"])
@@ -94,7 +94,7 @@ def show(result: dict, console: "Console") -> None:
         ("fields", fields),
         ("parameters", f"{result['parameters']:,} as {result['dtype']}"),
         ("width", str(result["width"])),
-        ("licence", result["licence"] + (" (not commercial)" if result["commercial"] is False else "")),
+        ("licence", result["licence"] + (" (not for commercial use)" if result["commercial"] is False else "")),
         ("fingerprint", result["fingerprint"]),
         ("folder", result["folder"]),
     ):

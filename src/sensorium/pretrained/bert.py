@@ -152,4 +152,5 @@ BERT = Family(
     names=names,
     files=files,
     beside=(DENSE,),
+    gives="vectors of tokens and of sentences",
 )

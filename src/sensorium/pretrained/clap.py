@@ -235,4 +235,5 @@ CLAP = Family(
     describe=describe,
     names=names,
     files=files,
+    gives="sounds and texts in one space; classes of sounds by their names",
 )

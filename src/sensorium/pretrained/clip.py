@@ -177,4 +177,5 @@ CLIP = Family(
     describe=describe,
     names=names,
     files=files,
+    gives="pictures and texts in one space; classes by their names",
 )

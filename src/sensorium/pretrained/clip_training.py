@@ -43,4 +43,6 @@ def trained(captions: list[str], size: int) -> Json:
     words = {(*word[:-1], word[-1] + LAST): times for word, times in counts.items()}
     made = merges(words, size - least, lambda a, b: a + b, set(first))
     pieces = dict.fromkeys([*first, *(a + b for a, b in made), START, END])
-    return tokenizer_json({piece: i for i, piece in enumerate(pieces)}, [list(pair) for pair in made])
+    said = tokenizer_json({piece: i for i, piece in enumerate(pieces)}, [list(pair) for pair in made])
+    ends = {"type": "Replace", "pattern": {"String": LAST}, "content": " "}
+    return said | {"decoder": {"type": "Sequence", "decoders": [said["decoder"], ends]}}

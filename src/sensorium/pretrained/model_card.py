@@ -17,10 +17,17 @@ TASKS: Mapping[frozenset[str], str] = {
     frozenset({"audio", "text"}): "zero-shot-audio-classification",
     frozenset({"image"}): "image-feature-extraction",
 }
-"""What the Hub calls what a model of these kinds of fields is for; "feature-extraction" for all others."""
+WRITING: Mapping[frozenset[str], str] = {
+    frozenset({"image"}): "image-to-text",
+    frozenset({"audio"}): "automatic-speech-recognition",
+}
+"""What the Hub calls what a model of these kinds of fields is for, and one that writes about them; "feature-extraction" and
+"text-generation" for all others."""
 LOADING: Mapping[str, str] = {
-    "transformers": "from transformers import AutoModel, AutoProcessor  # the layout is that of transformers\n"
-    'model, processor = AutoModel.from_pretrained("{name}"), AutoProcessor.from_pretrained("{name}")',
+    "transformers": "from transformers import AutoProcessor, {architecture}  # the layout is that of transformers\n"
+    'model, processor = {architecture}.from_pretrained("{name}"), AutoProcessor.from_pretrained("{name}")',
+    "open_clip": "import open_clip  # the layout is its own\n"
+    'model, _, process = open_clip.create_model_and_transforms("hf-hub:{name}")  # local-dir:… for a directory',
     "sentence-transformers": "from sentence_transformers import SentenceTransformer  # the layout is its own\n"
     'vectors = SentenceTransformer("{name}").encode(["a text"])',
 }
@@ -39,14 +46,16 @@ class Origin:
 
 @dataclass(frozen=True)
 class About:
-    """What a card is written of: the kinds of a model's fields, how many parameters it has, of which family and for which
-    library it is ("" and "sensorium" for a model of the house), and where it comes from."""
+    """What a card is written of: the kinds of the fields that a model encodes, and whether it `writes` about them; how many
+    parameters it has; of which family and for which library it is ("" and "sensorium" for a model of the house); where it comes
+    from."""
 
     kinds: Sequence[str]
     parameters: int
     family: str = ""
     library: str = "sensorium"
     origin: Origin = Origin()
+    writes: bool = False
 
 
 def write_card(folder: Path, about: About, licence: str | None = None) -> None:
@@ -62,7 +71,8 @@ def write_card(folder: Path, about: About, licence: str | None = None) -> None:
     said = Licence(licence) if licence else about.origin.licence
     if not said.id:
         said = _inherited(_begun(run))
-    write_text(path, card(folder.resolve().name, about, said, run, metrics))
+    text = card(folder.resolve().name, about, said, run, metrics)
+    write_text(path, text.replace("{architecture}", _architecture(folder)))
 
 
 def library_of(folder: Path, layout: str) -> str:
@@ -107,7 +117,7 @@ def _front(name: str, about: About, base: str, licence: Licence, metrics: Mappin
         license_name=licence.name or None,
         license_link=licence.link or None,
         base_model=base or None,
-        pipeline_tag=TASKS.get(frozenset(about.kinds), "feature-extraction"),
+        pipeline_tag=_task(about),
         tags=["sensorium", "multimodal" if len(about.kinds) > 1 else about.kinds[0], *([about.family] if about.family else [])],
         model_name=name if results else None,
         eval_results=results or None,
@@ -140,6 +150,19 @@ def _inherited(begun: str) -> Licence:
     return licence_of(Path(path).parent if isinstance(path, str) else Path(begun), begun)
 
 
+def _task(about: About) -> str:
+    kinds = frozenset(about.kinds)
+    return WRITING.get(kinds, "text-generation") if about.writes else TASKS.get(kinds, "feature-extraction")
+
+
+def _architecture(folder: Path) -> str:
+    """The class of transformers that config.json names."""
+    path = folder / "config.json"
+    said = read_json(path) if path.is_file() else {}
+    asked = said.get("architectures") if isinstance(said, dict) else None
+    return str(asked[0]) if isinstance(asked, list) and asked else "AutoModel"
+
+
 def _base(origin: Origin, run: Mapping[str, Any]) -> str:
     """The id of what this model began as, "" where that is nothing on the Hub."""
     begun = _begun(run)
@@ -150,10 +173,10 @@ def _base(origin: Origin, run: Mapping[str, Any]) -> str:
 
 def _what(about: About, base: str) -> str:
     kinds = ", ".join(about.kinds)
-    what = "A shared space" if len(about.kinds) > 1 else "An encoder"
+    what = "A writer about" if about.writes else "A shared space of" if len(about.kinds) > 1 else "An encoder of"
     of = f"of the family {about.family}" if about.family else "of Sensorium"
     begun = f" It began as [{base}](https://huggingface.co/{base})." if base else ""
-    return f"{what} of {kinds}: a model {of} with {about.parameters / 1e6:.1f} million parameters.{begun}"
+    return f"{what} {kinds}: a model {of} with {about.parameters / 1e6:.1f} million parameters.{begun}"
 
 
 def _loading(name: str, about: About) -> str:
@@ -166,7 +189,7 @@ def _loading(name: str, about: About) -> str:
         "```",
     ]
     if about.library in LOADING:
-        lines += ["", "or without it:", "", "```python", LOADING[about.library].format(name=name), "```"]
+        lines += ["", "or without it:", "", "```python", LOADING[about.library].replace("{name}", name), "```"]
     return "## How to load it\n\n" + "\n".join(lines)
 
 

@@ -62,4 +62,5 @@ MPNET = Family(
     names=names,
     files=files,
     beside=(DENSE,),
+    gives="vectors of tokens and of sentences",
 )

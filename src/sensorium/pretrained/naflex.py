@@ -73,4 +73,5 @@ NAFLEX = Family(
     describe=describe,
     names=names,
     files=files,
+    gives="pictures of any shape and texts in one space",
 )

@@ -58,7 +58,7 @@ def describe(folder: Folder) -> Described:
         **{"vocabulary": text["vocab_size"], "length": text["context_length"], "layers": _layers(text, text["heads"], quick)},
     }
     arguments = {"encoders": {"image": image, "text": texts}, "width": model["embed_dim"], "bare": ["text"] if head else []}
-    arguments |= {"bias": model["init_logit_bias"]} if model.get("init_logit_bias") is not None else {}
+    arguments |= {"bias": float(model["init_logit_bias"])} if model.get("init_logit_bias") is not None else {}
     return Described(arguments, (pictures, _texts(folder, text)))
 
 
@@ -261,4 +261,6 @@ OPEN_CLIP_FAMILY = Family(
     files=files,
     config=OPEN_CLIP,
     weights=OPEN_CLIP_WEIGHTS,
+    gives="pictures and texts in one space, in OpenCLIP's own layout",
+    library="open_clip",
 )

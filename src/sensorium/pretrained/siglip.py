@@ -158,4 +158,5 @@ SIGLIP = Family(
     describe=describe,
     names=names,
     files=files,
+    gives="pictures and texts in one space, a sigmoid a pair, many languages in SigLIP 2",
 )

@@ -161,6 +161,7 @@ VIT_FAMILY = Family(
     describe=describe,
     names=names,
     files=files,
+    gives="vectors of pictures, and shares of classes where it was trained to them",
 )
 DINOV2 = Family(
     name="dinov2",
@@ -173,4 +174,5 @@ DINOV2 = Family(
     describe=describe_dino,
     names=names_dino,
     files=files_dino,
+    gives="vectors of pictures and of their patches, learned without labels",
 )

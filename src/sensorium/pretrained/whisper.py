@@ -242,4 +242,5 @@ WHISPER = Family(
     describe=describe,
     names=names,
     files=files,
+    gives="what is said, in words with times; in English where wanted",
 )
