@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pretrained.making.common import TEXTS, perturb, pictures, save_numbers, torch, transformers
+from pretrained.making.common import perturb, pictures, save_numbers, several, torch, transformers
 
 PROMPT = "a photo of"
 WORDS, ANSWER_WORDS, BEAMS = 10, 8, 3
@@ -176,11 +176,6 @@ def answer_score(model: Any, tokenizer: Any, about: dict[str, Any], text: str, t
     ids = begun(tokenizer([text], return_tensors="pt")["input_ids"], model)
     said = model.text_decoder(ids, **about).logits.log_softmax(-1)
     return t.gather(said[:, :-1], 2, ids[:, 1:, None])[..., 0].sum(1)
-
-
-def several(n: int) -> list[str]:
-    """As many texts as there are pictures."""
-    return [TEXTS[i % len(TEXTS)] for i in range(n)]
 
 
 def begun(ids: Any, model: Any) -> Any:

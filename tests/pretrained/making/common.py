@@ -22,6 +22,11 @@ TEXTS = (
 )
 
 
+def several(n: int) -> list[str]:
+    """So many of the texts, from the first one on."""
+    return [TEXTS[i % len(TEXTS)] for i in range(n)]
+
+
 def torch() -> Any:
     module = importlib.import_module("torch")
     module.set_num_threads(1)
