@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from sensorium.core.batch import Batch, stack
 from sensorium.core.protocols import Modality, Raw
 from sensorium.data.folder import opened
 
 ROWS = (1, 8, 64)
 """The sizes of batch that are compiled: any number of things is cut into these, and the last one filled up."""
+LENGTHS = (16, 32, 64, 128, 256)
+"""The lengths of texts that are compiled, beside the whole length: filling costs as much as words do, and most texts are short."""
+AT_ONCE = 4096
+"""Texts that are held at once, ready."""
 
 
 def listed(raw: Raw | list[Raw]) -> list[Raw]:
@@ -33,3 +39,26 @@ def cuts(n: int) -> Iterator[tuple[int, int]]:
         size = next((rows for rows in ROWS if rows >= n - start), ROWS[-1])
         yield start, size
         start += size
+
+
+def batched(field: Modality, raws: Sequence[Raw], shorten: bool = False) -> Iterator[tuple[np.ndarray, Batch, int]]:
+    """(which of the raw things, what the field makes of them, the size to fill up to), until all have been.
+
+    `shorten`: texts without the filling after them, each at the least of `LENGTHS` that holds it, whatever is beside it.
+    """
+    if not shorten:
+        for start, size in cuts(len(raws)):
+            rows = np.arange(start, min(start + size, len(raws)))
+            yield rows, prepared(field, raws[start : start + size]), size
+        return
+    for first in range(0, len(raws), AT_ONCE):
+        batch = read(prepared(field, raws[first : first + AT_ONCE]))
+        mask = batch[f"{field.name}/mask"]
+        used = np.where(mask.any(axis=1), mask.shape[1] - np.argmax(mask[:, ::-1], axis=1), 1)
+        whole = np.array([length for length in LENGTHS if length < mask.shape[1]] + [mask.shape[1]])
+        of = np.searchsorted(whole, used)
+        for i, length in enumerate(whole):
+            alike = np.flatnonzero(of == i)
+            for start, size in cuts(len(alike)):
+                rows = alike[start : start + size]
+                yield first + rows, {key: x[rows, :length] for key, x in batch.items()}, size
