@@ -40,9 +40,12 @@ def what_trains(experiment: Experiment) -> list[Row]:
 
 
 def _in_layers(model: Model) -> tuple[str, ...]:
-    """The kernels in the layers of the encoders (attention and perceptrons); all of the encoders' where none has layers."""
-    names = (f"{name}.kernel" for name in layers(model) if name.startswith("encoders."))
-    return tuple(name for name in names if STACK.match(name)) or ("encoders.*",)
+    """The kernels in the layers of each encoder (attention and perceptrons); of one that has no layers all kernels."""
+    out: list[str] = []
+    for field in model.encoders:
+        names = [f"{name}.kernel" for name in layers(model) if name.startswith(f"encoders.{field}.")]
+        out += [name for name in names if STACK.match(name)] or names
+    return tuple(out)
 
 
 def _set(model: Model, trainer: Trainer) -> None:
