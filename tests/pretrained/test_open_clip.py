@@ -137,6 +137,12 @@ def test_pieces_that_are_missing_or_not_clip_s_are_told_with_what_to_copy(tmp_pa
         sensorium.load(folder)
 
 
+def test_transformers_layout_is_refused_as_it_would_read_other_texts(tmp_path):
+    with pytest.raises(ValueError, match=r"cleans its texts first \(lower\), as OpenCLIP does and transformers does not"):
+        loaded("open_clip").save_pretrained(tmp_path / "wrong", family="clip")
+    assert not (tmp_path / "wrong").exists()
+
+
 def test_only_weights_of_this_layout_are_read_for_it(tmp_path):
     folder = copied("open_clip", tmp_path)
     (folder / WEIGHTS).rename(folder / "open_clip_pytorch_model.bin")

@@ -67,8 +67,8 @@ NAFLEX = Family(
     types=("siglip2",),
     architectures=("Siglip2Model",),
     examples=(
-        Example("google/siglip2-base-patch16-naflex", 375.4, "Apache-2.0"),
-        Example("google/siglip2-so400m-patch16-naflex", 1136.5, "Apache-2.0"),
+        Example("google/siglip2-base-patch16-naflex", 375.2, "Apache-2.0"),
+        Example("google/siglip2-so400m-patch16-naflex", 1135.7, "Apache-2.0"),
     ),
     describe=describe,
     names=names,

@@ -208,7 +208,10 @@ def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
         "interpolation": next(name for name, number in RESAMPLE.items() if number == processing.resample),
         "resize_mode": "shortest" if processing.crop else "squash",
     }
-    return {OPEN_CLIP: {"model_cfg": model, "preprocess_cfg": pixels}, **text_files(texts, "PreTrainedTokenizerFast")}
+    return {
+        OPEN_CLIP: {"model_cfg": model, "preprocess_cfg": pixels},
+        **text_files(texts, "PreTrainedTokenizerFast", cleaned=True),
+    }
 
 
 def _layers_said(said: Json) -> Json:
@@ -226,7 +229,7 @@ def _ratio(hidden: int, width: int) -> float:
 
 def _tokens_said(field: Text) -> Json:
     clean = {"tokenizer_kwargs": {"clean": pieces_of(field.pieces).clean}}
-    if OPEN_END in vocabulary(tokenizer_of(field)):
+    if OPEN_END in vocabulary(tokenizer_of(field, cleaned=True)):
         return clean
     # OpenCLIP takes the folder itself for it; in a repository of the Hub its id has to stand here.
     return clean | {"hf_tokenizer_name": "."}

@@ -121,10 +121,10 @@ def filled(tokenizer: Json, length: int, pad: str, number: int, fill: str = "Rig
     return Text("text", (), "", length, Pieces("library", dumps(tokenizer)))
 
 
-def text_files(field: Text, kind: str, **more: Any) -> dict[str, Json]:
+def text_files(field: Text, kind: str, cleaned: bool = False, **more: Any) -> dict[str, Json]:
     """tokenizer.json and tokenizer_config.json of a field of texts; `kind` is the name of transformers' class, `more` goes into
-    the second."""
-    said = tokenizer_of(field)
+    the second. `cleaned`: see `tokenizer_of`."""
+    said = tokenizer_of(field, cleaned)
     config = {
         "tokenizer_class": kind,
         "model_max_length": field.length,
@@ -146,11 +146,17 @@ def dumps(tokenizer: Json) -> str:
     return json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
 
 
-def tokenizer_of(field: Text) -> Json:
-    """The tokenizer.json that a field holds. A `ValueError` where it has none: its pieces are the house's own."""
+def tokenizer_of(field: Text, cleaned: bool = False) -> Json:
+    """The tokenizer.json that a field holds. A `ValueError` where it has none, its pieces being the house's own, and where texts
+    are cleaned before it, unless the layout says so too (`cleaned`)."""
     pieces = pieces_of(field.pieces)
     if pieces.kind != "library":
         raise ValueError(f"the field {field.name!r} reads {pieces.kind}; only a tokenizer.json can be written for transformers")
+    if pieces.clean and not cleaned:
+        raise ValueError(
+            f"the field {field.name!r} cleans its texts first ({pieces.clean}), as OpenCLIP does and transformers does not: save "
+            "in the layout of open_clip, or in Sensorium's own"
+        )
     return json.loads(pieces.json)
 
 
