@@ -12,6 +12,7 @@ LESS = {"STEPS": "4", "SCENES": "48", "SAMPLES": "96", "HELD_OUT": "100", "EPOCH
 TOLD = {
     "01_search_a_folder": ("48 items, 0 broken files", "chance", "{'text': ", "{'image': ", "{'audio': "),
     "03_own_modality": ("48 items, 0 broken files, fields: ['text', 'depth']", "{'text': ", "{'depth': ", "depth room"),
+    "04_joint_spaces": ("a small bert", "learned projections: for ", "CLIP: for ", "colours, without training", "why: "),
     "02_guide_training": ("96 to train on, 100 held out", "epoch 2/2", "best possible 0.9", "audio->text"),
 }
 every = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
