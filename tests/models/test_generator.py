@@ -79,7 +79,7 @@ def test_a_batch_without_all_that_is_told_about_has_vectors_only_and_no_context(
 
 def test_training_lowers_the_loss_of_captioning():
     model = nnx.clone(built(False))
-    losses, given = {"caption": (1.0, Captioning("text", given=("image",)))}, batch()
+    losses, given = {"caption": (1.0, Captioning("text", given=("image",), begun=True))}, batch()
     graph, state = nnx.split(model)
     moved = optax.sgd(0.05)
 
@@ -96,6 +96,9 @@ def test_training_lowers_the_loss_of_captioning():
         state, held, loss = step(state, held)
         seen.append(float(loss))
     assert seen[2] < seen[1] < seen[0] and np.isfinite(seen).all()
+    chances = np.asarray(jax.nn.log_softmax(compiled(False)(given)["text/logits"]))
+    rows = [-chances[i, np.arange(1, n), np.asarray(given["text"])[i, 1:n]].mean() for i, n in enumerate((5, 2, 4))]
+    np.testing.assert_allclose(seen[0], np.mean(rows), rtol=1e-5)
 
 
 def test_encoders_of_unlike_widths_are_refused():

@@ -35,12 +35,14 @@ class Captioning:
 
     Beside `InfoNCE` it is CoCa's other half (Yu et al. 2022, eq. 4): `{"contrast": (1.0, InfoNCE("image", "text")), "caption":
     (2.0, Captioning("text", given=("image",)))}`. A row counts where the field is there, every field of `given` (what is told
-    about) is, and a word of it is real. Without a mask in the batch every token is.
+    about) is, and a word of it is real. Without a mask in the batch every token is. `begun`: the first token is given with the
+    rest, as a `Generator` has it, and no word to be learned.
     """
 
     field: str
     given: tuple[str, ...] = ()
     smoothing: float = 0.0
+    begun: bool = False
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.smoothing < 1.0:
@@ -49,4 +51,6 @@ class Captioning:
     def __call__(self, outputs: dict[str, jax.Array], batch: dict[str, jax.Array]) -> LossRows:
         text, counts = jnp.asarray(batch[self.field]), jnp.asarray(here(batch, self.field, *self.given))
         mask = jnp.asarray(batch[f"{self.field}/mask"]) if f"{self.field}/mask" in batch else jnp.ones(text.shape, bool)
+        if self.begun:
+            mask = mask & (jnp.arange(text.shape[1]) > 0)[None]
         return next_token(outputs[f"{self.field}/logits"].astype(jnp.float32), text, mask & counts[:, None], self.smoothing)

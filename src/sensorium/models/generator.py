@@ -18,7 +18,7 @@ from sensorium.nn.norms import unit
 
 class Generator(nnx.Module):
     """Batch -> `"<target>/logits"` f32[B L V] of every token of the text `target` given those before it (what `Captioning`
-    reads; where the batch has all that is needed), and `"<field>/unit"` f32[B P], the pooled vector of each encoder.
+    reads, with `begun`; where the batch has all that is needed), and `"<field>/unit"` f32[B P], the pooled vector of an encoder.
 
     The first token of a text is given, so of it nothing is said: zeros. `start`: the id that is put in its place, where a
     decoder was trained with a mark of its own; `end` and `pad`: the ids that end and fill a text. `question`: reads a further

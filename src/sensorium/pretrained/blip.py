@@ -136,9 +136,9 @@ BLIP = Family(
     types=("blip",),
     architectures=(CAPTIONS, ANSWERS),
     examples=(
-        Example("Salesforce/blip-image-captioning-base", 247.4, "BSD-3-Clause"),
-        Example("Salesforce/blip-image-captioning-large", 469.7, "BSD-3-Clause"),
-        Example("Salesforce/blip-vqa-base", 384.7, "BSD-3-Clause"),
+        Example("Salesforce/blip-image-captioning-base", 224.0, "BSD-3-Clause"),
+        Example("Salesforce/blip-image-captioning-large", 446.3, "BSD-3-Clause"),
+        Example("Salesforce/blip-vqa-base", 361.2, "BSD-3-Clause"),
     ),
     describe=describe,
     names=names,
