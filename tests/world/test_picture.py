@@ -40,3 +40,10 @@ def test_two_scenes_of_equal_objects_differ_by_their_nuisances():
     a = scene.Scenes(*(np.array([[v, -1, -1]] * 2) for v in (0, 0, 0, 0, 0)), key=np.array([3, 4], np.uint64))
     first, second = picture.render(a)
     assert a.id[0] == a.id[1] and not np.array_equal(first, second)
+
+
+def test_the_highest_numbers_below_one_make_a_picture_too():
+    """Row 61343 of this stream draws one that is 1 in float32: an index beyond the last turn."""
+    picture.render(scene.draw("train", np.array([61343]), 11))
+    numbers = scene.uniform(scene.draw("train", np.array([61343]), 11).key, "picture", 25).astype(np.float32)
+    assert numbers.max() == 1

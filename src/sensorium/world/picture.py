@@ -42,6 +42,7 @@ def render(scenes: Scenes) -> UInt8[np.ndarray, "B 64 64 3"]:
 def paint(scenes: Scenes, margin: int) -> UInt8[np.ndarray, "B S S 3"]:
     """The pictures, with `margin` pixels more about each on every side: S = 64 + 2·margin."""
     u = uniform(scenes.key, "picture", 4 + 7 * MOST).astype(np.float32)
+    u = np.minimum(u, np.float32(1 - 2**-24))  # in float32 the highest numbers below 1 are rounded to it
     ground = 255 * (0.06 + 0.20 * u[:, :1] + 0.05 * u[:, 1:4]) + 0.5
     side = SIZE + 2 * margin
     out = np.empty((len(scenes), side, side, 3), np.uint8)
