@@ -37,6 +37,17 @@ def test_a_sine_keeps_its_frequency_and_level_in_every_format_and_rate(tmp_path,
     assert np.array_equal(x, FIELD.prepare(str(path))["audio"])
 
 
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+@pytest.mark.parametrize("suffix", ["wav", "mp3"])
+def test_the_whole_of_a_sound_goes_on_where_what_is_kept_ends(tmp_path, suffix, rate):
+    path = sound(tmp_path / f"x.{suffix}", sine(440, rate, seconds=1.3), rate)
+    whole, kept = FIELD.whole(path), FIELD.prepare(path)["audio"]
+    assert len(whole) == pytest.approx(1.3 * 16000, abs=2400 if suffix == "mp3" else 1)  # MP3 adds silence of its own
+    np.testing.assert_allclose(whole[: len(kept)], kept, atol=1e-6)
+    assert abs(loudest(whole[-4800:-1600], 16000) - 440) <= 5
+    assert len(FIELD.whole(sound(tmp_path / "short.wav", sine(440, rate, seconds=0.2), rate))) == 3200
+
+
 @pytest.mark.parametrize("rate", [11025, 16000, 44100])
 def test_the_window_equals_that_of_the_whole_sound_resampled(tmp_path, rate):
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, rate * 3).astype(np.float32)

@@ -190,8 +190,7 @@ def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
         **{"max_target_positions": decoder["length"], **_layers_said(decoder["layers"], "decoder")},
         "begin_suppress_tokens": generation.get("begin_suppress_tokens"),
     }
-    ends = {f"{name}_token": END for name in ("bos", "eos", "unk")}
-    tokens = text_files(texts, "WhisperTokenizer", **ends, add_prefix_space=False)
+    tokens = text_files(texts, "WhisperTokenizer", bos_token=END, eos_token=END, unk_token=END, add_prefix_space=False)
     return {"config.json": config, PICTURES: preprocessor, GENERATION: generation, **tokens}
 
 
