@@ -114,7 +114,7 @@ def test_a_model_with_adapters_is_saved_with_them_folded_in(published, tmp_path)
     assert np.abs(again.encode(text=words)["text"] - published.encode(text=words)["text"]).max() > 1e-2
 
 
-def test_what_is_locked_stands_still_and_a_run_goes_on_without_what_it_began_with(world, small, tmp_path):
+def test_what_is_locked_stands_still_and_a_run_goes_on_without_what_it_began_with(world, small, tmp_path, monkeypatch):
     """LiT with adapters; the plug is pulled after step 3, and the checkpoint is gone when the run goes on."""
     own = tmp_path / "own"
     shutil.copytree(small, own)
@@ -135,7 +135,9 @@ def test_what_is_locked_stands_still_and_a_run_goes_on_without_what_it_began_wit
     with pytest.raises(KeyboardInterrupt):
         train(experiment(own), tmp_path / "cut", pull)
     shutil.rmtree(own)
-    start = begun(tmp_path / "cut", own)
+    monkeypatch.chdir(tmp_path)
+    start = begun("cut", "own")
+    assert begun("whole", CLIP) is None, "another one"
     assert start is not None and start.fingerprint == published.fingerprint
     again = train(experiment(start), tmp_path / "cut", resume=True)
     assert same(arrays(again.sensorium.model), after) and again.sensorium.fingerprint == whole.sensorium.fingerprint

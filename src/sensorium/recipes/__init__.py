@@ -3,5 +3,6 @@
 from sensorium.core.table import Table
 from sensorium.recipes.folder import folder as folder
 from sensorium.recipes.senses import senses as senses
+from sensorium.recipes.start import begun as begun
 
 RECIPES = Table("recipe", {"senses": senses, "folder": folder})

@@ -43,10 +43,14 @@ def begun(out: Path | str, init: str | Path | None = None) -> Start | None:
     """What the run in a directory was begun with, without its parameters, which are read only where no checkpoint of the run
     holds them. None where it began with none, or with another one than `init`."""
     path = Path(out) / INIT
-    said = read_json(path) if path.is_file() else {}
-    if not isinstance(said, dict) or not said or (init is not None and said.get("name") != _called(init)):
+    if not path.is_file():
         return None
+    said = read_json(path)
+    if not isinstance(said, dict) or not {"name", "fingerprint"} <= said.keys():
+        raise BadFile(f"{path}: says not what the run began with: begin it anew (overwrite)")
     name, fingerprint = str(said["name"]), str(said["fingerprint"])
+    if init is not None and name not in (str(init), whole(init)):  # a directory that is gone by now looks like an id
+        return None
     fields, card = described(said, str(path))
 
     def read() -> Model:
