@@ -11,7 +11,7 @@ from sensorium.data.folder import opened
 ROWS = (1, 8, 64)
 """The sizes of batch that are compiled: any number of things is cut into these, and the last one filled up."""
 LENGTHS = (16, 32, 64, 128, 256)
-"""The lengths of texts that are compiled, beside the whole length: filling costs as much as words do, and most texts are short."""
+"""The lengths of texts that are compiled, beside the whole one: filling costs as much as words do, and most texts are short."""
 AT_ONCE = 4096
 """Texts that are held at once, ready."""
 
