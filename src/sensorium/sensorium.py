@@ -20,7 +20,7 @@ from sensorium.data.ready import batched, cuts, listed, prepared, read
 from sensorium.decoders import Sampling
 from sensorium.encoders import PublishedText
 from sensorium.modalities import BadRaw
-from sensorium.models import Generator, Model, Space, looking
+from sensorium.models import Generator, Model, Space, given, looking
 from sensorium.models.shares import directions, softmax
 from sensorium.models.telling import Teller, Telling, Told
 from sensorium.models.transcribe import Manner, Progress, Segment, Transcriber
@@ -91,7 +91,7 @@ class Sensorium:
 
     def similarity(self, a: Float[np.ndarray, "N D"], b: Float[np.ndarray, "M D"]) -> Float[np.ndarray, "N M"]:
         """Cosines of every row of `a` with every row of `b` (both of unit length, as `encode` gives them)."""
-        return np.asarray(a) @ np.asarray(b).T
+        return given.cosines(a, b)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -120,12 +120,9 @@ class Sensorium:
                 raise BadRaw(f"classify: {told}: give labels")
             return softmax(np.concatenate([np.zeros((0, len(own.labels)), np.float32), *self._parts(field, raws, "/logits")]))
         templates = TEMPLATES.get(field.kind, ("{}",)) if templates is None else templates
-        if not labels or not templates or any("{}" not in template for template in templates):
-            told = f"classify: {len(labels)} labels, templates {list(templates)}"
-            raise BadRaw(f"{told}: expected one or more of each, with {{}} in each template")
+        texts = given.prompts(labels, templates)
         if not isinstance(self.model, Space):
             raise BadRaw("classify: no directions of labels, as this model writes texts instead of encoding them")
-        texts = [template.replace("{}", label) for label in labels for template in templates]
         encoder = self.model.encoders[field.name]
         if isinstance(encoder, Prompting) and encoder.prompts is not None:
             found = self._parts(field, raws, "similarity", self.prepare(text=texts))
@@ -143,7 +140,8 @@ class Sensorium:
         """
         if other := [name for name in arrays if name.partition("/")[0] not in self.modalities]:
             raise UnknownName(f"this model has no field {other[0]!r}.{nearest(other[0], self.modalities)}")
-        return jax.device_get(self._some(self._leaves, {name: jax.numpy.asarray(x) for name, x in arrays.items()}, ""))
+        arrays = {name: jax.numpy.asarray(x) for name, x in given.checked(self.model, arrays).items()}
+        return jax.device_get(self._some(self._leaves, arrays, ""))
 
     def prepare(self, **raws: Raw | list[Raw]) -> Batch:
         """The arrays that the fields make of raw things, as `outputs` takes them: `prepare(text="a cat")` -> `{"text": i32[1 L],

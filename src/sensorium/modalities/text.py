@@ -118,7 +118,7 @@ class Text:
         """The same for many strings at once: i32[B L], bool[B L], i32[B]."""
         for text in raws:
             if not isinstance(text, str):
-                raise BadRaw(f"text cannot be made of {described(text)}: give a string")
+                raise BadRaw(f"text cannot be made of {described(text)}: give a string, or a list of them")
         numbers, mask = self._reader.batch(raws, self.length)
         ids = np.array([identity(text) for text in raws], np.int32)
         return {self.name: numbers, f"{self.name}/mask": mask, f"{self.name}/id": ids}

@@ -50,7 +50,7 @@ def _clip(layers: Json, size: list[int], patch: int, words: list[str], length: i
 
 
 def _vit(layers: Json, size: list[int], patch: int, words: list[str], length: int) -> Described:
-    image = _pictures("vit", layers | {"activation": "gelu", "qkv_bias": True}, size, patch) | {"labels": []}
+    image = _pictures("vit_pooled", layers | {"activation": "gelu", "qkv_bias": True}, size, patch) | {"labels": []}
     return Described({"encoders": {"image": image}, "width": layers["width"], "bare": ["image"]}, (_picture(size),))
 
 
