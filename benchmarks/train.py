@@ -92,6 +92,7 @@ def batches(folder: Path, rows: int) -> None:
 
 def train(folder: Path, rows: int) -> dict[str, list[float]]:
     model = sensorium.load(folder).model
+    assert isinstance(model, Space)
     adamw = optax.adamw(1e-4, b1=0.9, b2=0.98, eps=1e-8, weight_decay=0.0)
     step = Step(model, contrast({"clip": (1.0, InfoNCE("image", "text"))}), adamw, settle=Space.settle)
     losses, seconds = [], []

@@ -135,7 +135,10 @@ def changed(model: Sensorium) -> Iterator[Sensorium]:
     """Models that give other vectors, each for another reason."""
     yield Sensorium(CARD.build(1), FIELDS, CARD)
     other = CARD.build(0)
-    kernel = other.projections["image"].kernel
+    assert isinstance(other, Space)
+    projection = other.projections["image"]
+    assert isinstance(projection, nnx.Linear)
+    kernel = projection.kernel
     kernel[...] = kernel[...].at[0, 0].add(1e-6)
     yield Sensorium(other, FIELDS, CARD)
     for i, change in enumerate(({"name": "picture"}, {"words": ("blue", "red")}, {"rate": 1000, "seconds": 1.0})):

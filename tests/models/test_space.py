@@ -24,7 +24,9 @@ ARGUMENTS = {
 
 
 def built(seed: int = 0) -> Space:
-    return MODELS["space"].build(**json.loads(json.dumps(ARGUMENTS)), rngs=nnx.Rngs(seed))
+    made = MODELS["space"].build(**json.loads(json.dumps(ARGUMENTS)), rngs=nnx.Rngs(seed))
+    assert isinstance(made, Space)
+    return made
 
 
 def call(space: Space, batch: dict) -> dict[str, jax.Array]:

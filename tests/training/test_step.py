@@ -92,6 +92,7 @@ def test_it_tells_the_loss_of_each_pair_and_holds_the_scale():
     assert set(out) == {"loss", "scale", "loss/image-text", "skipped", "bad", "finite"}
     assert out["loss"] == out["loss/image-text"] and float(out["scale"]) == pytest.approx(1 / 0.07, rel=1e-5)
     model = card().build(0)
+    assert isinstance(model, Space)
     model.log_scale[...] = jnp.float32(6.0)
     step = Step(model, contrast(experiment().losses), optax.sgd(0.0), settle=Space.settle)
     step(batches(8, 1)[0])

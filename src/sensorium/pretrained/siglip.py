@@ -136,9 +136,9 @@ def text_part_files(text: Json, field: Text, kind: str) -> tuple[Json, dict[str,
         **{"model_type": kind, "vocab_size": text["vocabulary"], "max_position_embeddings": text["length"]},
         **{"projection_size": text["head"], **layers_said(text["layers"])},
     }
-    marks = {name: token for name, token in (("unk_token", "<unk>"), ("eos_token", end(tokenizer_of(field)))) if token}
+    marks: Json = {name: token for name, token in (("unk_token", "<unk>"), ("eos_token", end(tokenizer_of(field)))) if token}
     # The class that does nothing beside tokenizer.json, which holds all of it by now.
-    return config, text_files(field, "PreTrainedTokenizerFast", **marks)
+    return config, text_files(field, "PreTrainedTokenizerFast", False, **marks)
 
 
 def end(tokenizer: Json) -> str | None:
