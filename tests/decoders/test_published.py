@@ -12,7 +12,7 @@ from flax import nnx
 from sensorium.core.encoding import Encoding
 from sensorium.decoders import Ends, Prompted, PublishedDecoder, Ruled, Sampling, scores, search, write
 
-VOCABULARY, ROWS, WORDS = 5, 4, 4
+VOCABULARY, ROWS, WORDS = 6, 8, 4
 LAYERS = {"width": 8, "heads": 2, "hidden": 12}
 DEPTH = {"blip": 2, "whisper": 1}
 ENDS = Ends()
@@ -32,16 +32,16 @@ def decoder(form: str) -> PublishedDecoder:
 
 def about(prompt: int) -> Prompted:
     tokens = jax.random.normal(jax.random.key(1), (ROWS, 3, 6))
-    mask = jnp.array([[True] * 3, [True, False, True], [True] * 3, [False, True, True]])
+    mask = jnp.arange(3)[None] != jnp.arange(ROWS)[:, None]
     return Prompted(Encoding(tokens, mask, tokens[:, 0]), jax.random.randint(jax.random.key(3), (ROWS, prompt), 2, VOCABULARY))
 
 
 @cache
 def every_text() -> np.ndarray:
-    """All that can be written: words 2, 3, 4 up to an end or up to the last place."""
+    """All that can be written: words 2 to 5 up to an end or up to the last place."""
     texts = []
     for n in range(WORDS + 1):
-        texts += [[*said, *([1] if n < WORDS else []), *[0] * (WORDS - n - 1)] for said in product((2, 3, 4), repeat=n)]
+        texts += [[*said, *([1] if n < WORDS else []), *[0] * (WORDS - n - 1)] for said in product((2, 3, 4, 5), repeat=n)]
     return np.array(texts, np.int32)
 
 
@@ -65,41 +65,32 @@ def test_word_by_word_with_a_cache_is_the_same_as_all_at_once(form, length):
     np.testing.assert_array_equal(both(state, Prompted(other, context.prompt))[0], stepped)
 
 
-def test_enough_beams_find_the_best_of_all_texts_and_scores_are_theirs():
+def no_word_twice(logits: jax.Array, words: jax.Array, place: jax.Array) -> jax.Array:
+    """And no end before the last place."""
+    before = jnp.arange(words.shape[1])[None] < place
+    said = jnp.any(jax.nn.one_hot(words, VOCABULARY, dtype=bool) & before[:, :, None], axis=1)
+    ended = (jnp.arange(VOCABULARY) == ENDS.eos)[None] & (place < WORDS - 1)
+    return jnp.where(said | ended, -jnp.inf, ENDS.words(logits))
+
+
+def test_a_rule_holds_enough_beams_find_the_best_of_all_texts_and_scores_are_theirs():
     graph, state = nnx.split(decoder("whisper"))
     texts = jnp.asarray(every_text())
 
     @jax.jit
     def found(state, context):
-        made = nnx.merge(graph, state)
-        never_pads = Ruled(made, lambda logits, words, place: ENDS.words(logits))
-        best = search(made, context, ENDS, VOCABULARY**3, length=WORDS)
-        return *best, *write(made, context, ENDS, Sampling(), None, WORDS), scores(never_pads, context, texts, texts != ENDS.pad)
+        ruled = Ruled(nnx.merge(graph, state), no_word_twice)
+        few, all_of_them = (search(ruled, context, ENDS, beams, length=WORDS) for beams in (3, VOCABULARY**3))
+        return few, all_of_them, write(ruled, context, ENDS, Sampling(), None, WORDS), scores(ruled, context, texts, texts != 0)
 
-    ids, score, _, plain, chances = map(np.asarray, found(state, about(2)))
+    few, best, plain, chances = jax.tree.map(np.asarray, found(state, about(2)))
     np.testing.assert_allclose(np.exp(chances).sum(1), 1, atol=1e-4, err_msg="these are all texts")
-    np.testing.assert_array_equal(ids, every_text()[chances.argmax(1)])
-    np.testing.assert_allclose(score, chances.max(1), atol=1e-4)
-    assert (score >= plain - 1e-5).all() and (score > plain + 1e-2).any()
-
-
-def test_a_rule_sees_what_was_written_in_writing_and_in_a_search():
-    """No word twice; an end only at the last place."""
-    graph, state = nnx.split(decoder("whisper"))
-
-    def rule(logits, words, place):
-        before = jnp.arange(words.shape[1])[None] < place
-        said = jnp.any(jax.nn.one_hot(words, VOCABULARY, dtype=bool) & before[:, :, None], axis=1)
-        ended = (jnp.arange(VOCABULARY) == ENDS.eos)[None] & (place < WORDS - 1)
-        return jnp.where(said | ended, -jnp.inf, logits)
-
-    @jax.jit
-    def found(state, context):
-        ruled = Ruled(nnx.merge(graph, state), rule)
-        return write(ruled, context, ENDS, Sampling(), None, WORDS)[0], search(ruled, context, ENDS, 3, length=WORDS)[0]
-
-    for ids in found(state, about(1)):
-        assert (np.sort(np.asarray(ids)[:, :3]) == [2, 3, 4]).all() and (np.asarray(ids)[:, 3] == ENDS.eos).all()
+    np.testing.assert_array_equal(best[0], every_text()[chances.argmax(1)])
+    for ids, score in (few, best, plain):
+        which = [np.flatnonzero((every_text() == text).all(1)).item() for text in ids]
+        np.testing.assert_allclose(score, chances[np.arange(ROWS), which], atol=1e-4)
+        assert all(len(set(text[text > 1])) == (text > 1).sum() >= 3 for text in ids)
+    assert (few[1] >= plain[1] - 1e-5).all() and (best[1] >= few[1] - 1e-5).all() and (best[1] > plain[1] + 1e-2).any()
 
 
 def test_what_does_not_fit_is_refused():
