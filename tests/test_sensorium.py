@@ -8,6 +8,7 @@ from string import ascii_lowercase
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 from PIL import Image as Pillow
 from safetensors.numpy import load_file, save_file
 
@@ -15,6 +16,7 @@ from sensorium import Sensorium, load
 from sensorium.core.errors import BadFile, UnknownName
 from sensorium.modalities import Audio, Image, Text
 from sensorium.modalities.audio import wav_bytes
+from sensorium.models import Space
 from sensorium.recipes.towers import space
 
 FIELDS = (
