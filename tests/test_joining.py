@@ -4,6 +4,7 @@ The "pictures" and "sounds" are written down: each space reads them with the tow
 agree from the start, and only the bridge between the two spaces is in question. Trained spaces: benchmarks/join.py.
 """
 
+import json
 from dataclasses import replace
 from itertools import permutations
 from string import ascii_lowercase
@@ -13,6 +14,7 @@ import pytest
 
 import sensorium
 from sensorium import Sensorium
+from sensorium.cli.main import main
 from sensorium.joining import CannotJoin, join
 from sensorium.modalities import Text
 from sensorium.training import Card
@@ -67,6 +69,18 @@ def test_a_perceptron_and_unpaired_things_help_to_cross(two):
     assert kernels["encoders.audio.bridge.up.kernel"].shape == (24, 16)
     assert np.abs(kernels["encoders.audio.bridge.down.kernel"]).max() > 0, "it trains too"
     assert found(joined.sensorium, TEXTS[1::9]) > 0.3
+
+
+def test_the_command_joins_by_the_lines_of_a_file(two, tmp_path, capsys):
+    for name, one in zip(("clip", "clap"), two, strict=True):
+        one.save_pretrained(tmp_path / name)
+    (tmp_path / "words.txt").write_text("\n".join(TEXTS[::20]))
+    words = ["join", *(str(tmp_path / name) for name in ("clip", "clap")), "--texts", str(tmp_path / "words.txt")]
+    assert main([*words, "--out", str(tmp_path / "both"), "--steps", "2", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["fields"] == ["image", "text", "audio"] and result["metrics"]["texts"] == len(TEXTS[::20])
+    assert result["base"]["fingerprint"] == two[0].fingerprint
+    assert sensorium.load(tmp_path / "both").modalities == ("image", "text", "audio")
 
 
 def test_spaces_that_cannot_be_joined_are_told(two):

@@ -37,6 +37,9 @@ VERBS = {
     "probe": Verb(
         "learn labels from a model that stays as it is", "sensorium probe photos/ --model runs/photos --out runs/kinds"
     ),
+    "join": Verb(
+        "make one space of two by texts alone", "sensorium join runs/photos runs/sounds --texts words.txt --out runs/both"
+    ),
     "index": Verb("make a folder searchable", "sensorium index photos/ --model runs/photos --out photos.collection"),
     "search": Verb("search a collection by text, picture or sound", 'sensorium search photos.collection "a red bicycle" -k 5'),
     "models": Verb("say which published models are known, and what one is", "sensorium models openai/clip-vit-base-patch32"),
