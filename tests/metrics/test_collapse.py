@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sensorium.metrics.collapse import gap, reliance, spread
+from sensorium.metrics.collapse import centred, gap, reliance, spread
 
 RNG = np.random.default_rng(0)
 
@@ -30,6 +30,18 @@ def test_the_gap_is_the_distance_of_the_centres():
     assert gap(a, a) == 0
     assert gap(a, -a) == pytest.approx(np.sqrt(2))
     assert gap(a[:1], -a[:1]) == 2
+
+
+def test_without_their_centres_two_modalities_have_no_gap():
+    draw = np.random.default_rng(0)
+    common = draw.normal(size=(40, 6))
+    a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (common + 9 * np.eye(6)[0], common - 9 * np.eye(6)[1]))
+    assert gap(a, b) > 1.2 and np.sum(a * b, axis=1).max() < 0.3
+    left, right = centred(a), centred(b)
+    assert gap(left, right) < 0.2 and np.allclose(np.linalg.norm(left, axis=1), 1)
+    assert np.sum(left * right, axis=1).mean() > 0.6 and abs((left @ right.T).mean()) < 0.05
+    np.testing.assert_allclose(centred(a[:3], a), left[:3])
+    assert centred(a.astype(np.float32)).dtype == np.float32 and np.isfinite(centred(a[:1])).all()
 
 
 def test_reliance_finds_the_modality_that_is_not_heard():

@@ -26,6 +26,13 @@ def gap(a: Float[np.ndarray, "N D"], b: Float[np.ndarray, "M D"]) -> float:
     return float(np.linalg.norm(np.mean(a, axis=0, dtype=np.float64) - np.mean(b, axis=0, dtype=np.float64)))
 
 
+def centred(units: Float[np.ndarray, "N D"], of: Float[np.ndarray, "M D"] | None = None) -> Float[np.ndarray, "N D"]:
+    """Unit vectors without what their modality has in common: less its mean, that of `of` (by default of themselves), and of
+    length 1 again. It all but closes the gap; vectors of two modalities then have cosines around 0, and only pairs have high ones."""
+    x = units - np.mean(units if of is None else of, axis=0, dtype=np.float64)
+    return (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)).astype(units.dtype)
+
+
 def reliance(
     predict: Callable[[dict[str, np.ndarray]], np.ndarray], batch: Mapping[str, np.ndarray], names: list[str], seed: int = 0
 ) -> dict[str, float]:
