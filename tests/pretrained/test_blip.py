@@ -14,13 +14,18 @@ from sensorium.core.errors import BadFile, UnknownName
 from sensorium.decoders import Sampling
 from sensorium.modalities import BadRaw
 from sensorium.modalities.transcript import NotAsked
+from sensorium.models.telling import Told
 
 PATHS = sorted(PICTURES.iterdir())
 
 
 @cache
-def greedy() -> list:
-    return loaded("blip").caption(PATHS, length=WORDS, scores=True)
+def greedy() -> list[Told]:
+    return pairs(loaded("blip").caption(PATHS, length=WORDS, scores=True))
+
+
+def pairs(found: list[str] | list[Told]) -> list[Told]:
+    return [one for one in found if isinstance(one, Told)]
 
 
 def words(ids: np.ndarray) -> list[str]:
@@ -44,7 +49,7 @@ def test_captions_go_on_from_a_prompt_as_those_of_the_reference():
 
 def test_a_beam_search_finds_the_texts_and_scores_of_the_reference_and_never_worse_ones_than_greedy_writing():
     expected = reference("blip")
-    found = loaded("blip").caption(PATHS, beams=BEAMS, length=WORDS, scores=True)
+    found = pairs(loaded("blip").caption(PATHS, beams=BEAMS, length=WORDS, scores=True))
     assert [one.text for one in found] == words(expected["caption/beams"])
     scores, plain = (np.array([one.score for one in each]) for each in (found, greedy()))
     assert np.abs(scores - expected["caption/beam_scores"]).max() < 1e-4
@@ -62,7 +67,7 @@ def test_answers_are_those_of_the_reference_with_any_words_and_from_a_list():
     model, expected, questions = loaded("blip_vqa"), reference("blip_vqa"), several(len(PATHS))
     answers = model.ask(PATHS, questions, length=ANSWER_WORDS)
     assert answers == list(expected["answer/texts"]) and len(set(answers)) > 5
-    chosen = model.ask(PATHS, questions, answers=ANSWERS, scores=True)
+    chosen = pairs(model.ask(PATHS, questions, answers=ANSWERS, scores=True))
     assert [one.text for one in chosen] == [ANSWERS[i] for i in expected["answer/scores"].argmax(1)]
     assert len({one.text for one in chosen}) > 2
     assert off([one.score for one in chosen], expected["answer/scores"].max(1)) < NEAR
