@@ -54,7 +54,11 @@ def test_word_by_word_with_a_cache_is_the_same_as_all_at_once(form, length):
     def both(state, context):
         made = nnx.merge(graph, state)
         before = jnp.roll(texts, 1, axis=1).T  # at place 0 any word
-        step = lambda cache, at: made.step(at[0], at[1], cache)[::-1]  # noqa: E731
+
+        def step(cache, at):
+            logits, cache = made.step(*at, cache)
+            return cache, logits
+
         one_by_one = jax.lax.scan(step, made.begin(context, WORDS), (before, jnp.arange(WORDS)))[1]
         return jnp.moveaxis(one_by_one, 0, 1), made(jnp.concatenate([context.prompt, texts], 1), context.context)
 
