@@ -7,7 +7,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
-from huggingface_hub import HfApi, ModelCard
+from huggingface_hub import HfApi, ModelCard, ModelCardData
 from huggingface_hub.hf_api import RepoUrl
 from pretrained.test_families import RECORDED, loaded
 from safetensors.numpy import load_file
@@ -23,8 +23,11 @@ METRICS = {"text->image/recall@1": 0.25, "text->image/recall@1/chance": 0.1, "te
 METRICS |= {"text->image/gallery": 10, "text->image/queries": 20, "text->image/median_rank": 3.0}
 
 
-def card(folder: Path) -> ModelCard:
-    return ModelCard.load(folder / "README.md")
+def card(folder: Path) -> tuple[ModelCardData, str]:
+    """What stands in front of a card, as the Hub reads it, and its text."""
+    made = ModelCard.load(folder / "README.md")
+    assert isinstance(made.data, ModelCardData)
+    return made.data, made.text
 
 
 def test_a_card_tells_licence_base_data_and_metrics(tmp_path):
@@ -43,19 +46,19 @@ def test_a_card_tells_licence_base_data_and_metrics(tmp_path):
         (folder / "metrics.json").write_text(json.dumps(METRICS))
         model.save_pretrained(folder)
     assert (source / "README.md").read_text() == front, "somebody else wrote it"
-    made = card(tmp_path / "mine")
-    assert (made.data.license, made.data.license_name, made.data.license_link) == ("other", "ours", "https://x.org")
-    assert made.data.library_name == "transformers" and made.data.pipeline_tag == "zero-shot-image-classification"
-    assert made.data.base_model == "openai/clip-vit-base-patch32" and {"sensorium", "clip"} <= set(made.data.tags)
-    assert [(one.metric_name, one.metric_value) for one in made.data.eval_results] == [
+    front, text = card(tmp_path / "mine")
+    assert (front.license, front.license_name, front.license_link) == ("other", "ours", "https://x.org")
+    assert front.library_name == "transformers" and front.pipeline_tag == "zero-shot-image-classification"
+    assert front.base_model == "openai/clip-vit-base-patch32" and {"sensorium", "clip"} <= set(front.tags or [])
+    assert [(one.metric_name, one.metric_value) for one in front.eval_results or []] == [
         ("text->image recall@1", 0.25),
         ("text->image recall@5", 0.75),
     ]
-    assert "| text->image | 0.250 | 0.750 | 10 | 0.100 |" in made.text
-    assert "`holiday`" in made.text and "/home/someone" not in made.text and 'sensorium.load("mine")' in made.text
+    assert "| text->image | 0.250 | 0.750 | 10 | 0.100 |" in text
+    assert "`holiday`" in text and "/home/someone" not in text and 'sensorium.load("mine")' in text
     again = sensorium.load(tmp_path / "mine")
     again.save_pretrained(tmp_path / "mine", licence="mit")
-    assert card(tmp_path / "mine").data.license == "mit", "a card of ours is written anew"
+    assert card(tmp_path / "mine")[0].license == "mit", "a card of ours is written anew"
     assert sensorium.load(tmp_path / "mine").origin.licence.id == "mit"
 
 
@@ -67,9 +70,9 @@ def test_a_model_of_ours_says_so_and_a_run_has_the_licence_of_what_it_began_with
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text(json.dumps({"recipe": "folder", "arguments": {"init": str(base)}}))
     model.save_pretrained(tmp_path / "run", "sensorium")
-    made = card(tmp_path / "run")
-    assert (made.data.library_name, made.data.license, made.data.base_model) == ("sensorium", "apache-2.0", None)
-    assert made.data.pipeline_tag == "image-feature-extraction" and "transformers" not in made.text
+    front, text = card(tmp_path / "run")
+    assert (front.library_name, front.license, front.base_model) == ("sensorium", "apache-2.0", None)
+    assert front.pipeline_tag == "image-feature-extraction" and "transformers" not in text
     assert sensorium.load(tmp_path / "run").fingerprint == model.fingerprint
 
 
