@@ -56,7 +56,7 @@ def test_word_by_word_with_a_cache_is_the_same_as_all_at_once(form, length):
         before = jnp.roll(texts, 1, axis=1).T  # at place 0 any word
 
         def step(cache, at):
-            logits, cache = made.step(*at, cache)
+            logits, cache = made.step(at[0], at[1], cache)
             return cache, logits
 
         one_by_one = jax.lax.scan(step, made.begin(context, WORDS), (before, jnp.arange(WORDS)))[1]
