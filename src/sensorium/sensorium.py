@@ -195,12 +195,10 @@ class Sensorium:
         length: int = 20,
         sampling: Sampling | None = None,
         seed: int = 0,
-        scores: bool = False,
-    ) -> list[str] | list[Told]:
-        """What pictures show, in words that go on from the prompt; with `scores` (text, log-probability) pairs. See `Telling`.
-        `NotAsked` where the model was not trained to, with the name of one that was."""
-        found = self._told().caption(self._leaves, listed(images), Telling(length, beams, sampling, seed), prompt)
-        return found if scores else [one.text for one in found]
+    ) -> list[Told]:
+        """What pictures show, in words that go on from the prompt: strings that have their log-probability as `score`. See
+        `Telling`. `NotAsked` where the model was not trained to, with the name of one that was."""
+        return self._told().caption(self._leaves, listed(images), Telling(length, beams, sampling, seed), prompt)
 
     def ask(
         self,
@@ -212,13 +210,11 @@ class Sensorium:
         length: int = 10,
         sampling: Sampling | None = None,
         seed: int = 0,
-        scores: bool = False,
-    ) -> list[str] | list[Told]:
+    ) -> list[Told]:
         """Answers to questions about pictures, in words, or the likeliest of some `answers`. One picture, or one question, may
         stand for all. The rest is as for `caption`."""
         about, how = (listed(images), listed(questions)), Telling(length, beams, sampling, seed)
-        found = self._told().answer(self._leaves, *about, how, answers)
-        return found if scores else [one.text for one in found]
+        return self._told().answer(self._leaves, *about, how, answers)
 
     @property
     def fingerprint(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,11 +29,15 @@ Leaves = list[jax.Array]
 Arrays = dict[str, jax.Array]
 
 
-class Told(NamedTuple):
-    """A text, and its log-probability in nats: the sum over its words and its end, given what it is about and the prompt."""
+class Told(str):
+    """A text with its log-probability in nats: the sum over its words and its end, given what it is about and the prompt."""
 
-    text: str
     score: float
+
+    def __new__(cls, text: str, score: float) -> "Told":
+        made = super().__new__(cls, text)
+        made.score = score
+        return made
 
 
 @dataclass(frozen=True)
