@@ -60,7 +60,7 @@ def _suspects(folder: Path, model: Path, wrong: np.ndarray) -> list[str]:
     for row, other in zip(wrong, np.roll(wrong, 1), strict=True):
         moved[row] = captions[other]
     write_world(folder, scenes, [moved])
-    report = examine(folder, audit=audit_of(model))
+    report = examine(folder, audit=audit_of(str(model)))
     suspects = [Path(one.paths[0]).stem for one in report.findings if one.kind == "looks mismatched"]
     return list(dict.fromkeys(suspects))
 

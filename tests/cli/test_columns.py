@@ -65,7 +65,7 @@ def test_only_a_run_on_the_same_data_has_a_mapping_and_items_that_were_kept_apar
     def found(trained: str | list[str], asked: str) -> bool:
         path = str(tmp_path / trained) if isinstance(trained, str) else [str(tmp_path / one) for one in trained]
         write(run / "run.json", json.dumps({"arguments": {"path": path, "columns": {"text": ["Notiz"]}}}))
-        of = trained_on(run, str(tmp_path / asked))
+        of = trained_on(str(run), str(tmp_path / asked))
         assert of in ({}, {"path": path, "columns": {"text": ["Notiz"]}})
         return bool(of)
 
@@ -75,6 +75,6 @@ def test_only_a_run_on_the_same_data_has_a_mapping_and_items_that_were_kept_apar
     assert not found(["photos", "csvs/train.csv"], "csvs/test.csv")
     for text in ("[]", '{"arguments": null}', "{}"):
         write(run / "run.json", text)
-        assert trained_on(run, str(tmp_path / "photos")) == {}
+        assert trained_on(str(run), str(tmp_path / "photos")) == {}
     (run / "run.json").unlink()
-    assert trained_on(run, str(tmp_path / "photos")) == {}
+    assert trained_on(str(run), str(tmp_path / "photos")) == {}

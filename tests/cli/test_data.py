@@ -99,7 +99,7 @@ def test_the_audit_of_pairs_sees_what_the_model_sees(tmp_path):
     card = space(fields, 12, {"convnet": {"widths": [6, 8]}, "text_transformer": {"width": 8, "heads": 2, "window": 3}})
     model = Sensorium(card.build(0), fields, card)
     model.save_pretrained(tmp_path / "model")
-    audit = audit_of(tmp_path / "model")
+    audit = audit_of(str(tmp_path / "model"))
     assert audit.kinds == ("image", "text")
     assert np.array_equal(audit.encode("text", ["red"]), model.encode(text="red")["text"])
     raw = np.zeros((8, 8, 3), np.uint8)

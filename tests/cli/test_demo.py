@@ -75,7 +75,7 @@ def test_the_world_is_written_as_ordinary_files_with_equal_stems(demo, split):
 def test_the_collection_and_the_run_can_be_used_afterwards(demo):
     hits = sensorium.search.Collection.open(demo.out / "world.collection")
     assert len(hits) == SCENES and set(hits.fields) == {"image", "text", "audio"}
-    assert hits.model_path == (demo.out / "run").resolve()
+    assert hits.model_path == str((demo.out / "run").resolve())
     assert sensorium.load(demo.out / "run").fingerprint == hits.fingerprint
 
 

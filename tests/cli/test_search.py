@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image as Pillow
@@ -18,7 +19,7 @@ def place(tmp_path, monkeypatch):
         if item.raws.get("text"):
             path.write_text("\n".join(item.raws["text"]))
     (tmp_path / "photos/images/broken.png").write_bytes(b"no picture")
-    monkeypatch.setattr(sensorium, "load", lambda path: Tricolour(fingerprint=f"tricolour {path.name}"), raising=False)
+    monkeypatch.setattr(sensorium, "load", lambda path: Tricolour(fingerprint=f"tricolour {Path(path).name}"), raising=False)
     (tmp_path / "runs/a").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert main(["index", "photos", "--model", "runs/a", "--out", "photos.collection"]) == 0

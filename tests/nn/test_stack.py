@@ -62,9 +62,8 @@ def test_the_dials_of_a_run_set_all_its_towers_and_are_told_where_there_are_none
     run = experiment(trainer=Trainer(remat=True, scan=True))
     with pytest.raises(BadDial, match=r"remat=True: none of the towers .image: ConvNet, text: TextTransformer. is a stack"):
         prepared(run)
-    fields = tuple(replace(field) for field in run.fields)
-    card = space(fields, 8)
+    card = space(run.fields, 8)
     image = {"encoder": "vit", "size": 8, "patch": 4, "width": 8, "depth": 1, "heads": 2}
-    card = replace(card, arguments=card.arguments | {"encoders": {**card.arguments["encoders"], "image": image}})
+    card = replace(card, arguments={**card.arguments, "encoders": {**card.arguments["encoders"], "image": image}})
     model, _ = prepared(replace(run, model=card))
     assert model.encoders["image"].transformer.remat and model.encoders["image"].transformer.scan  # type: ignore[union-attr]

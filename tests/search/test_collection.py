@@ -12,7 +12,7 @@ from sensorium.search import Collection, Entry, Memory, Row
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Collection:
     root = tmp_path_factory.mktemp("senses")
-    return Collection.build(Tricolour(), folder(root / "files"), root / "c", root=root / "files", model_path=root / "model")
+    return Collection.build(Tricolour(), folder(root / "files"), root / "c", root=root / "files", model_path=root)
 
 
 def ids(hits):
@@ -24,7 +24,7 @@ def test_it_opens_as_it_was_built(made):
     assert len(opened) == len(made) == 6
     assert opened.fields == ("image", "text", "audio")
     assert opened.fingerprint == "tricolour-1"
-    assert opened.model_path == made.store.path.parent / "model"
+    assert opened.model_path == str(made.store.path.parent)
     assert opened.problems == ()
     assert opened.query(Tricolour(), text="green") == made.query(Tricolour(), text="green")
 

@@ -68,7 +68,8 @@ def test_a_search_in_chunks_equals_one_in_a_piece(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_CHUNK", 7)
     again = store.search("x", x[3], 50)
     assert [r for r, _ in again] == [r for r, _ in whole]
-    np.testing.assert_allclose([s for _, s in again], [s for _, s in whole], rtol=1e-5)
+    # Products of other shapes round otherwise, by the size of the largest score and not of the one near 0.
+    np.testing.assert_allclose([s for _, s in again], [s for _, s in whole], rtol=1e-5, atol=1e-6)
 
 
 def test_rows_come_back_from_the_disk(tmp_path):

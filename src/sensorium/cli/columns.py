@@ -41,12 +41,12 @@ def words(columns: dict[str, list[str]] | None) -> list[str]:
     return ["--columns", *each] if each else []
 
 
-def trained_on(model: Path, folder: str) -> dict[str, Any]:
+def trained_on(model: str, folder: str) -> dict[str, Any]:
     """The arguments of the run of a model that was trained on these very data, perhaps among others; {} where it was not."""
     from sensorium.core.files import read_json
     from sensorium.data.door import whole
 
-    about = model / "run.json"
+    about = Path(model) / "run.json"
     said = read_json(about) if about.is_file() else {}
     arguments = said.get("arguments") if isinstance(said, dict) else None
     path = arguments.get("path") if isinstance(arguments, dict) else None

@@ -30,7 +30,7 @@ def data(
     fix: Path | None = None,
     out: Path | None = None,
     html: Path | None = None,
-    model: Path | None = None,
+    model: str | None = None,
     columns: mapping.Words = (),
 ) -> dict[str, Any]:
     """Say what a folder (or a manifest) holds and what is wrong with it: every file is decoded, and each finding says what to do.
@@ -63,7 +63,7 @@ def data(
 
 
 def _check(
-    folder: str, fix: Path | None, html: Path | None, model: Path | None, columns: dict[str, list[str]] | None
+    folder: str, fix: Path | None, html: Path | None, model: str | None, columns: dict[str, list[str]] | None
 ) -> dict[str, Any]:
     from sensorium.cli.progress import progress
     from sensorium.doctor import examine, write_plan
@@ -87,7 +87,7 @@ def _check(
     return result
 
 
-def audit_of(model: Path) -> "Audit":
+def audit_of(model: str) -> "Audit":
     """A trained model as the doctor looks at pairs with it."""
     import sensorium
     from sensorium.cli import device

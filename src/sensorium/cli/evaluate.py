@@ -1,6 +1,5 @@
 """`sensorium evaluate`: how well a model finds each modality by each other, on a folder."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
@@ -16,7 +15,7 @@ EXAMPLE = "sensorium evaluate runs/photos photos/"
 
 
 def evaluate(
-    model: tyro.conf.Positional[Path],
+    model: tyro.conf.Positional[str],
     folder: tyro.conf.Positional[str],
     *,
     split: Literal["auto", "validation", "train", "all"] = "auto",
@@ -27,7 +26,7 @@ def evaluate(
     Every caption of an item is a query and a right answer of its own; equal captions of two items are right for both.
 
     Args:
-        model: A trained model: the folder that `sensorium train` wrote.
+        model: The folder that `sensorium train` wrote, a published checkpoint's, or its id on the Hub.
         folder: A folder of files, or a manifest.
         split: Which items: by default those kept apart in training where the model was trained on this folder, else all.
         columns: Which column of a table holds what: text=Beschreibung image=Bild; by default what the model was trained with.

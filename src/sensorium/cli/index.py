@@ -19,14 +19,14 @@ EXAMPLE = "sensorium index photos/ --model runs/photos --out photos.collection"
 _SHOWN = 10
 
 
-def index(folder: tyro.conf.Positional[str], *, model: Path, out: Path, columns: mapping.Words = ()) -> dict:
+def index(folder: tyro.conf.Positional[str], *, model: str, out: Path, columns: mapping.Words = ()) -> dict:
     """Make a folder searchable: a vector for each picture, text, sound and clip in it, and a thumbnail.
 
     A collection that stands at `out` is replaced, whole and at once. Files that cannot be read are listed and left out.
 
     Args:
         folder: A folder of files, a manifest, tar shards, a Hugging Face data set on disk, or an address (s3://…).
-        model: A trained model: the folder that `sensorium train` wrote.
+        model: The folder that `sensorium train` wrote, a published checkpoint's, or its id on the Hub.
         out: Where the collection goes, a folder.
         columns: Which column of a table holds what: text=Beschreibung image=Bild; by default what the model was trained with.
     """

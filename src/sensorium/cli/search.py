@@ -33,7 +33,7 @@ def search(
     sensor: Path | None = None,
     by: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     within: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
-    model: Path | None = None,
+    model: str | None = None,
     page: Path | None = None,
     open_page: Annotated[bool, tyro.conf.arg(name="open")] = False,
 ) -> dict:
@@ -49,7 +49,7 @@ def search(
         sensor: A trace of a sensor to look for.
         by: A thing of a modality of your own to look for, as KIND=FILE; may be given several times.
         within: A field to search, may be given several times; by default those that the query itself does not have.
-        model: The model that made the collection, if it is no longer where it was then.
+        model: The model that made the collection (a folder, or an id on the Hub), if it is no longer where it was then.
         page: Write what was found as one HTML page here.
         open_page: Write the page (beside the collection, unless --page says where) and open it in the browser.
     """
@@ -96,14 +96,14 @@ def show(result: dict, console: "Console") -> None:
         console.print(f"page: {escape(result['page'])}")
 
 
-def _model_place(collection: "Collection", model: Path | None, asked: bool) -> Path:
+def _model_place(collection: "Collection", model: str | None, asked: bool) -> str:
     """Where the model is; told before it is loaded, which takes seconds, that there is nothing to ask it."""
     if not asked:
         raise SensoriumError("nothing to look for: give a text, or --image, --audio, --video or --sensor FILE")
     place = model or collection.model_path
     if place is None:
         raise SensoriumError("the collection does not know where its model is: say it with --model")
-    if model is None and not place.exists():
+    if model is None and Path(place).is_absolute() and not Path(place).exists():
         raise SensoriumError(f"the model of this collection was at {place}, where there is nothing now: say where with --model")
     return place
 

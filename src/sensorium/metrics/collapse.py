@@ -28,7 +28,7 @@ def gap(a: Float[np.ndarray, "N D"], b: Float[np.ndarray, "M D"]) -> float:
 
 def centred(units: Float[np.ndarray, "N D"], of: Float[np.ndarray, "M D"] | None = None) -> Float[np.ndarray, "N D"]:
     """Unit vectors without what their modality has in common: less its mean, that of `of` (by default of themselves), and of
-    length 1 again. It all but closes the gap; vectors of two modalities then have cosines around 0, and only pairs have high ones."""
+    length 1 again. It all but closes the gap: vectors of two modalities have cosines around 0 then, but for pairs."""
     x = units - np.mean(units if of is None else of, axis=0, dtype=np.float64)
     return (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)).astype(units.dtype)
 

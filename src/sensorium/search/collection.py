@@ -77,7 +77,7 @@ class Collection:
         store.commit(
             {
                 "fingerprint": model.fingerprint,
-                "model": str(Path(model_path).resolve()) if model_path else None,
+                "model": None if model_path is None else _place(model_path),
                 "kinds": {field.name: field.kind for field in model.fields},
                 "root": str(root.resolve()) if root else None,
                 "problems": [asdict(problem) for problem in problems],
@@ -108,9 +108,9 @@ class Collection:
         return self.store.about["fingerprint"]
 
     @property
-    def model_path(self) -> Path | None:
-        """Where the model was loaded from when the collection was made, if that is known."""
-        return Path(self.store.about["model"]) if self.store.about["model"] else None
+    def model_path(self) -> str | None:
+        """Where the model was loaded from when the collection was made, if that is known: a directory, or an id on the Hub."""
+        return self.store.about["model"]
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -207,3 +207,8 @@ class Collection:
             f"(fingerprint {model.fingerprint}): their vectors cannot be compared. Query it with the model that made it, or "
             f"index anew: sensorium index {self.store.about['root'] or 'FOLDER'} --model MODEL --out COLLECTION"
         )
+
+
+def _place(model: Path | str) -> str:
+    """A directory by its whole path; what is none is the id of a repository, and stays as it is."""
+    return str(Path(model).resolve()) if Path(model).exists() else str(model)
