@@ -5,7 +5,7 @@ One space learns pictures and captions, another sounds and captions, of scenes t
 none of them knows: joined by texts alone, with unpaired sounds beside them, with more noise or none, and with a perceptron; and,
 for comparison, texts among the pictures and sounds of their own space. Writes results/join.json, and exits with 1 where the
 joined space finds fewer than ten times what chance does.
-Run: python benchmarks/join.py [--steps 500] (about ten minutes of one core)
+Run: python benchmarks/join.py [--steps 400] (about fifteen minutes of one busy core)
 """
 
 import argparse
@@ -39,7 +39,7 @@ DIALS: dict[str, dict[str, Any]] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=400)
     steps = parser.parse_args().steps
     clip, clap = learned("image", steps, 11), learned("audio", steps, 22)
     further = scene.distinct("train", TEXTS + SOUNDS, 33)

@@ -63,7 +63,7 @@ def test_things_find_each_other_that_were_never_seen_together(two, tmp_path):
     np.testing.assert_array_equal(again.encode(audio=others[:5])["audio"], made.encode(audio=others[:5])["audio"])
 
 
-def test_a_perceptron_and_unpaired_things_help_to_cross(two):
+def test_a_perceptron_and_unpaired_things_may_take_part(two):
     joined = join(*two, TEXTS[::3], steps=20, hidden=16, noise=0.2, things={"audio": TEXTS[::5]})
     kernels = arrays(joined.sensorium.model)
     assert kernels["encoders.audio.bridge.up.kernel"].shape == (24, 16)

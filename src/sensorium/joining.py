@@ -73,7 +73,8 @@ def join(
     some `noise`.
 
     `things`: some things of a field of `other` (`{"audio": [...]}`), without pairs; texts then also are carried by the vectors of
-    the things like them, which lie elsewhere than those of texts do (the modality gap). `CannotJoin` where the models do not fit.
+    the things like them, which lie elsewhere than those of texts do (the modality gap). In the built-in world neither these nor
+    a perceptron help, and noise does (benchmarks/join.py). `CannotJoin` where the models do not fit.
     """
     names = _joined_fields(base, other, via)
     said = list({identity(text): text for text in texts}.values())

@@ -36,7 +36,8 @@ class Trainer:
         keep: How many of the last checkpoints are kept.
         bad_steps: Steps in a row whose loss or gradient is not finite, after which the run stops. Such a step changes nothing.
         mesh: Devices, as in data=-1,fsdp=4: rows are shared by all, parameters cut over fsdp. By default one device.
-        remat: Keep of every layer only its input for the gradient, and compute the rest once more: less memory, more time.
+        remat: Keep of every layer only its input for the gradient, and compute the rest once more: less memory, more time. On a
+            CPU it takes scan as well: XLA merges the two computations of layers that are not in a loop.
         scan: One program for all layers of a tower, which compiles no longer for many than for one.
     """
 
