@@ -64,7 +64,7 @@ def test_things_find_each_other_that_were_never_seen_together(two, tmp_path):
 
 
 def test_a_perceptron_and_unpaired_things_may_take_part(two):
-    joined = join(*two, TEXTS[::3], steps=20, hidden=16, noise=0.2, things={"audio": TEXTS[::5]})
+    joined = join(two[0], two[1], TEXTS[::3], steps=20, hidden=16, noise=0.2, things={"audio": TEXTS[::5]})
     kernels = arrays(joined.sensorium.model)
     assert kernels["encoders.audio.bridge.up.kernel"].shape == (24, 16)
     assert np.abs(kernels["encoders.audio.bridge.down.kernel"]).max() > 0, "it trains too"
