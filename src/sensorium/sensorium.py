@@ -256,11 +256,12 @@ class Sensorium:
         if layout != OWN:
             from sensorium.pretrained.folder import check_form, write_folder
             from sensorium.pretrained.shards import size_of
+            from sensorium.pretrained.tensors import number
 
             if layout != self.family:
                 check_form(model, self.card, self.fields, layout)
             shard = None if shard_size is None else size_of(shard_size)
-            write_folder(path, model, self.card, self.fields, layout, dtype and jax.numpy.dtype(dtype), shard)
+            write_folder(path, model, self.card, self.fields, layout, None if dtype is None else number(dtype), shard)
         else:
             odd = {str(x.dtype) for x in self._leaves if jax.numpy.issubdtype(x.dtype, jax.numpy.floating)} - {"float32"}
             if odd or shard_size is not None or dtype not in (None, "float32"):
@@ -358,13 +359,14 @@ def load(path: Path | str, revision: str | None = None, dtype: str = "float32", 
     """
     from sensorium.pretrained import open_folder, published
     from sensorium.pretrained.hub import CONFIGS, folder_of
+    from sensorium.pretrained.tensors import number
 
     name, path = str(path), folder_of(path, revision, CONFIGS, token)
     origin = Origin(name, path, licence_of(path, name), published=not Path(name).exists())
     config = read_json(path / CONFIG) if (path / CONFIG).is_file() else {}
     ours = isinstance(config, dict) and config.get("library_name") == "sensorium"
     if not ours and (folder := published(path)):
-        loaded = open_folder(folder, jax.numpy.dtype(dtype))
+        loaded = open_folder(folder, number(dtype))
         return _from(origin, Sensorium(loaded.model, loaded.fields, loaded.card, loaded.family))
     if not isinstance(config, dict) or config.get("library_name") != "sensorium":
         raise BadFile(

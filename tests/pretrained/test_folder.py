@@ -4,6 +4,7 @@ import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 
 import ml_dtypes
 import numpy as np
@@ -210,3 +211,24 @@ def test_an_id_that_is_neither_here_nor_in_the_cache_says_what_to_download(monke
         sensorium.load("openai/clip-nowhere", revision="main")
     with pytest.raises(BadFile, match=r"it has no config.json"):
         sensorium.load(tmp_path)
+
+
+@pytest.mark.parametrize(("before", "name"), [("sentence", "mpnet"), ("clip", "open_clip"), ("open_clip", "clip")])
+def test_a_model_that_is_saved_where_another_stood_is_read_again_and_nothing_of_the_other(before, name, tmp_path):
+    """Modules of sentence embeddings would pool it otherwise; a config.json would be read instead of open_clip_config.json."""
+    folder, model = copytree(RECORDED / before, tmp_path / before), sensorium.load(RECORDED / name)
+    (folder / "notes.txt").write_text("mine")
+    model.save_pretrained(folder)
+    again = sensorium.load(folder)
+    assert (again.family, again.fingerprint) == (model.family, model.fingerprint)
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float64", "brain", ""])
+def test_numbers_of_a_type_that_nothing_computes_with_are_refused(dtype, tmp_path):
+    """Whole numbers would round every parameter to 0."""
+    with pytest.raises(ValueError, match=f"dtype='{dtype}': expected one of float32, bfloat16, float16"):
+        sensorium.load(RECORDED / NAME, dtype=dtype)
+    with pytest.raises(ValueError, match="expected one of float32"):
+        sensorium.load(RECORDED / NAME).save_pretrained(tmp_path / "out", dtype=dtype)
+    assert not (tmp_path / "out").exists()

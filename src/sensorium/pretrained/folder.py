@@ -15,11 +15,17 @@ from sensorium.core.files import read_json, write_json
 from sensorium.core.protocols import Modality
 from sensorium.models import Model
 from sensorium.pretrained.family import CONFIG, FAMILIES, OPEN_CLIP, OPEN_CLIP_WEIGHTS, Folder, recognised
+from sensorium.pretrained.films import CLIPS
+from sensorium.pretrained.preprocess import PROCESSOR
 from sensorium.pretrained.rules import fill, laid_out
-from sensorium.pretrained.shards import write_weights
+from sensorium.pretrained.sentence import LENGTH, MODULES
+from sensorium.pretrained.shards import remove_weights, write_weights
 from sensorium.pretrained.tensors import INDEX, WEIGHTS, tensors, write
 from sensorium.training import Card
 
+SAID = (CONFIG, PROCESSOR, CLIPS, MODULES, LENGTH)
+"""Files of another model that stood in a folder, perhaps, which would be read as what is said of the one that is written there:
+they go as its weights do."""
 STRANGE = (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, IndexError)
 """What a configuration of wrong types or sizes comes to, somewhere."""
 
@@ -128,9 +134,24 @@ def write_folder(
         if apart := [key for key in arrays if key.startswith(f"{inner.name}/")]:
             inner.mkdir(exist_ok=True)
             write(inner / WEIGHTS, {key.removeprefix(f"{inner.name}/"): arrays.pop(key) for key in apart})
+        elif inner.is_dir():
+            _cleared(inner)
     write_weights(path, arrays, shard, kind.weights)
     for name, content in files.items():
         write_json(path / name, content)
+    for name in (name for name in SAID if name not in files):
+        (path / name).unlink(missing_ok=True)
+    if CONFIG not in files:
+        remove_weights(path)
+
+
+def _cleared(inner: Path) -> None:
+    """Takes out a folder beside another model's weights, which the one that is written there now has not; what else lies in it
+    stays."""
+    remove_weights(inner)
+    (inner / CONFIG).unlink(missing_ok=True)
+    if not any(inner.iterdir()):
+        inner.rmdir()
 
 
 ADVICE = (

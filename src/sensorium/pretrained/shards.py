@@ -40,6 +40,12 @@ def write_weights(folder: Path, arrays: Mapping[str, np.ndarray], size: int | No
         (folder / old).unlink(missing_ok=True)
 
 
+def remove_weights(folder: Path, name: str = WEIGHTS) -> None:
+    """Removes the file `name`, or those that its index names, and the index; nothing where there is none of them."""
+    for file in (name, *_shards(folder, name), f"{name}.index.json"):
+        (folder / file).unlink(missing_ok=True)
+
+
 def _parts(arrays: Mapping[str, np.ndarray], size: int | None) -> list[dict[str, np.ndarray]]:
     parts: list[dict[str, np.ndarray]] = [{}]
     held = 0

@@ -35,6 +35,18 @@ DTYPES: dict[str, Any] = {
     "U8": np.uint8,
     "BOOL": np.bool_,
 }
+COMPUTED = ("float32", "bfloat16", "float16")
+
+
+def number(dtype: Any) -> np.dtype:
+    """The type of numbers that a model computes with; a `ValueError` for others, as whole numbers would round it to nothing."""
+    try:
+        found = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    except TypeError:
+        found = None
+    if found is None or found.name not in COMPUTED:
+        raise ValueError(f"dtype={dtype!r}: expected one of {', '.join(COMPUTED)}")
+    return found
 
 
 @dataclass(frozen=True)
