@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 from nn.once import run
 
-from sensorium.nn.attention import Attention, Block, CrossAttention, Neighbours, geglu
+from sensorium.nn.attention import Attention, Block, CrossAttention, Neighbours, geglu, mixed_by
 
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 1, 0]], bool)
 
@@ -79,6 +79,18 @@ def test_cross_attention_looks_at_another_sequence_and_gives_its_weights(x, head
     np.testing.assert_array_equal(shares[1], 0)
     slope = nnx.jit(nnx.grad(lambda m, *a: jnp.sum(jnp.square(m(*a)))))(module, x, context, jnp.asarray(mask))
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_float16_is_mixed_on_every_device(x, compiled):
+    """JAX itself has no such products of float16 on CPUs."""
+    q, k, v = (part.reshape(2, 5, 2, 6) for part in (x, 2 * x, x[::-1]))
+    mask, bias = jnp.asarray(MASK)[:, None, None, :], jax.random.normal(jax.random.key(1), (1, 2, 5, 5))
+    expected = mixed_by(q, k, v, mask, bias)
+    mix = jax.jit(mixed_by) if compiled else mixed_by
+    half = mix(q.astype(jnp.float16), k.astype(jnp.float16), v.astype(jnp.float16), mask, bias)
+    assert half.dtype == jnp.float16
+    np.testing.assert_allclose(half.astype(jnp.float32), expected, atol=5e-3, rtol=0)
 
 
 def test_a_width_that_heads_do_not_divide_is_an_error():

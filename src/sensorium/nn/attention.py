@@ -63,11 +63,20 @@ def mixed_by(
     q: Float[jax.Array, "B L heads d"],
     k: Float[jax.Array, "B K heads d"],
     v: Float[jax.Array, "B K heads d"],
-    mask: Bool[jax.Array, "#B #heads #L K"],
+    mask: Bool[jax.Array, "#B #heads #L K"] | None,
+    bias: Float[jax.Array, "#B #heads L K"] | None = None,
 ) -> Float[jax.Array, "B L heads d"]:
-    """JAX's own attention, fused where the device can; a query whose keys are all masked gives something finite, no more."""
-    with jax.numpy_dtype_promotion("standard"):  # with bfloat16 it mixes types of its own
-        return jax.nn.dot_product_attention(q, k, v, mask=mask)
+    """JAX's own attention, fused where the device can; a query whose keys are all masked gives something finite, no more. `bias`
+    is added to the scores. Of float16 it is computed in float32 on CPUs, where JAX has no products of that kind."""
+
+    def plain(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+        with jax.numpy_dtype_promotion("standard"):  # with bfloat16 it mixes types of its own
+            return jax.nn.dot_product_attention(q, k, v, bias=bias, mask=mask)
+
+    def wide(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+        return plain(*(x.astype(jnp.float32) for x in (q, k, v))).astype(q.dtype)
+
+    return jax.lax.platform_dependent(q, k, v, cpu=wide, default=plain) if q.dtype == jnp.float16 else plain(q, k, v)
 
 
 def attend(

@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Bool, Float
 
 from sensorium.core.table import Table
+from sensorium.nn.attention import mixed_by
 from sensorium.nn.sizes import check_heads
 
 
@@ -129,8 +130,7 @@ class StandardLayer(nnx.Module):
     ) -> Float[jax.Array, "B L D"]:
         q, k, v = self._parts(x)
         mask, scores = seen if isinstance(seen, Shifted) else (seen, None)
-        with jax.numpy_dtype_promotion("standard"):  # with bfloat16 it mixes types of its own
-            return self._given(jax.nn.dot_product_attention(q, k, v, bias=scores, mask=mask))
+        return self._given(mixed_by(q, k, v, mask, scores))
 
     def _parts(self, x: Float[jax.Array, "B L D"]) -> list[Float[jax.Array, "B L heads C"]]:
         return [part(x).reshape(*x.shape[:2], self.heads, -1) for part in (self.query, self.key, self.value)]
@@ -179,8 +179,7 @@ class QuestionPool(nnx.Module):
 
     def __call__(self, tokens: Float[jax.Array, "B L D"], seen: Bool[jax.Array, "B L"]) -> Float[jax.Array, "B D"]:
         q, k, v = self._parts(tokens)
-        with jax.numpy_dtype_promotion("standard"):
-            return self._answer(jax.nn.dot_product_attention(q, k, v, mask=seen[:, None, None, :]))
+        return self._answer(mixed_by(q, k, v, seen[:, None, None, :]))
 
     def watched(
         self,
