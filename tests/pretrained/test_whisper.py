@@ -235,6 +235,25 @@ def test_what_generation_config_says_is_written_back(tmp_path):
     } == json.loads((tmp_path / "preprocessor_config.json").read_text())
 
 
+def spoken(model: sensorium.Sensorium) -> int | None:
+    field = model.field("text")
+    assert isinstance(field, Transcript)
+    return field.marks.spoken
+
+
+@pytest.mark.parametrize("generation", [{}, {"forced_decoder_ids": None}, {"forced_decoder_ids": [[1, None]]}])
+def test_a_language_that_config_json_alone_forces_counts_as_in_the_reference(generation, tmp_path):
+    """So models were fine-tuned to one language before generation_config.json said it."""
+    folder = copied("whisper", tmp_path)
+    for name, more in (("config.json", {"forced_decoder_ids": [[1, 269], [2, 271]]}), ("generation_config.json", generation)):
+        (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | more))
+    model = sensorium.load(folder)
+    expected = None if generation.get("forced_decoder_ids") else 269
+    assert spoken(model) == expected
+    model.save_pretrained(tmp_path / "again")
+    assert spoken(sensorium.load(tmp_path / "again")) == expected
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -96,6 +96,8 @@ def generated(folder: Folder, model: Json, tokens: Json) -> Json:
         }
         said = found | (said or {})
     said = {"decoder_start_token_id": model["decoder_start_token_id"], "eos_token_id": model["eos_token_id"]} | said
+    if said.get("forced_decoder_ids") is None and model.get("forced_decoder_ids"):  # the language of a model fine-tuned of old
+        said |= {"forced_decoder_ids": model["forced_decoder_ids"]}
     try:
         Marks.of(said)
     except (KeyError, TypeError, ValueError) as error:  # among them a language that it does not list
