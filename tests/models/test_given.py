@@ -32,6 +32,17 @@ def test_arrays_that_an_encoder_would_misread_are_refused(said):
         checked(loaded("clip").model, WRONG[said])
 
 
+def test_what_a_decoder_reads_is_looked_over_too():
+    pixels, ids = np.zeros((1, 17, 17, 3), np.float32), np.ones((1, 5), np.int32)
+    for name, field in (("blip", "text"), ("blip_vqa", "question"), ("blip_vqa", "answer"), ("whisper", "text")):
+        with pytest.raises(BadRaw, match=f"{field} has the id 5000, where the vocabulary has 0 to"):
+            checked(loaded(name).model, {field: 5000 * ids})
+    with pytest.raises(BadRaw, match="the channels come last"):
+        checked(loaded("blip").model, {"image": pixels.transpose(0, 3, 1, 2), "text": ids})
+    given = {"image": pixels, "text": ids, "text/mask": ids > 0}
+    assert checked(loaded("blip").model, given) == given
+
+
 def test_arrays_that_it_reads_are_as_they_were():
     given = {"image": PIXELS.astype(np.float64), "text": IDS.astype(np.int64), "text/mask": MASK}
     assert checked(loaded("clip").model, given) == given

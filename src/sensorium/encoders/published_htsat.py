@@ -102,7 +102,7 @@ class PublishedHTSAT(nnx.Module):
         return y.reshape(b, c, self.pieces, self.side, f).swapaxes(3, 4).reshape(b, c, self.side, self.side)
 
     def _run(self, x: Float[jax.Array, "B C T F"], mask: Bool[jax.Array, "B C"] | None) -> list[jax.Array]:
-        self._check(*x.shape[1:])
+        self._check(x.shape[1:])
         y = self._embedded(self.folded(x.astype(jnp.float32)), mask)
         out = [y if self.norm_patches is None else self.norm_patches(y)]
         for stage in self.stages:
@@ -131,12 +131,12 @@ class PublishedHTSAT(nnx.Module):
         if min(last) < window:
             raise ValueError(f"the last grid is {last[0]:g}×{last[1]:g}, and windows {window}×{window}: expected no larger ones")
 
-    def _check(self, channels: int, frames: int, bins: int) -> None:
+    def _check(self, shape: tuple[int, ...]) -> None:
         built, most = (1 + WINDOWS if self.fused else 1), self.side * self.pieces
-        if (channels, bins) != (built, self.bins) or not 1 <= frames <= most:
+        if len(shape) != 3 or (shape[0], shape[2]) != (built, self.bins) or not 1 <= shape[1] <= most:
             raise ValueError(
-                f"sounds of {channels} spectrograms of {frames}×{bins}, where this encoder is built for {built} of up to "
-                f"{most} frames × {self.bins} bands"
+                f"sounds of {'×'.join(map(str, shape))}, where this encoder is built for {built} spectrograms × up to {most} "
+                f"frames × {self.bins} bands"
             )
 
 

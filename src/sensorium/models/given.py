@@ -10,6 +10,7 @@ from jaxtyping import Float
 from sensorium.encoders.published import PublishedViT
 from sensorium.encoders.published_text import PublishedText
 from sensorium.modalities.raw import BadRaw, described
+from sensorium.models.generator import Generator
 from sensorium.models.space import Space
 
 
@@ -22,20 +23,30 @@ def checked(model: Any, arrays: Mapping[str, Any]) -> dict[str, Any]:
             raise BadRaw(f"outputs: {name} is {described(x)} of {dtype}, no array of numbers: see prepare, which makes them")
         if not shape or not shape[0]:
             raise BadRaw(f"outputs: {name} is {described(x)}: expected one row or more")
-    encoders = dict(model.encoders.items()) if isinstance(model, Space) else {}
+    encoders = dict(model.encoders.items()) if isinstance(model, Space | Generator) else {}
     for field, encoder in encoders.items():
         if field in arrays and isinstance(encoder, PublishedViT):
             _pixels(field, arrays[field])
+    for field, vocabulary in _vocabularies(model).items():
         beside = [name for name in arrays if name.startswith(f"{field}/")]
-        if isinstance(encoder, PublishedText) and (beside or field in arrays):
+        if beside or field in arrays:
             if odd := [name for name in beside if name != f"{field}/mask"]:
                 raise BadRaw(f"outputs: {odd[0]!r} is nothing that is read: {field!r} and '{field}/mask' are")
             if field not in arrays:
                 raise BadRaw(f"outputs: a mask without its {field!r}")
-            _ids(field, arrays[field], encoder.table.shape[0])
+            _ids(field, arrays[field], vocabulary)
             if beside:
                 _mask(field, arrays[beside[0]], arrays[field])
     return dict(arrays)
+
+
+def _vocabularies(model: Any) -> dict[str, int]:
+    """How many ids are known, by field of texts."""
+    if isinstance(model, Generator):
+        asked = {} if model.question is None else {model.asked: model.question.body.table.shape[0]}
+        return {model.target: model.decoder.vocabulary, **asked}
+    encoders = model.encoders.items() if isinstance(model, Space) else ()
+    return {name: encoder.table.shape[0] for name, encoder in encoders if isinstance(encoder, PublishedText)}
 
 
 def prompts(labels: Sequence[str], templates: Sequence[str]) -> list[str]:
