@@ -131,7 +131,10 @@ def test_arrays_that_are_not_aligned_are_read(tmp_path):
 
 def test_pickles_are_refused_with_the_reason_and_the_way_out(folder):
     (folder / WEIGHTS).rename(folder / "pytorch_model.bin")
-    with pytest.raises(BadFile, match=r"pytorch_model.bin.*runs whatever code.*save_pretrained"):
+    (folder / "optimizer.pt").touch()
+    with pytest.raises(
+        BadFile, match=r"pytorch_model.bin.*runs whatever code.*\.load\('.*/pytorch_model.bin', .*}, '.*/model.safe"
+    ):
         sensorium.load(folder)
 
 
@@ -141,7 +144,7 @@ def test_pickles_are_refused_with_the_reason_and_the_way_out(folder):
         ({"model_type": "vitt"}, "Did you mean 'vit'.*bert, .*clip, dinov2"),
         ({"architectures": ["ViTForMaskedImageModeling"]}, "ViTModel, ViTForImageClassification are known, not ViTForMasked"),
         ({"num_channels": 1}, "num_channels is 1; only 3"),
-        ({"hidden_act": "gloo"}, "no activation is called 'gloo'"),
+        ({"hidden_act": "gloo"}, r"config\.json.*no activation is called 'gloo'"),
         ({"image_size": 24}, "pictures come out at 18×18, where the model is built for 24×24"),
     ],
     ids=["kind", "architecture", "channels", "activation", "size"],
@@ -232,3 +235,10 @@ def test_numbers_of_a_type_that_nothing_computes_with_are_refused(dtype, tmp_pat
     with pytest.raises(ValueError, match="expected one of float32"):
         sensorium.load(RECORDED / NAME).save_pretrained(tmp_path / "out", dtype=dtype)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_reads_texts_is_missed_by_name(tmp_path):
+    folder = copied("siglip", tmp_path)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(BadFile, match=r"siglip: lacks tokenizer.json \(a spiece.model alone is not read\): copy it"):
+        sensorium.load(folder)

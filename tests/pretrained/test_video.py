@@ -198,3 +198,13 @@ def test_in_our_own_layout_the_field_and_the_classes_come_back(name, tmp_path):
     again: Sensorium = sensorium.load(tmp_path)
     assert again.fields == loaded(name).fields and again.labels == loaded(name).labels
     assert again.fingerprint == loaded(name).fingerprint
+
+
+@pytest.mark.parametrize("key", ["image_processor", "video_processor"])
+def test_what_newer_processors_say_of_clips_is_read(key, tmp_path):
+    """transformers 5 writes processor_config.json alone."""
+    folder = copied("xclip", tmp_path)
+    said = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "processor_config.json").write_text(json.dumps({key: said, "processor_class": "XCLIPProcessor"}))
+    (folder / "preprocessor_config.json").unlink()
+    assert sensorium.load(folder).fingerprint == loaded("xclip").fingerprint

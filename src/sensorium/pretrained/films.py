@@ -9,7 +9,7 @@ from sensorium.core.errors import BadFile
 from sensorium.modalities.film import Film
 from sensorium.modalities.picture import processing_of
 from sensorium.pretrained.family import Folder, Json
-from sensorium.pretrained.preprocess import PICTURES, check_comes_to, processing_said
+from sensorium.pretrained.preprocess import PICTURES, PROCESSOR, check_comes_to, processing_said
 from sensorium.pretrained.rules import Layout
 
 CLIPS = "video_preprocessor_config.json"
@@ -25,7 +25,8 @@ def film_field(
 
     `like`: see `Processing`. `told`: a folder that does not say how clips are made ready is an error, else `defaults` count.
     """
-    said = folder.json(CLIPS) or folder.json(PICTURES)
+    whole = folder.json(PROCESSOR) or {}
+    said = folder.json(CLIPS) or folder.json(PICTURES) or whole.get("video_processor") or whole.get("image_processor")
     if said is None and told:
         raise BadFile(
             f"{folder.path}: lacks {PICTURES}, which says how clips are made ready. Copy it from the model's repository"

@@ -68,10 +68,10 @@ def open_folder(folder: Folder, dtype: Any = jnp.float32) -> Loaded:
         card = Card(described.builder, arguments)
         _check_numbers(arguments, len(found))
         shapes = card.shapes()
-    except (BadFile, UnknownName):
+    except BadFile:
         raise
-    except STRANGE as error:
-        told = f"it has no {error}" if isinstance(error, KeyError) else error
+    except STRANGE as error:  # an UnknownName among them, of an activation
+        told = f"it has no {error}" if isinstance(error, KeyError) and not isinstance(error, UnknownName) else error
         where = f"{folder.where} and what lies beside it"
         raise BadFile(f"{where}: describes no model of the family {family.name} that can be built: {told}") from error
     filled = fill(shapes, found, family.names(arguments), str(folder.path), dtype)

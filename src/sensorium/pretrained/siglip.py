@@ -70,6 +70,8 @@ def text_part(folder: Folder, width: int, kind: str = "") -> tuple[Json, Text]:
 def tokenizer(folder: Folder, kind: str = "") -> Json:
     """The tokenizer.json, with what transformers' own classes do in Python before it: the class that tokenizer_config.json
     names, or the one of this `kind`, whatever is named there."""
+    if not (folder.path / TOKENS).is_file():
+        raise BadFile(f"{folder.path}: lacks {TOKENS} (a spiece.model alone is not read): copy it from the model's repository")
     said, config = loads(read(folder.path / TOKENS)), folder.json(TOKENS_CONFIG) or {}
     kind = kind or str(config.get("tokenizer_class", "")).removesuffix("Fast")
     lower = LOWER if config.get("do_lower_case", True) else []

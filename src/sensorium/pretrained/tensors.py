@@ -168,8 +168,10 @@ def _no_weights(folder: Path, weights: str) -> str:
             f"{lacking}. Where it was downloaded: the repository may have its weights in another form only (a pickle is not "
             "fetched), and then a revision with safetensors is wanted, such as refs/pr/1; or the download was cut short"
         )
+    pickle, safe = folder / next((name for name in pickles if "model" in name), pickles[0]), folder / weights
     return (
         f"has its weights as a pickle only ({', '.join(pickles[:3])}), and reading a pickle runs whatever code it holds. Ask for "
         "a revision of the repository with safetensors (many have one at refs/pr/…), or, where you trust the file and have "
-        "PyTorch: python -c \"from transformers import AutoModel; AutoModel.from_pretrained('DIR').save_pretrained('DIR')\""
+        'PyTorch: python -c "import torch, safetensors.torch as s; s.save_file({k: x.contiguous().clone() for k, x in '
+        f"torch.load('{pickle}', weights_only=True).items()}}, '{safe}')\""
     )
