@@ -79,6 +79,19 @@ def test_one_question_may_stand_for_all_pictures_and_any_other_number_is_told():
         model.ask(PATHS[0], "a", answers=["cat", "cat"])
 
 
+def test_a_text_is_no_list_of_answers_and_no_seed_is_negative():
+    """It is a sequence of letters, of which one would be chosen."""
+    with pytest.raises(BadRaw, match="answers='cat': expected a list of texts"):
+        loaded("blip_vqa").ask(PATHS[0], "a", answers="cat")
+    with pytest.raises(ValueError, match="seed=-1: expected a whole number of 0 or more"):
+        loaded("blip").caption(PATHS[0], seed=-1)
+
+
+def test_a_tokenizer_that_is_given_back_makes_what_generate_takes(tmp_path):
+    loaded("blip_vqa").save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "tokenizer_config.json").read_text())["model_input_names"] == ["input_ids", "attention_mask"]
+
+
 def test_questions_and_answers_are_made_ready_as_the_reference_does_it():
     model, numbers = loaded("blip_vqa"), reference("blip_vqa")
     texts = several(len(PATHS))

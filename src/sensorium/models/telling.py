@@ -53,6 +53,7 @@ class Telling:
     def __post_init__(self):
         object.__setattr__(self, "length", whole("length", self.length))
         object.__setattr__(self, "beams", whole("beams", self.beams))
+        object.__setattr__(self, "seed", whole("seed", self.seed, 0))
         if self.beams > 1 and self.sampling is not None:
             raise ValueError(f"beams={self.beams} and sampling: a beam search draws nothing. Leave out one of them")
 
@@ -122,6 +123,8 @@ class Teller:
         return out
 
     def _chosen(self, leaves: Leaves, things: Sequence[list[Raw]], answers: Sequence[str]) -> list[Told]:
+        if isinstance(answers, str):  # which is a sequence of letters
+            raise BadRaw(f"answers={answers!r}: expected a list of texts")
         if not answers or len(set(answers)) < len(answers):
             raise BadRaw(f"answers={list(answers)}: expected one or more, each of them once")
         for answer in answers:

@@ -127,7 +127,8 @@ def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
     return {
         "config.json": {**config, "text_config": text_config, "vision_config": vision_config},
         "preprocessor_config.json": pictures | {"processor_class": "BlipProcessor"},
-        **text_files(texts, "BertTokenizer", **more),
+        # Its models know no types of tokens, and transformers' own refuse what they do not know.
+        **text_files(texts, "BertTokenizer", model_input_names=["input_ids", "attention_mask"], **more),
     }
 
 
