@@ -242,3 +242,13 @@ def test_what_reads_texts_is_missed_by_name(tmp_path):
     (folder / "tokenizer.json").unlink()
     with pytest.raises(BadFile, match=r"siglip: lacks tokenizer.json \(a spiece.model alone is not read\): copy it"):
         sensorium.load(folder)
+
+
+def test_tokens_that_the_model_has_no_row_for_are_refused(tmp_path):
+    """As of a tokenizer that was added to without its model; they would be taken for the last one."""
+    folder = copied("bert", tmp_path)
+    said = json.loads((folder / "tokenizer.json").read_text())
+    said["added_tokens"].append(said["added_tokens"][-1] | {"id": 89, "content": "<new>"})
+    (folder / "tokenizer.json").write_text(json.dumps(said))
+    with pytest.raises(BadFile, match=r"tokenizer.json: '<new>' has the id 89, where the model has 89 of them"):
+        sensorium.load(folder)

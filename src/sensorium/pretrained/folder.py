@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,10 +14,11 @@ from flax import nnx
 from sensorium.core.errors import BadFile, UnknownName
 from sensorium.core.files import read_json, write_json
 from sensorium.core.protocols import Modality
+from sensorium.modalities import Text
 from sensorium.models import Model
 from sensorium.pretrained.family import CONFIG, FAMILIES, OPEN_CLIP, OPEN_CLIP_WEIGHTS, Folder, recognised
 from sensorium.pretrained.films import CLIPS
-from sensorium.pretrained.preprocess import PROCESSOR
+from sensorium.pretrained.preprocess import PROCESSOR, TOKENS, tokenizer_of, vocabulary
 from sensorium.pretrained.rules import fill, laid_out
 from sensorium.pretrained.sentence import LENGTH, MODULES
 from sensorium.pretrained.shards import remove_weights, write_weights
@@ -67,6 +69,7 @@ def open_folder(folder: Folder, dtype: Any = jnp.float32) -> Loaded:
         arguments = json.loads(json.dumps(described.arguments))
         card = Card(described.builder, arguments)
         _check_numbers(arguments, len(found))
+        _check_words(folder, arguments, described.fields)
         shapes = card.shapes()
     except BadFile:
         raise
@@ -90,6 +93,19 @@ def _check_numbers(arguments: Any, arrays: int) -> None:
         if key != "bias" and any(isinstance(n, int) and n < 0 for n in several):
             raise ValueError(f"{key} {value!r}; expected no negative number")
         _check_numbers(value, arrays)
+
+
+def _check_words(folder: Folder, arguments: dict[str, Any], fields: Sequence[Modality]) -> None:
+    """A `BadFile` where a text may come to ids that the model has no row for: JAX would take the last one."""
+    parts = [*arguments["encoders"].values(), arguments.get("decoder") or {}, arguments.get("question") or {}]
+    rows = min((part["vocabulary"] for part in parts if "vocabulary" in part), default=None)
+    for field in fields:
+        if rows is None or not isinstance(field, Text):
+            continue
+        numbers = vocabulary(tokenizer_of(field, cleaned=True))
+        piece = max(numbers, key=numbers.__getitem__)
+        if numbers[piece] >= rows:
+            raise BadFile(f"{folder.path / TOKENS}: {piece!r} has the id {numbers[piece]}, where the model has {rows} of them")
 
 
 def kept_as(path: Path) -> str:
