@@ -109,3 +109,10 @@ def test_its_preprocessing_may_lie_in_a_processor_config_and_has_to_be_there(tmp
         sensorium.load(folder)
     (folder / "processor_config.json").write_text(json.dumps({"feature_extractor": said}))
     assert sensorium.load(folder).field("audio") == loaded("clap").field("audio")
+
+
+def test_spectrograms_of_another_form_are_told_with_their_shape():
+    with pytest.raises(
+        ValueError, match="sounds of 1×9×5, where this encoder is built for 1 spectrograms × up to 96 frames × 24"
+    ):
+        loaded("clap").outputs(audio=np.zeros((1, 1, 9, 5), np.float32))
