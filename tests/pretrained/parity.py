@@ -1,6 +1,6 @@
 """Parity with the live reference: checkpoints made anew, read here, saved here, and read by transformers again.
 
-    python tests/pretrained/parity.py --peers /tmp/peers/bin/python [--json]
+    python tests/pretrained/parity.py --peers PYTHON [--json]
 
 `--peers` is a Python with torch 2.13, transformers 5, sentencepiece and protobuf; this one, where it is left out. It prints for
 each family the largest difference from the reference, relative to the largest number of each output, of what we compute
