@@ -97,3 +97,24 @@ def test_modules_that_are_not_known_are_refused(file, said, told, tmp_path):
     changed(sentence(tmp_path) / file, **said)
     with pytest.raises(BadFile, match=told):
         sensorium.load(tmp_path)
+
+
+def test_a_bert_of_many_languages_is_given_back_with_a_tokenizer_that_reads_its_pieces(tmp_path):
+    """As paraphrase-multilingual-MiniLM-L12-v2 has it: XLM-R's pieces, of which BertTokenizer would make word pieces."""
+    folder = copied("bert", tmp_path)
+    said = json.loads((folder / "tokenizer.json").read_text())
+    pieces = sorted(said["model"]["vocab"], key=said["model"]["vocab"].__getitem__)
+    space = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
+    said |= {"normalizer": None, "pre_tokenizer": space, "decoder": space}
+    said["model"] = {"type": "Unigram", "unk_id": 1, "vocab": [[piece, -1.0] for piece in pieces], "byte_fallback": False}
+    (folder / "tokenizer.json").write_text(json.dumps(said))
+    for path, kind in ((folder, "PreTrainedTokenizerFast"), (RECORDED / "bert", "BertTokenizer")):
+        sensorium.load(path).save_pretrained(tmp_path / kind)
+        assert json.loads((tmp_path / kind / "tokenizer_config.json").read_text())["tokenizer_class"] == kind
+
+
+@pytest.mark.parametrize("name", ["siglip", "naflex"])
+def test_texts_are_given_back_without_a_mask_where_the_model_knows_none(name, tmp_path):
+    """transformers hands on what its tokenizer makes, and with a mask the vectors of texts are others."""
+    loaded(name).save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "tokenizer_config.json").read_text())["model_input_names"] == ["input_ids"]

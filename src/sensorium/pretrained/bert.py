@@ -136,7 +136,13 @@ def text_encoder_files(said: Json, text: Json, field: Text, tokenizer: str) -> d
     normal = tokenizer_of(field).get("normalizer") or {}
     more = {"do_lower_case": normal["lowercase"], "strip_accents": normal["strip_accents"]} if "lowercase" in normal else {}
     config = said | {"vocab_size": text["vocabulary"], "max_position_embeddings": text["length"], **layers_said(text["layers"])}
-    return {"config.json": config, **text_files(field, tokenizer, **more), **sentence_files(text, field)}
+    kind = tokenizer if _word_pieces(tokenizer_of(field)) else "PreTrainedTokenizerFast"
+    return {"config.json": config, **text_files(field, kind, **more), **sentence_files(text, field)}
+
+
+def _word_pieces(tokenizer: Json) -> bool:
+    """Whether it is of BERT's kind; BERTs of many languages have other ones, which transformers' own class would misread."""
+    return isinstance(tokenizer["model"]["vocab"], dict) and "merges" not in tokenizer["model"]
 
 
 BERT = Family(

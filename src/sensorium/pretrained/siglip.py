@@ -140,7 +140,8 @@ def text_part_files(text: Json, field: Text, kind: str) -> tuple[Json, dict[str,
     }
     marks: Json = {name: token for name, token in (("unk_token", "<unk>"), ("eos_token", end(tokenizer_of(field)))) if token}
     # The class that does nothing beside tokenizer.json, which holds all of it by now.
-    return config, text_files(field, "PreTrainedTokenizerFast", False, **marks)
+    # Without a mask, as it was trained: pads are tokens like others to it.
+    return config, text_files(field, "PreTrainedTokenizerFast", False, model_input_names=["input_ids"], **marks)
 
 
 def end(tokenizer: Json) -> str | None:
