@@ -15,8 +15,9 @@ import pytest
 import sensorium
 from sensorium import Sensorium
 from sensorium.cli.main import main
-from sensorium.joining import CannotJoin, join
+from sensorium.joining import CannotJoin, _licence, join
 from sensorium.modalities import Text
+from sensorium.pretrained.licence import Licence
 from sensorium.training import Card
 from sensorium.training.weights import arrays, filled
 
@@ -61,6 +62,12 @@ def test_things_find_each_other_that_were_never_seen_together(two, tmp_path):
     again = sensorium.load(tmp_path)
     assert again.fingerprint == made.fingerprint
     np.testing.assert_array_equal(again.encode(audio=others[:5])["audio"], made.encode(audio=others[:5])["audio"])
+
+
+def test_a_licence_that_forbids_commercial_use_is_that_of_what_is_joined():
+    mit, free, bound = Licence("mit"), Licence("apache-2.0"), Licence("cc-by-nc-4.0")
+    assert _licence(mit, bound) == _licence(bound, mit) == bound
+    assert _licence(mit, mit) == mit and _licence(mit, free) == _licence(Licence(), mit) == Licence()
 
 
 def test_a_perceptron_and_unpaired_things_may_take_part(two):

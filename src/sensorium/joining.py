@@ -22,6 +22,8 @@ from sensorium.modalities.text import identity
 from sensorium.models import Space
 from sensorium.nn.bridge import Bridge
 from sensorium.nn.norms import unit
+from sensorium.pretrained.licence import Licence
+from sensorium.pretrained.model_card import Origin
 from sensorium.sensorium import Sensorium
 from sensorium.training import Card, adamw, minimise
 from sensorium.training.weights import arrays, filled
@@ -192,4 +194,13 @@ def _assembled(base: Sensorium, other: Sensorium, names: Sequence[str], bridge: 
     model = filled(card.shapes(), held)
     assert isinstance(model, Space)
     fields = tuple(field for field in other.fields if field.name in names)
-    return Sensorium(model, (*base.fields, *fields), card)
+    made = Sensorium(model, (*base.fields, *fields), card)
+    made.origin = Origin(licence=_licence(base.origin.licence, other.origin.licence))
+    return made
+
+
+def _licence(one: Licence, another: Licence) -> Licence:
+    """That of what is made of two models: theirs where it is the same, else one that forbids commercial use, else none, so that
+    whoever publishes it has to say."""
+    strict = next((licence for licence in (one, another) if not licence.commercial), Licence())
+    return one if one == another else strict

@@ -130,7 +130,9 @@ def with_labels(model: Sensorium, field: str, labels: Sequence[str], linear: Lin
             held[name if own else name.replace(here, f"{here}inner.", 1)] = x
     made = filled(card.shapes(), held)
     assert isinstance(made, Space)
-    return Sensorium(made, model.fields, card)
+    out = Sensorium(made, model.fields, card)
+    out.origin = model.origin  # its licence is that of what was made of it, too
+    return out
 
 
 def chosen_field(model: Sensorium, name: str | None = None) -> Modality:

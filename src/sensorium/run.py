@@ -21,7 +21,7 @@ from sensorium.core.protocols import Item
 from sensorium.metrics import retrieval
 from sensorium.modalities.text import identity
 from sensorium.models import Model
-from sensorium.pretrained.model_card import remove_card
+from sensorium.pretrained.model_card import Origin, remove_card
 from sensorium.recipes.start import INIT, keep
 from sensorium.sensorium import Sensorium
 from sensorium.training import Experiment, fit
@@ -104,6 +104,7 @@ def _train(experiment: Experiment, out: Path | None, tell: Callable[[Record], No
     examine = _Examiner(experiment) if experiment.trainer.evaluate_every and _pairs(experiment.validation) else None
     model, history = fit(experiment, keeping, tell, examine)
     made = Sensorium(model, experiment.fields, experiment.model)
+    made.origin = Origin(folder=out)  # whose run.json says what it began with: for cards beside other copies
     if out and first():  # before it is measured: a validation file that is gone by now must not cost the model
         made.save_pretrained(out)
         write_json(out / RUN, about | {"seconds": round(time.perf_counter() - start, 2)})

@@ -368,11 +368,13 @@ def load(path: Path | str, revision: str | None = None, dtype: str = "float32", 
     if not ours and (folder := published(path)):
         loaded = open_folder(folder, number(dtype))
         return _from(origin, Sensorium(loaded.model, loaded.fields, loaded.card, loaded.family))
-    if not isinstance(config, dict) or config.get("library_name") != "sensorium":
+    if not ours:
         raise BadFile(
             f"{path / CONFIG}: not a model of Sensorium (its library_name is not 'sensorium'), nor one of transformers (it has "
             "no model_type)"
         )
+    if number(dtype).name != "float32":
+        raise ValueError(f"{name}: dtype={dtype!r}: a model in Sensorium's own layout is of float32; leave dtype out")
     fields, card = described(config, f"{path / CONFIG}")
     try:
         shapes = card.shapes()

@@ -1,6 +1,7 @@
 """BLIP: captions and answers, word by word, against what transformers wrote with the same small checkpoints."""
 
 import json
+from copy import copy
 from functools import cache
 
 import numpy as np
@@ -56,6 +57,7 @@ def test_a_picture_is_told_of_alone_as_among_others_and_drawn_words_are_the_same
     model, how = loaded("blip"), {"length": WORDS, "sampling": Sampling(temperature=3.0)}
     assert model.caption(PATHS[3], length=WORDS) == [str(greedy()[3])]
     drawn = model.caption(PATHS, seed=4, **how)
+    assert copy(drawn[0]) == drawn[0] and copy(drawn[0]).score == drawn[0].score
     assert drawn == model.caption(PATHS, seed=4, **how) != model.caption(PATHS, seed=5, **how)
 
 

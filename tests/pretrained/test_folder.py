@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 import sensorium
 from sensorium.core.errors import BadFile, SensoriumError, UnknownName
+from sensorium.pretrained.bert import SPECIALS, from_lines
 from sensorium.pretrained.tensors import header, tensors
 
 NAME, LAYER = "vit_labels", "vit.encoder.layer.0.intermediate.dense"
@@ -180,6 +181,12 @@ def test_older_spellings_are_read(tmp_path):
     assert (old_one.field("text").prepare(text)["text"] == new.field("text").prepare(text)["text"]).all()
     for one, other in zip(new.parameters(), old_one.parameters(), strict=True):
         assert (one == other).all()
+    lines = (folder / "vocab.txt").read_text().removesuffix("\n")
+    (folder / "vocab.txt").write_text(lines)
+    assert from_lines(folder / "vocab.txt", SPECIALS)["model"]["vocab"] == known, "the last line may have no end"
+    save_file(old | {"embeddings.LayerNorm.weight": old["bert.embeddings.LayerNorm.gamma"]}, folder / WEIGHTS)
+    with pytest.raises(BadFile, match=r"embeddings\.LayerNorm\.weight: there twice"):
+        sensorium.load(folder)
 
 
 def test_clip_s_tokenizer_is_made_of_its_older_files(tmp_path):

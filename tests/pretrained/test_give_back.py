@@ -14,10 +14,12 @@ from safetensors.numpy import load_file
 
 import sensorium
 from sensorium.core.errors import BadFile
+from sensorium.pretrained.folder import write_folder
 from sensorium.pretrained.give_back import NotPublished
 from sensorium.pretrained.model_card import MARK
-from sensorium.pretrained.shards import size_of
+from sensorium.pretrained.shards import remove_weights, size_of
 from sensorium.pretrained.tensors import tensors
+from sensorium.training import Card
 
 METRICS = {"text->image/recall@1": 0.25, "text->image/recall@1/chance": 0.1, "text->image/recall@5": 0.75}
 METRICS |= {"text->image/gallery": 10, "text->image/queries": 20, "text->image/median_rank": 3.0}
@@ -109,6 +111,9 @@ def test_numbers_are_written_in_another_type(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
     with pytest.raises(ValueError, match="one file of float32"):
         loaded("clip").save_pretrained(tmp_path / "ours", "sensorium", dtype="bfloat16")
+    loaded("clip").save_pretrained(tmp_path / "ours", "sensorium")
+    with pytest.raises(ValueError, match="own layout is of float32; leave dtype out"):
+        sensorium.load(tmp_path / "ours", dtype="bfloat16")
 
 
 @pytest.mark.parametrize(("name", "family"), [("siglip", "clip"), ("clip", "siglip"), ("vit", "clip"), ("vit", "dinov2")])
@@ -153,6 +158,34 @@ def test_what_is_pushed_is_what_is_saved_under_its_new_name(sent, tmp_path):
     del saved["README.md"]
     assert sent["files"] == saved and {"config.json", "model.safetensors", "tokenizer.json"} <= saved.keys()
     assert 'sensorium.load("me/mine")' in pushed and "\n# me/mine\n" in pushed and "license: mit" in pushed
+
+
+def test_what_open_clip_is_pointed_to_is_the_repository(sent, tmp_path):
+    loaded("open_clip_free").push_to_hub("me/mine")
+    said = json.loads(sent["files"]["open_clip_config.json"])
+    assert said["model_cfg"]["text_cfg"]["hf_tokenizer_name"] == "me/mine"
+    assert '"hf-hub:me/mine"' in sent["files"]["README.md"].decode()
+
+
+def test_an_index_takes_nothing_with_it_but_weights(tmp_path):
+    places = {"a": "old-00001-of-00001.safetensors", "b": "notes.txt", "c": "../old.safetensors"}
+    for name in places.values():
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    for weights, left in ((places, False), (None, True)):
+        (tmp_path / "in" / places["a"]).touch()
+        (tmp_path / "in" / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weights}))
+        remove_weights(tmp_path / "in")
+        assert [(tmp_path / "in" / name).exists() for name in places.values()] == [left, True, True]
+
+
+def test_a_form_that_open_clip_has_not_is_told(tmp_path):
+    model = loaded("open_clip")
+    arguments = json.loads(json.dumps(dict(model.card.arguments)))
+    arguments["encoders"]["text"]["form"] = "bert_mean"
+    card = Card("space", arguments)
+    with pytest.raises(ValueError, match="OpenCLIP pools texts in the forms clip_openai, clip, siglip, not 'bert_mean'"):
+        write_folder(tmp_path, model.model, card, model.fields, "open_clip")
 
 
 def test_a_card_on_the_hub_that_somebody_else_wrote_stays(sent, tmp_path):

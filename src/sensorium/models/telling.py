@@ -39,6 +39,9 @@ class Told(str):
         made.score = score
         return made
 
+    def __getnewargs__(self) -> tuple[str, float]:  # type: ignore[override]
+        return str(self), self.score  # so that it can be copied and pickled
+
 
 @dataclass(frozen=True)
 class Telling:

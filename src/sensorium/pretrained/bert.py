@@ -67,7 +67,8 @@ def from_lines(path: Path, specials: Sequence[str]) -> Json:
     """The tokenizer.json of a vocab.txt, a piece a line (Devlin et al. 2019: WordPiece, lower case, accents taken off)."""
     if not path.is_file():
         raise BadFile(f"{path.parent}: has neither {TOKENS} nor {path.name}: copy one of them from the model's repository")
-    known = {piece.rstrip("\n"): i for i, piece in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1])}
+    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # other ends of lines are pieces
+    known = {piece: i for i, piece in enumerate(lines)}
     if lacking := [token for token in specials if token not in known]:
         raise BadFile(f"{path}: lacks {', '.join(lacking)}")
     return word_pieces(known, specials)
@@ -133,11 +134,15 @@ def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
 
 def text_encoder_files(said: Json, text: Json, field: Text, tokenizer: str) -> dict[str, Json]:
     """The files of an encoder of BERT's kind; `said` is its own part of config.json, `tokenizer` a class of transformers."""
-    normal = tokenizer_of(field).get("normalizer") or {}
-    more = {"do_lower_case": normal["lowercase"], "strip_accents": normal["strip_accents"]} if "lowercase" in normal else {}
     config = said | {"vocab_size": text["vocabulary"], "max_position_embeddings": text["length"], **layers_said(text["layers"])}
     kind = tokenizer if _word_pieces(tokenizer_of(field)) else "PreTrainedTokenizerFast"
-    return {"config.json": config, **text_files(field, kind, **more), **sentence_files(text, field)}
+    return {"config.json": config, **text_files(field, kind, **case_said(field)), **sentence_files(text, field)}
+
+
+def case_said(field: Text) -> Json:
+    """What tokenizer_config.json says of case and accents, where the tokenizer looks at them."""
+    normal = tokenizer_of(field).get("normalizer") or {}
+    return {"do_lower_case": normal["lowercase"], "strip_accents": normal["strip_accents"]} if "lowercase" in normal else {}
 
 
 def _word_pieces(tokenizer: Json) -> bool:

@@ -10,7 +10,7 @@ from sensorium.modalities.picture import Picture
 from sensorium.pretrained import bert
 from sensorium.pretrained.clip import layers, layers_said, part
 from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, the
-from sensorium.pretrained.preprocess import picture_field, picture_files, text_field, text_files, tokenizer_of
+from sensorium.pretrained.preprocess import picture_field, picture_files, text_field, text_files
 from sensorium.pretrained.rules import FLAT, LEADING, TURNED, Names, Rule, linear, norm, patches
 
 SHARED = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "hidden_act": "gelu"}
@@ -111,8 +111,6 @@ def names(arguments: Json) -> Names:
 def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
     image, words = arguments["encoders"]["image"], arguments["decoder"]
     texts = next(field for field in fields if isinstance(field, Text))
-    normal = tokenizer_of(texts).get("normalizer") or {}
-    more = {"do_lower_case": normal["lowercase"], "strip_accents": normal["strip_accents"]} if "lowercase" in normal else {}
     vision_config = {
         **{"model_type": "blip_vision_model", "image_size": image["size"][0], "patch_size": image["patch"]},
         **layers_said(image["layers"]),
@@ -128,7 +126,7 @@ def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
         "config.json": {**config, "text_config": text_config, "vision_config": vision_config},
         "preprocessor_config.json": pictures | {"processor_class": "BlipProcessor"},
         # Its models know no types of tokens, and transformers' own refuse what they do not know.
-        **text_files(texts, "BertTokenizer", model_input_names=["input_ids", "attention_mask"], **more),
+        **text_files(texts, "BertTokenizer", model_input_names=["input_ids", "attention_mask"], **bert.case_said(texts)),
     }
 
 

@@ -184,10 +184,6 @@ def _two(said: int | list[int]) -> list[int]:
     return [said, said] if isinstance(said, int) else list(said)
 
 
-def _said(pair: list[int]) -> int | list[int]:
-    return pair[0] if pair[0] == pair[1] else pair
-
-
 def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
     text, sounds, texts = arguments["encoders"]["text"], the(fields, Spectrogram), the(fields, Text)
     text_config = {

@@ -167,12 +167,12 @@ FAMILIES = _Families()
 def recognised(folder: Folder) -> Family:
     """The family of a config.json; an `UnknownName` that lists those that are known."""
     kind, asked = str(folder.config.get("model_type", "")), folder.config.get("architectures") or []
-    asked = [asked] if isinstance(asked, str) else asked
+    asked = [str(one) for one in asked] if isinstance(asked, list) else [str(asked)]
     for family in FAMILIES.values():
         if kind in family.types:
             if asked and not set(asked) & set(family.architectures):
                 known = ", ".join(family.architectures)
-                raise UnknownName(f"{folder.where}: of {kind} models {known} are known, not {', '.join(map(str, asked))}")
+                raise UnknownName(f"{folder.where}: of {kind} models {known} are known, not {', '.join(asked)}")
             return family
     types = [kind for family in FAMILIES.values() for kind in family.types]
     said = f"its model_type is {kind!r}" if kind else "it has no model_type"

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sensorium.core.errors import SensoriumError, need
+from sensorium.core.files import read_json, write_json
+from sensorium.pretrained.family import OPEN_CLIP
 from sensorium.pretrained.licence import CARD
 from sensorium.pretrained.model_card import MARK, rename
 
@@ -33,6 +35,7 @@ def push(
         def _save_pretrained(self, save_directory: Path) -> None:
             save(save_directory)
             rename(save_directory, repository)
+            _tokens_at(save_directory / OPEN_CLIP, repository)
 
     try:
         kept = [CARD] if _somebody_else_wrote_its_card(hub, repository, token, branch) else None
@@ -53,6 +56,15 @@ def push(
             f"{repository}: not published ({type(error).__name__}: {told}). It takes a network (no HF_HUB_OFFLINE), a name such "
             "as you/your-model, and a token that may write: hf auth login, or HF_TOKEN, or token=…"
         ) from error
+
+
+def _tokens_at(config: Path, repository: str) -> None:
+    """Says in OpenCLIP's configuration that the tokenizer is the one in this repository, where it was the one in its folder."""
+    said = read_json(config) if config.is_file() else {}
+    texts = said.get("model_cfg", {}).get("text_cfg", {})
+    if texts.get("hf_tokenizer_name") == ".":
+        texts["hf_tokenizer_name"] = repository
+        write_json(config, said)
 
 
 def _somebody_else_wrote_its_card(hub, repository: str, token: str | bool | None, branch: str | None) -> bool:

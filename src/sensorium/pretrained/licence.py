@@ -10,7 +10,7 @@ from sensorium.pretrained.family import FAMILIES
 
 CARD = "README.md"
 _FRONT = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)^---[ \t]*$", re.M | re.S)
-_NOT_COMMERCIAL = re.compile(r"(?<![a-z])nc(?![a-z])|non-?commercial|research|amlr|academic", re.I)
+_NOT_COMMERCIAL = re.compile(r"(?<![a-z])nc(?![a-z])|non[-_ ]?commercial|research|amlr|academic", re.I)
 
 
 class NonCommercial(SensoriumWarning):
@@ -53,8 +53,9 @@ def stated(card: Path) -> Licence:
 
 
 def warn_if_not_commercial(licence: Licence, name: str) -> None:
+    """A `NonCommercial` warning, at the line that called what called the caller: who wrote `load`."""
     if not licence.commercial:
-        warnings.warn(f"{name}: its licence is {licence}: not for commercial use", NonCommercial, stacklevel=3)
+        warnings.warn(f"{name}: its licence is {licence}: not for commercial use", NonCommercial, stacklevel=4)
 
 
 def _value(front: str, key: str) -> str:

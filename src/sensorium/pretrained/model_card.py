@@ -87,7 +87,9 @@ def rename(folder: Path, name: str) -> None:
     path = folder / CARD
     before = folder.resolve().name
     text = path.read_text(encoding="utf-8")
-    write_text(path, text.replace(f'"{before}"', f'"{name}"').replace(f"\n# {before}\n", f"\n# {name}\n"))
+    for mark in ('"{}"', '"hf-hub:{}"', "\n# {}\n"):
+        text = text.replace(mark.format(before), mark.format(name))
+    write_text(path, text)
 
 
 def card(name: str, about: About, licence: Licence, run: Mapping[str, Any], metrics: Mapping[str, float]) -> str:

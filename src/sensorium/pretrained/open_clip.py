@@ -193,7 +193,10 @@ def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
     quick = {part["layers"]["activation"] == "quick_gelu" for part in (image, text)}
     if len(quick) > 1:
         raise ValueError("OpenCLIP has quick_gelu in both towers, or in neither")
-    pool, free = next(asked for asked, form in FORMS.items() if form == text["form"])
+    asked = {form: said for said, form in FORMS.items()}
+    if text["form"] not in asked:
+        raise ValueError(f"OpenCLIP pools texts in the forms {', '.join(asked)}, not {text['form']!r}")
+    pool, free = asked[text["form"]]
     vision_cfg = {"image_size": image["size"] if image["size"][0] != image["size"][1] else image["size"][0]}
     vision_cfg |= {"patch_size": image["patch"], "head_width": image["layers"]["width"] // image["layers"]["heads"]}
     text_cfg = {"context_length": text["length"], "vocab_size": text["vocabulary"], "heads": text["layers"]["heads"]}
@@ -203,6 +206,8 @@ def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
     model |= {"text_cfg": text_cfg | _layers_said(text["layers"]) | _tokens_said(texts)}
     model |= {"init_logit_bias": arguments["bias"]} if arguments.get("bias") is not None else {}
     processing = processing_of(pictures.processing)
+    if processing.resample not in RESAMPLE.values():
+        raise ValueError(f"OpenCLIP resizes by {', '.join(RESAMPLE)}, not by Pillow's filter {processing.resample}")
     pixels = {
         **{"size": image["size"], "mode": "RGB", "mean": image["pixels"]["mean"], "std": image["pixels"]["std"]},
         "interpolation": next(name for name, number in RESAMPLE.items() if number == processing.resample),

@@ -91,7 +91,7 @@ def text_field(folder: Folder, places: int, pad: str, tokenizer: Json | None = N
     """The field of texts: the tokenizer.json of the folder (or `tokenizer`), which fills up to the length that the model was
     trained with, at most its `places`, with the padding and on the sides that tokenizer_config.json says; `pad` unless told.
     `exactly`: up to its `places`."""
-    said = json.loads(read(folder.path / TOKENS)) if tokenizer is None else tokenizer
+    said = loads(read(folder.path / TOKENS)) if tokenizer is None else tokenizer
     config = folder.json(TOKENS_CONFIG) or {}
     marks = {key: _content(value) for key, value in (folder.json(TOKENS_MAP) or {}).items()}
     pad = _content(config.get("pad_token")) or marks.get("pad_token") or pad

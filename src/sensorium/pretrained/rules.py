@@ -1,6 +1,7 @@
 """From the names and layouts of a checkpoint to ours and back: a table of rules, and one strict loader for all families."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -98,7 +99,7 @@ def fill(module: M, found: Mapping[str, Tensor], names: Names, where: str, dtype
     """
     graph, state = nnx.split(module)
     held = {names.renamed(key): tensor for key, tensor in found.items()}
-    plan, wrong = [], []
+    plan, wrong = [], [f"{key}: there twice, with and without a prefix" for key in _twice(map(names.renamed, found))]
     for path, variable in nnx.to_flat_state(state):
         named = names.theirs(_dotted(path))
         if named is None:
@@ -164,6 +165,10 @@ def _part(name: str) -> tuple[str, int, int]:
 
 def _dotted(path: Iterable[Any]) -> str:
     return ".".join(map(str, path))
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    return [name for name, times in Counter(names).items() if times > 1]
 
 
 def _any(name: str, patterns: Iterable[str]) -> bool:

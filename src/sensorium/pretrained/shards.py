@@ -59,8 +59,9 @@ def _parts(arrays: Mapping[str, np.ndarray], size: int | None) -> list[dict[str,
 
 
 def _shards(folder: Path, name: str) -> set[str]:
-    """The files that an index in a folder names, which lie in that folder."""
+    """The files of weights that an index in a folder names, and that lie in that folder."""
     index = folder / f"{name}.index.json"
     said = read_json(index) if index.is_file() else {}
-    places = said.get("weight_map", {}) if isinstance(said, dict) else {}
-    return {str(place) for place in places.values() if Path(str(place)).name == place}
+    places = said.get("weight_map") if isinstance(said, dict) else None
+    names = {str(place) for place in places.values()} if isinstance(places, dict) else set()
+    return {name for name in names if Path(name).name == name and name.endswith(".safetensors")}

@@ -1,18 +1,16 @@
 """Small models in the published layouts, their tokenizers made of the texts at hand: for lessons, for tests, for where there is
 no network. Their parameters are random until they are trained; their folders are read by transformers like any other."""
 
-import json
 import re
 from collections.abc import Iterable
 
 from sensorium.core.protocols import Modality
 from sensorium.core.table import Table
-from sensorium.modalities import Text
 from sensorium.modalities.picture import Picture, Processing
-from sensorium.modalities.text_pieces import Pieces
 from sensorium.pretrained.bert import SPECIALS, word_pieces
 from sensorium.pretrained.clip_tokens import END, START, tokenizer_json
 from sensorium.pretrained.family import Described, Json
+from sensorium.pretrained.preprocess import filled
 from sensorium.training import Card
 
 HALVES = {"scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3}
@@ -45,7 +43,7 @@ def _clip(layers: Json, size: list[int], patch: int, words: list[str], length: i
     said, pieces = _byte_pairs(words)
     image = _pictures("clip", layers | {"activation": "quick_gelu"}, size, patch)
     text = _texts("clip", layers | {"activation": "quick_gelu"}, len(pieces), length) | {"end": pieces[END]}
-    fields = (_picture(size), _text(said, END, pieces, length))
+    fields = (_picture(size), filled(said, length, END, pieces[END]))
     return Described({"encoders": {"image": image, "text": text}, "width": layers["width"]}, fields)
 
 
@@ -60,7 +58,7 @@ def _bert(layers: Json, size: list[int], patch: int, words: list[str], length: i
     known = {piece: i for i, piece in enumerate(pieces)}
     more = {"activation": "gelu", "norm_first": False}
     text = _texts("bert", layers | more, len(known), length) | {"types": 2}
-    field = _text(word_pieces(known), SPECIALS[0], known, length)
+    field = filled(word_pieces(known), length, SPECIALS[0], known[SPECIALS[0]])
     return Described({"encoders": {"text": text}, "width": layers["width"], "bare": ["text"]}, (field,))
 
 
@@ -77,14 +75,6 @@ def _texts(form: str, layers: Json, vocabulary: int, length: int) -> Json:
 
 def _picture(size: list[int]) -> Picture:
     return Picture("image", Processing(size, 3, ()))
-
-
-def _text(said: Json, pad: str, known: dict[str, int], length: int) -> Text:
-    """The field that a tokenizer.json makes of texts, filled up to `length`."""
-    filled = {"strategy": {"Fixed": length}, "direction": "Right", "pad_to_multiple_of": None}
-    said["padding"] = filled | {"pad_id": known[pad], "pad_type_id": 0, "pad_token": pad}
-    said["truncation"] = {"direction": "Right", "max_length": length, "strategy": "LongestFirst", "stride": 0}
-    return Text("text", (), "", length, Pieces("library", json.dumps(said, ensure_ascii=False, separators=(",", ":"))))
 
 
 def _byte_pairs(words: list[str]) -> tuple[Json, dict[str, int]]:

@@ -4,6 +4,7 @@ from sensorium.core.protocols import Modality
 from sensorium.modalities.picture import Picture
 from sensorium.pretrained.clip import layers, layers_said
 from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, the
+from sensorium.pretrained.films import labels_of, labels_said
 from sensorium.pretrained.preprocess import picture_field, picture_files
 from sensorium.pretrained.rules import FLAT, LEADING, Names, Rule, linear, norm, patches
 
@@ -27,8 +28,7 @@ def describe(folder: Folder) -> Described:
     said = VIT | {key: value for key, value in folder.config.items() if value is not None}
     checked(folder.where, said, num_channels=3, pooler_act="tanh", pooler_output_size=said["hidden_size"])
     classifies = "ViTForImageClassification" in (folder.config.get("architectures") or ())
-    kinds = said.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}  # what transformers leaves out of its files
-    labels = [kinds[str(i)] for i in range(len(kinds))] if classifies else []
+    labels = labels_of(said, 2) if classifies else []  # two of them transformers leaves out of its files
     size = [said["image_size"]] * 2
     pictures, pixels = picture_field(folder, PICTURES, True, size)
     pooled = not classifies and folder.holds("pooler.dense.weight", "vit.pooler.dense.weight")
@@ -115,11 +115,8 @@ def files(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]:
     config = {
         **{"architectures": ["ViTForImageClassification" if image["labels"] else "ViTModel"], "model_type": "vit"},
         **{"image_size": image["size"][0], "patch_size": image["patch"]},
-        **{"qkv_bias": image["layers"]["qkv_bias"], **layers_said(image["layers"])},
+        **{"qkv_bias": image["layers"]["qkv_bias"], **layers_said(image["layers"]), **labels_said(image["labels"])},
     }
-    if image["labels"]:
-        config["id2label"] = {str(i): label for i, label in enumerate(image["labels"])}
-        config["label2id"] = {label: i for i, label in enumerate(image["labels"])}
     return {"config.json": config, "preprocessor_config.json": picture_files(image, pictures, "ViTImageProcessor")}
 
 
