@@ -1,8 +1,8 @@
 """What does contrast over a large batch cost? Seconds and peak memory of loss and gradient, tiled, dense, and dense in PyTorch.
 
 Needs a Python that has torch for the peer:
-    python -m venv /tmp/peers && /tmp/peers/bin/pip install torch==2.13.0
-    python benchmarks/contrast.py --peers /tmp/peers/bin/python
+    python -m venv peers && peers/bin/pip install torch==2.13.0
+    python benchmarks/contrast.py --peers peers/bin/python
 InfoNCE of N pairs of 512 numbers, each measured in a process of its own, in turn. MB is the process's peak (VmHWM) above what it
 held when the inputs were there, compilation included; gradients are part of it. Above 32,768 each is measured once, tiled only.
 Writes results/contrast.json.

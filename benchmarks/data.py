@@ -1,8 +1,8 @@
 """Does the pipeline feed the training? Pictures a second beside PyTorch's loader and WebDataset; first batch; large manifests.
 
 Needs a Python that has torch, webdataset, pillow and tokenizers for the peers:
-    python -m venv /tmp/peers && /tmp/peers/bin/pip install torch==2.13.0 webdataset pillow tokenizers
-    python benchmarks/data.py --peers /tmp/peers/bin/python
+    python -m venv peers && peers/bin/pip install torch==2.13.0 webdataset pillow tokenizers
+    python benchmarks/data.py --peers peers/bin/python
 All read the same 20,000 pictures of 256 pixels (half JPEG, half PNG) with captions, resize them to 64, tokenise, and make batches
 of 128, in turn and on the same cores. Writes results/data.json.
 """

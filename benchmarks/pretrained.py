@@ -2,8 +2,8 @@
 then a CLIP ViT-B/32 of full size with random weights: pictures and texts a second, the time to load it and the memory it takes.
 
 Needs a Python that has torch and transformers for the peer:
-    python -m venv /tmp/peers && /tmp/peers/bin/pip install torch==2.13.0 'transformers==5.*' pillow sentencepiece protobuf
-    python benchmarks/pretrained.py --peers /tmp/peers/bin/python
+    python -m venv peers && peers/bin/pip install torch==2.13.0 'transformers==5.*' pillow sentencepiece protobuf
+    python benchmarks/pretrained.py --peers peers/bin/python
 Writes results/pretrained.json; exits with 1 where a difference is above 1e-4.
 """
 

@@ -1,8 +1,8 @@
 """How fast does a small CLIP train? Samples a second beside the same model in PyTorch (transformers' CLIPModel).
 
 Needs a Python that has torch and transformers:
-    python -m venv /tmp/peers && /tmp/peers/bin/pip install torch==2.13.0 transformers pillow
-    python benchmarks/train.py --peers /tmp/peers/bin/python
+    python -m venv peers && peers/bin/pip install torch==2.13.0 transformers pillow
+    python benchmarks/train.py --peers peers/bin/python
 64×64 pictures, patch 8, width 256, 6 layers; texts of 32 tokens, width 256, 4 layers; batch 256; AdamW. The peer makes a random
 checkpoint, both load it and take the same steps on the same arrays: their losses have to agree. One process each, in turn;
 the first two steps (compilation, warming up) are not counted. Writes results/train.json, and exits with 1 below the goal.
