@@ -12,8 +12,7 @@ from jaxtyping import Float
 
 from sensorium.core.batch import Batch, pad
 from sensorium.core.encoding import Labelled, Prompting
-from sensorium.core.errors import BadFile, UnknownName, nearest
-from sensorium.core.files import read_json, write_json
+from sensorium.core.errors import UnknownName, nearest
 from sensorium.core.protocols import Modality, Raw
 from sensorium.data.folder import opened
 from sensorium.data.ready import batched, cuts, listed, prepared, read
@@ -25,15 +24,17 @@ from sensorium.models.shares import directions, softmax
 from sensorium.models.telling import Teller, Telling, Told
 from sensorium.models.transcribe import Manner, Progress, Segment, Transcriber
 from sensorium.optim.lora import adapted, merge
+from sensorium.pretrained.hub import folder_of
+from sensorium.pretrained.layouts import read_model, write_own, write_published
 from sensorium.pretrained.licence import licence_of, warn_if_not_commercial
 from sensorium.pretrained.model_card import About, Origin, library_of, write_card
-from sensorium.pretrained.own import configuration, described
+from sensorium.pretrained.own import LIBRARY as OWN
+from sensorium.pretrained.own import configuration
 from sensorium.training import Card
-from sensorium.training.weights import arrays, load_weights, save_weights
+from sensorium.training.weights import arrays
 
 TEMPLATES = {"image": ("a photo of a {}.",), "video": ("a video of {}.",), "audio": ("This is a sound of {}.",)}
 """What is said of a label, by the kind of things that are classified."""
-CONFIG, WEIGHTS, OWN = "config.json", "model.safetensors", "sensorium"
 
 
 class Sensorium:
@@ -85,7 +86,8 @@ class Sensorium:
         """Unit vectors of raw things: `encode(image=["a.png", pil], text="a cat")` -> `{"image": f32[2 D], "text": f32[1 D]}`.
 
         What a field takes is said by its modality's `prepare`: a string is a text or a path, a sound is a path or an
-        (array, rate) pair. A list is several things. Equal things get equal vectors, whatever is encoded beside them.
+        (array, rate) pair. A list is several things. Equal things get equal vectors, whatever is encoded beside them, but for
+        the rounding of batches of other sizes (some 1e-7).
         """
         return {name: self._encode(self.field(name), listed(raw)) for name, raw in raws.items()}
 
@@ -253,24 +255,11 @@ class Sensorium:
         """
         path, layout = Path(path), family or self.family or OWN
         model = merge(self.model) if adapted(self.model) else self.model
-        if layout != OWN:
-            from sensorium.pretrained.folder import check_form, write_folder
-            from sensorium.pretrained.shards import size_of
-            from sensorium.pretrained.tensors import number
-
-            if layout != self.family:
-                check_form(model, self.card, self.fields, layout)
-            shard = None if shard_size is None else size_of(shard_size)
-            write_folder(path, model, self.card, self.fields, layout, None if dtype is None else number(dtype), shard)
+        what = (path, model, self.card, self.fields)
+        if layout == OWN:
+            write_own(*what, dtype, shard_size)
         else:
-            odd = {str(x.dtype) for x in self._leaves if jax.numpy.issubdtype(x.dtype, jax.numpy.floating)} - {"float32"}
-            if odd or shard_size is not None or dtype not in (None, "float32"):
-                raise ValueError(
-                    "Sensorium's own layout is one file of float32: load with that dtype, and give no other and no size"
-                )
-            path.mkdir(parents=True, exist_ok=True)
-            save_weights(model, path / WEIGHTS, {"format": "sensorium"})
-            write_json(path / CONFIG, configuration(self.card, self.fields))
+            write_published(*what, layout, known=layout == self.family, dtype=dtype, shard_size=shard_size)
         self.save_card(path, layout, licence)
 
     def save_card(self, path: Path | str, family: str | None = None, licence: str | None = None) -> None:
@@ -357,34 +346,9 @@ def load(path: Path | str, revision: str | None = None, dtype: str = "float32", 
     a checkpoint of no family that is known. `dtype`: of a published checkpoint's parameters. HF_HUB_OFFLINE, HF_HOME and HF_TOKEN
     count; `token` is for repositories that ask who you are. A licence that forbids commercial use is a `NonCommercial` warning.
     """
-    from sensorium.pretrained import open_folder, published
-    from sensorium.pretrained.hub import CONFIGS, folder_of
-    from sensorium.pretrained.tensors import number
-
-    name, path = str(path), folder_of(path, revision, CONFIGS, token)
-    origin = Origin(name, path, licence_of(path, name), published=not Path(name).exists())
-    config = read_json(path / CONFIG) if (path / CONFIG).is_file() else {}
-    ours = isinstance(config, dict) and config.get("library_name") == "sensorium"
-    if not ours and (folder := published(path)):
-        loaded = open_folder(folder, number(dtype))
-        return _from(origin, Sensorium(loaded.model, loaded.fields, loaded.card, loaded.family))
-    if not ours:
-        raise BadFile(
-            f"{path / CONFIG}: not a model of Sensorium (its library_name is not 'sensorium'), nor one of transformers (it has "
-            "no model_type)"
-        )
-    if number(dtype).name != "float32":
-        raise ValueError(f"{name}: dtype={dtype!r}: a model in Sensorium's own layout is of float32; leave dtype out")
-    fields, card = described(config, f"{path / CONFIG}")
-    try:
-        shapes = card.shapes()
-    except (KeyError, TypeError, ValueError) as error:  # a name that is unknown, an argument that no builder takes
-        raise BadFile(f"{path / CONFIG}: describes no model that this version can build: {error}") from error
-    return _from(origin, Sensorium(load_weights(shapes, path / WEIGHTS, f"{CONFIG} beside it"), fields, card))
-
-
-def _from(origin: Origin, made: Sensorium) -> Sensorium:
-    """The model with where it comes from, after a word about its licence where one is due."""
-    warn_if_not_commercial(origin.licence, origin.name)
-    made.origin = origin
+    name, path = str(path), folder_of(path, revision, token=token)
+    licence, loaded = licence_of(path, name), read_model(path, dtype)
+    warn_if_not_commercial(licence, name)
+    made = Sensorium(loaded.model, loaded.fields, loaded.card, loaded.family)
+    made.origin = Origin(name, path, licence, published=not Path(name).exists())
     return made

@@ -34,12 +34,12 @@ STRANGE = (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, Ind
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model with its parameters, the fields that it reads, the card that builds it, and the name of its family."""
+    """A model with its parameters, the fields that it reads, the card that builds it, and its family (None: our own layout)."""
 
     model: Model
     fields: tuple[Modality, ...]
     card: Card
-    family: str
+    family: str | None
 
 
 def published(path: Path) -> Folder | None:

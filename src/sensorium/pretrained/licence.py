@@ -53,9 +53,9 @@ def stated(card: Path) -> Licence:
 
 
 def warn_if_not_commercial(licence: Licence, name: str) -> None:
-    """A `NonCommercial` warning, at the line that called what called the caller: who wrote `load`."""
+    """A `NonCommercial` warning, at the line that called the caller, as `load` is called."""
     if not licence.commercial:
-        warnings.warn(f"{name}: its licence is {licence}: not for commercial use", NonCommercial, stacklevel=4)
+        warnings.warn(f"{name}: its licence is {licence}: not for commercial use", NonCommercial, stacklevel=3)
 
 
 def _value(front: str, key: str) -> str:

@@ -15,6 +15,8 @@ from sensorium.modalities.spectrogram import Spectrogram
 from sensorium.modalities.transcript import Transcript
 from sensorium.training import Card
 
+LIBRARY = "sensorium"
+"""What our config.json says, and how our layout is called."""
 PUBLISHED: dict[str, type[Modality]] = {"image": Picture, "video": Film}
 """By kind, the fields of published checkpoints: those that say their processing."""
 TOLD: dict[str, type[Modality]] = {"generation": Transcript, "front": Spectrogram, "patch": Patches}
@@ -25,7 +27,7 @@ def configuration(card: Card, fields: Sequence[Modality]) -> dict[str, Any]:
     """What `described` reads."""
     said = [{"kind": field.kind, **asdict(field)} for field in fields]  # type: ignore[call-overload]
     model = {"builder": card.builder, "arguments": dict(card.arguments)}
-    return json.loads(json.dumps({"library_name": "sensorium", **model, "fields": said}))
+    return json.loads(json.dumps({"library_name": LIBRARY, **model, "fields": said}))
 
 
 def described(config: Mapping[str, Any], where: str) -> tuple[tuple[Modality, ...], Card]:
