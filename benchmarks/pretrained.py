@@ -3,8 +3,10 @@ then a CLIP ViT-B/32 of full size with random weights: pictures and texts a seco
 
 Needs a Python that has torch and transformers for the peer:
     python -m venv peers && peers/bin/pip install torch==2.13.0 'transformers==5.*' pillow sentencepiece protobuf
-    python benchmarks/pretrained.py --peers peers/bin/python
-Writes results/pretrained.json; exits with 1 where a difference is above 1e-4.
+    python benchmarks/pretrained.py --peers peers/bin/python [--all PYTHON]
+Parity of OpenCLIP, r3d_18 and sentence-transformers needs open_clip, torchvision and sentence_transformers: `--all` is a Python
+that has these too, where the first has not. Writes results/pretrained.json and the table of docs/guide/pretrained.md; exits with
+1 where a difference is above 1e-4.
 """
 
 import argparse
@@ -31,6 +33,7 @@ GOALS = {"of PyTorch's speed": 1.0, "of the file's size in memory": 1.2}
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", help="a Python with torch and transformers")
+    parser.add_argument("--all", help="a Python that has the libraries of all references, for parity")
     parser.add_argument("--part", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.part:
@@ -38,7 +41,7 @@ def main() -> int:
         return 0
     if not given.peers:
         parser.error("--peers is needed: the figures are side by side")
-    parity = json.loads(run([sys.executable, str(TESTS / "parity.py"), "--peers", given.peers, "--json"]))
+    parity = json.loads(run([sys.executable, str(TESTS / "parity.py"), "--peers", given.all or given.peers, "--json"]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run([given.peers, str(PEER), "make", name])
@@ -47,9 +50,10 @@ def main() -> int:
         (folder / "preprocessor_config.json").write_text(json.dumps({"image_processor_type": "CLIPImageProcessor"}))
         sides = measured(given.peers, folder)
         size = (folder / "model.safetensors").stat().st_size / 2**20
-    found = compared(sides, size)
+    found = compared(sides, size) | shares(sides, given.peers)
     question = "CLIP ViT-B/32: rows a second by batch, seconds to load, MB above what was held before"
     write("pretrained", {"question": question, "parity": parity, "sides": sides, "found": found, "goals": GOALS})
+    run([sys.executable, str(TESTS / "parity.py"), "--document"])
     for key, value in found.items():
         print(f"{key}: {value:.2f}")
     return int(max(max(row["ours"], row["given back"]) for row in parity.values()) > 1e-4)
@@ -114,6 +118,27 @@ def compared(sides: dict[str, Any], size: float) -> dict[str, float]:
         for b in ours[field]
     }
     return found | {"of the file's size in memory": ours["MB"] / size, "of PyTorch's time to load": ours["load"] / theirs["load"]}
+
+
+def shares(sides: dict[str, Any], peers: str) -> dict[str, float]:
+    """Of the largest batch, how much of what a product of two matrices reaches in the same framework (see train.py)."""
+    train, peer = HERE / "train.py", HERE / "common" / "peer_clip.py"
+    peaks = {
+        "sensorium": json.loads(run([sys.executable, str(train), "--part", "peak", "", "0"]))["gflops"],
+        "transformers": json.loads(run([peers, str(peer), "peak"]))["gflops"],
+    }
+    flops = {"image": tower(50, 768) + 2 * 49 * 3072 * 768, "text": tower(77, 512)}
+    most = str(max(BATCHES))
+    return {
+        f"{field}s, batch {most}: {side}'s share of a product's {peak:.0f} GFLOP/s": sides[side][field][most] * n / 1e9 / peak
+        for side, peak in peaks.items()
+        for field, n in flops.items()
+    }
+
+
+def tower(tokens: int, width: int) -> float:
+    """Floating-point operations of twelve layers with perceptrons four times as wide."""
+    return 12 * (2 * tokens * 12 * width**2 + 4 * tokens**2 * width)
 
 
 def run(line: list[str]) -> str:

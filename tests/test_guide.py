@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from blocks import alike, blocks, promised
+from pretrained import parity
+from pretrained.parity import DELIMITED
 
 ROOT = Path(__file__).parents[1]
 GUIDE = ROOT / "docs" / "guide"
@@ -21,6 +23,13 @@ def test_the_blocks_of_a_page_run_and_print_what_it_says(page, user_env, tmp_pat
     assert done.returncode == 0, done.stderr[-3000:]
     prints = len(re.findall(r"^\s*print\(", "".join(code for _, code in blocks(page.read_text(encoding="utf-8"))), re.M))
     assert int(done.stdout.rsplit("held:", 1)[1]) > prints / 2, "most prints are held to a comment"
+
+
+def test_the_table_of_parity_is_the_measured_one_and_has_every_recorded_checkpoint():
+    found = DELIMITED.search(parity.PAGE.read_text(encoding="utf-8"))
+    assert found is not None and found.group() == parity.markdown(), "python tests/pretrained/parity.py --document"
+    for folder in (ROOT / "tests" / "pretrained" / "recorded").glob("*/reference.npz"):
+        assert f"| {folder.parent.name} |" in found.group()
 
 
 def test_a_print_is_held_to_its_comment():

@@ -1,6 +1,7 @@
 """Parity with the live reference: checkpoints made anew, read here, saved here, and read by transformers again.
 
     python tests/pretrained/parity.py --peers PYTHON [--json]
+    python tests/pretrained/parity.py --document      # the table of docs/guide/pretrained.md, from benchmarks/results
 
 `--peers` is a Python with torch 2.13, transformers 5, sentencepiece and protobuf; this one, where it is left out. It prints for
 each family the largest difference from the reference, relative to the largest number of each output, of what we compute
@@ -10,6 +11,7 @@ each family the largest difference from the reference, relative to the largest n
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,13 +25,20 @@ import sensorium
 
 MOST = 1e-4
 TESTS = Path(__file__).parents[1]
+PAGE = TESTS.parent / "docs" / "guide" / "pretrained.md"
+RESULTS = TESTS.parent / "benchmarks" / "results" / "pretrained.json"
+DELIMITED = re.compile(r"(?<=<!-- parity:start -->\n).*?(?=<!-- parity:end -->)", re.DOTALL)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", default=sys.executable, help="a Python with torch and transformers")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--document", action="store_true")
     given = parser.parse_args()
+    if given.document:
+        PAGE.write_text(DELIMITED.sub(markdown(), PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        return 0
     with tempfile.TemporaryDirectory() as folder:
         found = table(given.peers, Path(folder))
     if given.json:
@@ -38,6 +47,18 @@ def main() -> int:
         for name, row in found.items():
             print(f"{name:14}" + "   ".join(f"{key}: {value:.2g}" for key, value in row.items()))
     return int(any(row["ours"] > MOST or row["given back"] > MOST for row in found.values()))
+
+
+def markdown() -> str:
+    """The table of what was measured, for the page."""
+    rows = [
+        ["small checkpoint", "largest difference", "relative", "cosine", "given back, relative"],
+        ["---", "---:", "---:", "---:", "---:"],
+    ]
+    for name, row in json.loads(RESULTS.read_text(encoding="utf-8"))["parity"].items():
+        numbers = [f"{row['absolute']:.1e}", f"{row['ours']:.1e}", f"{row['cosine']:.7f}", f"{row['given back']:.1e}"]
+        rows.append([name, *numbers])
+    return "\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows) + "\n"
 
 
 def table(peers: str, root: Path) -> dict[str, dict[str, float]]:

@@ -64,11 +64,11 @@ class Marks:
         """The id of a language, by its code or its name in English: "de", "German"."""
         if not self.languages:
             raise NotAsked(f"language={name!r}: this model knows English alone; leave it out")
-        known, code = dict(self.languages), name.lower().strip("<|>")
+        known, code = dict(self.languages), str(name).lower().strip("<|>")
         code = CODES.get(code, code)
         if code not in known:
             names = [*known, *(LANGUAGES[code] for code in known if code in LANGUAGES)]
-            raise UnknownName(f"language={name!r}: not one of those that this model knows.{nearest(name.lower(), names)}")
+            raise UnknownName(f"language={name!r}: not one of those that this model knows.{nearest(str(name).lower(), names)}")
         return known[code]
 
     def task(self, name: str) -> int:

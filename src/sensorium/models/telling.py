@@ -164,6 +164,8 @@ class Teller:
         return ids if self.start is None else np.concatenate([[np.int32(self.start)], ids[1:]]).astype(np.int32)
 
     def _fits(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise BadRaw(f"{type(text).__name__} {text!r}: expected a text")
         tokens, kept = self.words.measure(text)
         if tokens > kept:
             raise BadRaw(f"{text[:40]!r}: {tokens:g} tokens, where at most {kept:g} are read: make it shorter")
