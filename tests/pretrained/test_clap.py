@@ -109,6 +109,9 @@ def test_its_preprocessing_may_lie_in_a_processor_config_and_has_to_be_there(tmp
         sensorium.load(folder)
     (folder / "processor_config.json").write_text(json.dumps({"feature_extractor": said}))
     assert sensorium.load(folder).field("audio") == loaded("clap").field("audio")
+    (folder / "processor_config.json").write_text(json.dumps({"feature_extractor": said | {"padding": "wrap"}}))
+    with pytest.raises(BadFile, match=r"/processor_config\.json: .*padding 'wrap'"):
+        sensorium.load(folder)
 
 
 def test_spectrograms_of_another_form_are_told_with_their_shape():

@@ -9,7 +9,7 @@ from sensorium.pretrained.bert import PARTS
 from sensorium.pretrained.clap_tokens import roberta_tokenizer
 from sensorium.pretrained.clip import layers, layers_said, part
 from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, the
-from sensorium.pretrained.preprocess import PICTURES, PROCESSOR, text_field, text_files, tokenizer_of
+from sensorium.pretrained.preprocess import PICTURES, ready_said, text_field, text_files, tokenizer_of
 from sensorium.pretrained.rules import TURNED, Layout, Names, Rule, linear, norm, patches
 from sensorium.pretrained.vit import layer_rules
 
@@ -61,15 +61,9 @@ def describe(folder: Folder) -> Described:
 
 def sounds_field(folder: Folder, audio: Json) -> Spectrogram:
     """The field of sounds that the preprocessor_config.json of a folder says; it has to fit the encoder."""
-    said = folder.json(PICTURES)
-    if said is None:
-        said = (folder.json(PROCESSOR) or {}).get("feature_extractor")
-    if said is None:
-        raise BadFile(
-            f"{folder.path}: lacks {PICTURES}, which says how sounds are made ready. Copy it from the model's repository"
-        )
+    where, said = ready_said(folder, "sounds", [PICTURES], ["feature_extractor"])
     said = SOUNDS | {key: value for key, value in said.items() if value is not None}
-    where, fused = f"{folder.path / PICTURES}", said["truncation"] == FUSED
+    fused = said["truncation"] == FUSED
     if said["truncation"] not in (FUSED, DRAWN) or said["padding"] not in FILLS:
         told = f"truncation is {said['truncation']!r} and padding {said['padding']!r}"
         raise BadFile(f"{where}: {told}; known are {FUSED}, {DRAWN}, and {', '.join(FILLS)}")

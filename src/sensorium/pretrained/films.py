@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from sensorium.core.errors import BadFile
 from sensorium.modalities.film import Film
 from sensorium.modalities.picture import processing_of
 from sensorium.pretrained.family import Folder, Json
-from sensorium.pretrained.preprocess import PICTURES, PROCESSOR, check_comes_to, processing_said
+from sensorium.pretrained.preprocess import PICTURES, check_comes_to, processing_said, ready_said
 from sensorium.pretrained.rules import Layout
 
 CLIPS = "video_preprocessor_config.json"
@@ -25,14 +24,9 @@ def film_field(
 
     `like`: see `Processing`. `told`: a folder that does not say how clips are made ready is an error, else `defaults` count.
     """
-    whole = folder.json(PROCESSOR) or {}
-    said = folder.json(CLIPS) or folder.json(PICTURES) or whole.get("video_processor") or whole.get("image_processor")
-    if said is None and told:
-        raise BadFile(
-            f"{folder.path}: lacks {PICTURES}, which says how clips are made ready. Copy it from the model's repository"
-        )
-    where = f"{folder.path / PICTURES}"
-    processing, pixels = processing_said(where, said or {}, defaults, False)
+    parts, missing = ["video_processor", "image_processor"], None if told else {}
+    where, said = ready_said(folder, "clips", [CLIPS, PICTURES], parts, missing)
+    processing, pixels = processing_said(where, said, defaults, False)
     check_comes_to(where, processing, size)
     return Film("video", frames, replace(processing_of(processing), like=like)), pixels
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from sensorium.core.errors import BadFile
@@ -47,9 +48,8 @@ def write_own(
     path: Path, model: nnx.Module, card: Card, fields: tuple[Modality, ...], dtype: str | None, shard_size: int | str | None
 ) -> None:
     """Writes a model in our own layout: config.json, and one file of float32. A `ValueError` where other things are asked for."""
-    odd = {str(x.dtype) for x in jax.tree.leaves(nnx.state(model)) if jax.numpy.issubdtype(x.dtype, jax.numpy.floating)} - {
-        "float32"
-    }
+    types = {x.dtype for x in jax.tree.leaves(nnx.state(model))}
+    odd = any(jnp.issubdtype(one, jnp.floating) and one != jnp.float32 for one in types)
     if odd or shard_size is not None or dtype not in (None, "float32"):
         raise ValueError("Sensorium's own layout is one file of float32: load with that dtype, and give no other and no size")
     path.mkdir(parents=True, exist_ok=True)

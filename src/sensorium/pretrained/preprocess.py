@@ -24,22 +24,25 @@ def picture_field(folder: Folder, defaults: Json, square: bool, size: Sequence[i
     `defaults`: of the family's processor, as files leave some out; `square`: a size of one number is that of both sides. The
     pictures have to come out at `size`, where that is given.
     """
-    where = f"{folder.path / PICTURES}"
-    processing, pixels = processing_said(where, picture_said(folder), defaults, square)
+    where, said = ready_said(folder, "pictures", [PICTURES], ["image_processor"])
+    processing, pixels = processing_said(where, said, defaults, square)
     check_comes_to(where, processing, size)
     return Picture("image", processing), pixels
 
 
-def picture_said(folder: Folder) -> Json:
-    """What the folder says of how pictures are made ready; a `BadFile` where it does not."""
-    said = folder.json(PICTURES)
-    if said is None:
-        said = (folder.json(PROCESSOR) or {}).get("image_processor")
-    if said is None:
-        raise BadFile(
-            f"{folder.path}: lacks {PICTURES}, which says how pictures are made ready. Copy it from the model's repository"
-        )
-    return said
+def ready_said(
+    folder: Folder, what: str, files: Sequence[str], parts: Sequence[str], missing: Json | None = None
+) -> tuple[str, Json]:
+    """(the file, what it says) of how `what` (pictures, clips, sounds) is made ready: the first that is there of some `files`
+    and of some `parts` of processor_config.json. `BadFile` where there is none, unless `missing` counts then."""
+    whole = folder.json(PROCESSOR) or {}
+    found = [(name, folder.json(name)) for name in files] + [(PROCESSOR, whole.get(part)) for part in parts]
+    for name, said in found:
+        if said is not None:
+            return f"{folder.path / name}", said
+    if missing is not None:
+        return f"{folder.path / PICTURES}", missing
+    raise BadFile(f"{folder.path}: lacks {PICTURES}, which says how {what} are made ready. Copy it from the model's repository")
 
 
 def processing_said(where: str, said: Json, defaults: Json, square: bool) -> tuple[Processing, Json]:

@@ -12,7 +12,7 @@ from sensorium.modalities.languages import LANGUAGES
 from sensorium.modalities.transcript import Marks, Transcript
 from sensorium.pretrained.clip_tokens import merged
 from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, the
-from sensorium.pretrained.preprocess import PICTURES, TOKENS, text_field, text_files, tokenizer_of, vocabulary
+from sensorium.pretrained.preprocess import PICTURES, TOKENS, ready_said, text_field, text_files, tokenizer_of, vocabulary
 from sensorium.pretrained.rules import Layout, Names, Rule, linear, norm
 
 DEFAULTS: Json = {
@@ -61,13 +61,9 @@ def describe(folder: Folder) -> Described:
 
 def sound_field(folder: Folder, model: Json) -> tuple[Audio, Json]:
     """The field of sounds, and what the encoder is told of their spectrograms. `BadFile` where they do not fit the model."""
-    where = folder.path / PICTURES
-    if (said := folder.json(PICTURES) or (folder.json("processor_config.json") or {}).get("feature_extractor")) is None:
-        raise BadFile(
-            f"{folder.path}: lacks {PICTURES}, which says how sounds are made ready. Copy it from the model's repository"
-        )
+    where, said = ready_said(folder, "sounds", [PICTURES], ["feature_extractor"])
     said = SOUNDS | {key: value for key, value in said.items() if value is not None}
-    checked(f"{where}", said, dither=0.0, do_normalize=False, padding_value=0.0)
+    checked(where, said, dither=0.0, do_normalize=False, padding_value=0.0)
     field = Audio("audio", said["sampling_rate"], float(said["chunk_length"]))
     frames, built = field.samples // said["hop_length"], 2 * model["max_source_positions"]
     if (frames, said["feature_size"]) != (built, model["num_mel_bins"]):
