@@ -9,7 +9,7 @@ from sensorium.core.protocols import Modality
 from sensorium.modalities import Text
 from sensorium.modalities.text_pieces import read
 from sensorium.pretrained.clip import layers, layers_said
-from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, the
+from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, said_over, the
 from sensorium.pretrained.preprocess import TOKENS, TOKENS_CONFIG, loads, text_field, text_files, tokenizer_of
 from sensorium.pretrained.rules import Names, Rule, linear, norm
 from sensorium.pretrained.sentence import DENSE, dense_rules, longest, sentence, sentence_files
@@ -31,7 +31,7 @@ SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def describe(folder: Folder) -> Described:
-    said = DEFAULTS | {key: value for key, value in folder.config.items() if value is not None}
+    said = said_over(DEFAULTS, folder.config)
     checked(folder.where, said, is_decoder=False, position_embedding_type="absolute", add_cross_attention=False)
     text, field = text_encoder(folder, said, ("pooler.dense.weight", "bert.pooler.dense.weight"), SPECIALS)
     text |= {"types": said["type_vocab_size"]}

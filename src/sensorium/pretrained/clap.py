@@ -8,7 +8,7 @@ from sensorium.nn.log_mel import LogMel
 from sensorium.pretrained.bert import PARTS
 from sensorium.pretrained.clap_tokens import roberta_tokenizer
 from sensorium.pretrained.clip import layers, layers_said, part
-from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, the
+from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, said_over, the
 from sensorium.pretrained.preprocess import PICTURES, ready_said, text_field, text_files, tokenizer_of
 from sensorium.pretrained.rules import TURNED, Layout, Names, Rule, linear, norm, patches
 from sensorium.pretrained.vit import layer_rules
@@ -62,7 +62,7 @@ def describe(folder: Folder) -> Described:
 def sounds_field(folder: Folder, audio: Json) -> Spectrogram:
     """The field of sounds that the preprocessor_config.json of a folder says; it has to fit the encoder."""
     where, said = ready_said(folder, "sounds", [PICTURES], ["feature_extractor"])
-    said = SOUNDS | {key: value for key, value in said.items() if value is not None}
+    said = said_over(SOUNDS, said)
     fused = said["truncation"] == FUSED
     if said["truncation"] not in (FUSED, DRAWN) or said["padding"] not in FILLS:
         told = f"truncation is {said['truncation']!r} and padding {said['padding']!r}"

@@ -8,7 +8,7 @@ from sensorium.core.protocols import Modality
 from sensorium.modalities import Text
 from sensorium.modalities.picture import Picture
 from sensorium.pretrained.clip_tokens import clip_tokenizer
-from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, the
+from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, said_over, the
 from sensorium.pretrained.preprocess import TOKENS, picture_field, picture_files, text_field, text_files, tokenizer_of
 from sensorium.pretrained.rules import TURNED, Names, Rule, linear, norm, patches
 
@@ -58,7 +58,7 @@ def part(folder: Folder, name: str, defaults: Json) -> Json:
     """A half of the configuration. Old files say it twice, and the second one counts where it is not null."""
     twice = folder.part(f"{name}_dict")
     said = folder.part(name) | ((defaults | twice) if twice else {})
-    return defaults | {key: value for key, value in said.items() if value is not None}
+    return said_over(defaults, said)
 
 
 def layers(said: Json) -> Json:

@@ -102,6 +102,11 @@ def the(fields: tuple[Modality, ...], kind: type[F]) -> F:
     return found[0]
 
 
+def said_over(defaults: Json, said: Json) -> Json:
+    """Some defaults, and in their place whatever is said and is not null."""
+    return defaults | {key: value for key, value in said.items() if value is not None}
+
+
 def checked(where: str, said: Mapping[str, Any], **allowed: Any) -> None:
     """A `BadFile` where a configuration asks for what we do not compute: each name has this value, or is absent."""
     for name, value in allowed.items():

@@ -3,7 +3,7 @@
 from sensorium.core.protocols import Modality
 from sensorium.modalities import Text
 from sensorium.pretrained.bert import idle, text_encoder, text_encoder_files
-from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, the
+from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, said_over, the
 from sensorium.pretrained.rules import Names, Rule, linear, norm
 from sensorium.pretrained.sentence import DENSE, dense_rules
 from sensorium.pretrained.vit import layer_rules
@@ -19,7 +19,7 @@ PAD, DISTANCES = 1, 32
 
 
 def describe(folder: Folder) -> Described:
-    said = DEFAULTS | {key: value for key, value in folder.config.items() if value is not None}
+    said = said_over(DEFAULTS, folder.config)
     checked(folder.where, said, relative_attention_num_buckets=DISTANCES, is_decoder=False)
     text, field = text_encoder(folder, said, ("pooler.dense.weight", "mpnet.pooler.dense.weight"), SPECIALS, PAD + 1)
     text |= {"pad": PAD, "distances": DISTANCES}

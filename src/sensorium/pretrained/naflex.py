@@ -5,7 +5,7 @@ from sensorium.core.protocols import Modality
 from sensorium.modalities import Text
 from sensorium.modalities.picture_patches import Patches
 from sensorium.pretrained.clip import layers, layers_said, part
-from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, the
+from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, said_over, the
 from sensorium.pretrained.preprocess import PICTURES, pixels_said, ready_said
 from sensorium.pretrained.rules import TURNED, Names
 from sensorium.pretrained.siglip import SHARED, rules_of, text_part, text_part_files
@@ -21,7 +21,7 @@ def describe(folder: Folder) -> Described:
     vision = part(folder, "vision_config", VISION)
     checked(folder.where, vision, num_channels=3, vision_use_head=True)
     where, said = ready_said(folder, "pictures", [PICTURES], ["image_processor"])
-    said = PROCESSOR | {key: value for key, value in said.items() if value is not None}
+    said = said_over(PROCESSOR, said)
     checked(where, said, do_resize=True)
     if said["patch_size"] != vision["patch_size"]:
         raise BadFile(f"{where}: patches of {said['patch_size']}, where the model is built for {vision['patch_size']}")

@@ -16,7 +16,18 @@ from sensorium.modalities import Text
 from sensorium.modalities.picture import Picture, Processing, processing_of
 from sensorium.modalities.text_pieces import Pieces, pieces_of, read
 from sensorium.pretrained.clip_tokens import END, OPEN_END, clip_tokenizer, open_clip_tokenizer
-from sensorium.pretrained.family import OPEN_CLIP, OPEN_CLIP_WEIGHTS, Described, Example, Family, Folder, Json, checked, the
+from sensorium.pretrained.family import (
+    OPEN_CLIP,
+    OPEN_CLIP_WEIGHTS,
+    Described,
+    Example,
+    Family,
+    Folder,
+    Json,
+    checked,
+    said_over,
+    the,
+)
 from sensorium.pretrained.preprocess import TOKENS, dumps, loads, text_field, text_files, tokenizer_of, vocabulary
 from sensorium.pretrained.rules import TURNED, Names, Rule, linear, norm, patches
 
@@ -44,7 +55,7 @@ FORMS = {("argmax", False): "clip_openai", ("eos", False): "clip", ("last", True
 
 def describe(folder: Folder) -> Described:
     model = folder.part("model_cfg")
-    vision, text = (default | _said(model.get(name)) for name, default in (("vision_cfg", VISION), ("text_cfg", TEXT)))
+    vision, text = (said_over(default, model.get(name) or {}) for name, default in (("vision_cfg", VISION), ("text_cfg", TEXT)))
     form = _form(folder, model, vision, text)
     size = _pair(vision["image_size"])
     quick, head = bool(model.get("quick_gelu")), bool(text["proj_bias"])
@@ -86,10 +97,6 @@ def _form(folder: Folder, model: Json, vision: Json, text: Json) -> str:
     return form
 
 
-def _said(part: Json | None) -> Json:
-    return {key: value for key, value in (part or {}).items() if value is not None}
-
-
 def _layers(said: Json, heads: int, quick: bool) -> Json:
     plain = ACTIVATIONS[(said.get("act_kwargs") or {}).get("approximate", "none")]
     return {
@@ -100,7 +107,7 @@ def _layers(said: Json, heads: int, quick: bool) -> Json:
 
 
 def _pictures(folder: Folder, size: list[int]) -> tuple[Picture, Json]:
-    said = PICTURES | _said(folder.part("preprocess_cfg"))
+    said = said_over(PICTURES, folder.part("preprocess_cfg"))
     checked(folder.where, said, mode="RGB")
     if said["interpolation"] not in RESAMPLE or said["resize_mode"] not in ("shortest", "squash"):
         asked = f"interpolation {said['interpolation']!r}, resize_mode {said['resize_mode']!r}"

@@ -10,7 +10,7 @@ from sensorium.modalities import Text
 from sensorium.modalities.film import Film
 from sensorium.modalities.picture import Picture, Processing, processing_of
 from sensorium.modalities.text_pieces import Pieces, pieces_of, read
-from sensorium.pretrained.family import Folder, Json
+from sensorium.pretrained.family import Folder, Json, said_over
 
 PICTURES, PROCESSOR = "preprocessor_config.json", "processor_config.json"
 TOKENS, TOKENS_CONFIG, TOKENS_MAP = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
@@ -47,7 +47,7 @@ def ready_said(
 
 def processing_said(where: str, said: Json, defaults: Json, square: bool) -> tuple[Processing, Json]:
     """What the file `where` says is done to a picture, and how its numbers are normalised; see `picture_field`."""
-    said = defaults | {key: value for key, value in said.items() if value is not None}
+    said = said_over(defaults, said)
     resize = _size(where, said["size"], square) if said["do_resize"] else ()
     crop = _size(where, said["crop_size"], True) if said["do_center_crop"] else ()
     return Processing(resize, int(said["resample"]), crop), pixels_said(said)

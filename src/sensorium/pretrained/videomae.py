@@ -4,7 +4,7 @@ from sensorium.core.errors import BadFile
 from sensorium.core.protocols import Modality
 from sensorium.modalities.film import Film
 from sensorium.pretrained.clip import layers, layers_said
-from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, the
+from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, said_over, the
 from sensorium.pretrained.films import film_field, labels_of, labels_said, tubes
 from sensorium.pretrained.preprocess import picture_files
 from sensorium.pretrained.rules import TURNED, Names, Rule, linear, norm
@@ -25,7 +25,7 @@ FORMS = {(False, True): "plain", (False, False): "normed", (True, True): "labels
 
 
 def describe(folder: Folder) -> Described:
-    said = CONFIG | {key: value for key, value in folder.config.items() if value is not None}
+    said = said_over(CONFIG, folder.config)
     checked(folder.where, said, num_channels=3)
     sides = said["image_size"] if isinstance(said["image_size"], list) else [said["image_size"]] * 2
     if not isinstance(said["patch_size"], int):

@@ -3,7 +3,7 @@
 from sensorium.core.protocols import Modality
 from sensorium.modalities.picture import Picture
 from sensorium.pretrained.clip import layers, layers_said
-from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, the
+from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, said_over, the
 from sensorium.pretrained.films import labels_of, labels_said
 from sensorium.pretrained.preprocess import picture_field, picture_files
 from sensorium.pretrained.rules import FLAT, LEADING, Names, Rule, linear, norm, patches
@@ -25,7 +25,7 @@ BIT: Json = PICTURES | {
 
 
 def describe(folder: Folder) -> Described:
-    said = VIT | {key: value for key, value in folder.config.items() if value is not None}
+    said = said_over(VIT, folder.config)
     checked(folder.where, said, num_channels=3, pooler_act="tanh", pooler_output_size=said["hidden_size"])
     classifies = "ViTForImageClassification" in (folder.config.get("architectures") or ())
     labels = labels_of(said, 2) if classifies else []  # two of them transformers leaves out of its files
@@ -40,7 +40,7 @@ def describe(folder: Folder) -> Described:
 
 
 def describe_dino(folder: Folder) -> Described:
-    said = DINO | {key: value for key, value in folder.config.items() if value is not None}
+    said = said_over(DINO, folder.config)
     checked(folder.where, said, num_channels=3)
     hidden = _hidden(said["hidden_size"], said["mlp_ratio"], said["use_swiglu_ffn"])
     pictures, pixels = picture_field(folder, BIT, False, None)

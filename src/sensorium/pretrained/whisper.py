@@ -11,7 +11,7 @@ from sensorium.modalities import Audio, Text
 from sensorium.modalities.languages import LANGUAGES
 from sensorium.modalities.transcript import Marks, Transcript
 from sensorium.pretrained.clip_tokens import merged
-from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, the
+from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, said_over, the
 from sensorium.pretrained.preprocess import PICTURES, TOKENS, ready_said, text_field, text_files, tokenizer_of, vocabulary
 from sensorium.pretrained.rules import Layout, Names, Rule, linear, norm
 
@@ -36,7 +36,7 @@ TAPS = Layout(
 
 
 def describe(folder: Folder) -> Described:
-    said = DEFAULTS | {key: value for key, value in folder.config.items() if value is not None}
+    said = said_over(DEFAULTS, folder.config)
     checked(folder.where, said, scale_embedding=False, tie_word_embeddings=True)
     sounds, front = sound_field(folder, said)
     width = said["d_model"]
@@ -62,7 +62,7 @@ def describe(folder: Folder) -> Described:
 def sound_field(folder: Folder, model: Json) -> tuple[Audio, Json]:
     """The field of sounds, and what the encoder is told of their spectrograms. `BadFile` where they do not fit the model."""
     where, said = ready_said(folder, "sounds", [PICTURES], ["feature_extractor"])
-    said = SOUNDS | {key: value for key, value in said.items() if value is not None}
+    said = said_over(SOUNDS, said)
     checked(where, said, dither=0.0, do_normalize=False, padding_value=0.0)
     field = Audio("audio", said["sampling_rate"], float(said["chunk_length"]))
     frames, built = field.samples // said["hop_length"], 2 * model["max_source_positions"]

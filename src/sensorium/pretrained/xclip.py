@@ -6,7 +6,7 @@ from sensorium.core.protocols import Modality
 from sensorium.modalities import Text
 from sensorium.modalities.film import Film
 from sensorium.pretrained.clip import TEXT, VISION, end_marks, layer_rules, layers, layers_said, part
-from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, the
+from sensorium.pretrained.family import Described, Example, Family, Folder, Json, checked, said_over, the
 from sensorium.pretrained.films import film_field
 from sensorium.pretrained.preprocess import picture_files, text_field, text_files, tokenizer_of
 from sensorium.pretrained.rules import LEADING, TURNED, Names, Rule, linear, norm, patches
@@ -23,7 +23,7 @@ PROMPTS = {"prompt_layers": 2, "prompt_hidden_act": "quick_gelu", "prompt_num_at
 
 def describe(folder: Folder) -> Described:
     text, vision = part(folder, "text_config", TEXTS), part(folder, "vision_config", CLIP_VISION)
-    said = PROMPTS | {key: value for key, value in folder.config.items() if value is not None}
+    said = said_over(PROMPTS, folder.config)
     checked(folder.where, vision, num_channels=3, mit_hidden_size=said["projection_dim"])
     clips, pixels = film_field(folder, CLIPS, vision["num_frames"], [vision["image_size"]] * 2)
     texts = text_field(folder, text["max_position_embeddings"], "<|endoftext|>")
