@@ -197,6 +197,8 @@ def test_what_is_no_model_is_told(model, tmp_path):
         {"fields": [{"kind": "image", "sizes": 8}]},
         {"builder": "spice"},
         {"arguments": {"width": 3}},
+        {"fields": 5},
+        {"fields": ["image"]},
     ],
 )
 def test_a_configuration_that_makes_no_model_is_told(model, tmp_path, change):

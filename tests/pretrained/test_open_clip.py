@@ -66,10 +66,9 @@ def test_a_repository_in_this_layout_is_downloaded_and_read(monkeypatch):
     assert sensorium.load("laion/CLIP-small", revision="v1").fingerprint == loaded("open_clip").fingerprint
     assert (asked["name"], asked["revision"], asked["allow_patterns"]) == ("laion/CLIP-small", "v1", list(WANTED))
     names = [CONFIG, WEIGHTS, "tokenizer.json", "merges.txt"]
-    assert (
-        list(huggingface_hub.utils.filter_repo_objects([*names, "open_clip_pytorch_model.bin"], allow_patterns=list(WANTED)))
-        == names
-    )
+    there = [*names, "open_clip_pytorch_model.bin", "model.fp32-00001-of-00002.safetensors", "onnx/config.json"]
+    patterns = {key: asked[key] for key in ("allow_patterns", "ignore_patterns")}
+    assert list(huggingface_hub.utils.filter_repo_objects(there, **patterns)) == names
 
 
 def test_names_with_the_prefix_of_custom_texts_and_older_files_of_pieces_are_read(tmp_path):

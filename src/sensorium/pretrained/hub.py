@@ -8,6 +8,8 @@ from sensorium.core.errors import BadFile, need
 
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.md", "1_Pooling/*")
 """What is downloaded: no pickle, no other framework's weights."""
+IDLE = ("model.fp*.safetensors", "onnx/*")
+"""But for the same weights once more, as other numbers (openai/whisper-large-v3 has 6 GB of them)."""
 CONFIGS = ("config.json", "open_clip_config.json")
 """A folder with one of these holds a model."""
 _ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -31,7 +33,8 @@ def folder_of(path: Path | str, revision: str | None, configs: Sequence[str] = C
     hub = need("huggingface_hub", "hub", f"{name} is no directory, and loading it from the Hugging Face Hub")
     errors = need("huggingface_hub.errors", "hub", "loading from the Hugging Face Hub")
     try:
-        found = Path(hub.snapshot_download(name, revision=revision, token=token, allow_patterns=list(WANTED)))
+        patterns = {"allow_patterns": list(WANTED), "ignore_patterns": list(IDLE)}
+        found = Path(hub.snapshot_download(name, revision=revision, token=token, **patterns))
     except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
         raise BadFile(f"{name}: {_why(error, revision)} {_how(name, revision)}") from error
     if not any((found / config).is_file() for config in configs):
@@ -59,7 +62,7 @@ def _why(error: Exception, revision: str | None) -> str:
 
 def _how(name: str, revision: str | None) -> str:
     at = f" --revision {revision}" if revision else ""
-    kept = " ".join(f"--include '{pattern}'" for pattern in WANTED)
+    kept = " ".join([*(f"--include '{pattern}'" for pattern in WANTED), *(f"--exclude '{pattern}'" for pattern in IDLE)])
     return (
         f"Where there is a network: hf download {name}{at} {kept}; then copy that cache here (HF_HOME says where it is), or "
         "give the directory."

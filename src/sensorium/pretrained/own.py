@@ -32,13 +32,16 @@ def configuration(card: Card, fields: Sequence[Modality]) -> dict[str, Any]:
 
 def described(config: Mapping[str, Any], where: str) -> tuple[tuple[Modality, ...], Card]:
     """The fields and the card. `UnknownName` for a modality that is not imported, `BadFile` for all else that is strange."""
-    if own := [field["kind"] for field in config.get("fields", ()) if "kind" in field and field["kind"] not in MODALITIES]:
+    fields = config.get("fields")
+    if not isinstance(fields, list) or not all(isinstance(one, dict) and isinstance(one.get("kind"), str) for one in fields):
+        raise BadFile(f"{where}: describes no model: expected fields, each an object with its kind, got {fields!r:.100}")
+    if own := [field["kind"] for field in fields if field["kind"] not in MODALITIES]:
         raise UnknownName(
             f"{where}: its modality {own[0]!r} is not one of the house.{nearest(own[0], MODALITIES)} If it is your own, import "
             "the file that adds it to sensorium.modalities.MODALITIES first (on the command line: sensorium --use FILE.py …)"
         )
     try:
-        return tuple(_field(**field) for field in config["fields"]), Card(config["builder"], config["arguments"])
+        return tuple(_field(**field) for field in fields), Card(config["builder"], config["arguments"])
     except (KeyError, TypeError, ValueError) as error:  # a name that is lost, an argument that no field takes
         raise BadFile(f"{where}: describes no model that this version can build: {error}") from error
 
