@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from common.record import write
+from common.record import HERE, write
 
 WIDTH, ROUNDS = 512, 3
 ROWS = (4_096, 8_192, 16_384, 32_768, 65_536, 131_072)
@@ -29,6 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", help="a Python with torch")
     parser.add_argument("--rows", type=int, nargs="+", default=ROWS, help="tiled only above 16,384; 131,072 takes ten minutes")
+    parser.add_argument("--add", action="store_true", help="keep what was measured of other rows")
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.part:
@@ -37,16 +38,18 @@ def main() -> int:
     if not given.peers:
         parser.error("--peers is needed: the figures are side by side")
     peer = str(Path(__file__).with_name("common") / "peer_contrast.py")
-    measured: dict[str, dict[str, dict]] = {}
+    before = HERE / "results" / "contrast.json"
+    measured = json.loads(before.read_text())["measured"] if given.add and before.is_file() else {}
     for rows in given.rows:
         lines = {name: [sys.executable, __file__, "--part", name, str(rows)] for name in ("tiled", "dense")}
         lines["torch"] = [given.peers, peer, str(rows), str(WIDTH), "1"]
         fit = {name: line for name, line in lines.items() if rows <= MOST_DENSE[name]}
         measured[str(rows)] = take(fit, ROUNDS if rows <= 32_768 else 1)
         print(rows, json.dumps(measured[str(rows)]), flush=True)
-    found = compare(measured)
-    write("contrast", {"question": "loss and gradient of InfoNCE, d = 512", "measured": measured, "found": found, "goals": GOALS})
-    for name, value in found.items():
+        found = compare(measured)
+        question = "loss and gradient of InfoNCE, d = 512"
+        write("contrast", {"question": question, "measured": measured, "found": found, "goals": GOALS})
+    for name, value in compare(measured).items():
         print(f"{name}: {value:.3f} (goal {GOALS[name]})")
     return 0
 

@@ -103,7 +103,7 @@ def test_pairs_may_learn_their_own_scale_and_bias_which_settle_too():
     space.own_biases["image-text"][...] = jnp.float32(-300.0)
     space.settle()
     assert {name: float(x) for name, x in call(space, {}).items()} == pytest.approx(
-        {"scale": 10.0, "bias": -10.0, "scale/image-text": 100.0, "bias/image-text": -100.0}, rel=1e-5
+        {"scale": 10.0, "bias": -10.0, "scale/image-text": 1000.0, "bias/image-text": -100.0}, rel=1e-5
     )
     assert len(jax.tree.leaves(nnx.state(space))) == len(jax.tree.leaves(nnx.state(built()))) + 3
     gradient = jax.grad(lambda state: call(nnx.merge(nnx.graphdef(space), state), {})["bias/image-text"])(nnx.state(space))

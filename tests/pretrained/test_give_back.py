@@ -94,6 +94,9 @@ def test_weights_in_parts_are_the_same_checkpoint_and_old_parts_go(tmp_path):
     assert [path.name for path in tmp_path.glob("*.safetensors*")] == ["model.safetensors"]
     model.save_pretrained(tmp_path, shard_size=60_000)
     assert not (tmp_path / "model.safetensors").exists() and sensorium.load(tmp_path).fingerprint == model.fingerprint
+    model.save_pretrained(tmp_path, family="sensorium")
+    assert [path.name for path in tmp_path.glob("*.safetensors*")] == ["model.safetensors"]
+    assert sensorium.load(tmp_path).family is None and sensorium.load(tmp_path).fingerprint == model.fingerprint
 
 
 def test_sizes_are_read_as_people_write_them():

@@ -15,14 +15,14 @@ from sensorium.nn.norms import unit
 from sensorium.nn.standard import Perceptron
 
 Outputs = dict[str, jax.Array]
-MOST = 100.0
-"""The largest scale (Radford et al. 2021, §2.5), and how far a bias may go."""
+MOST, MOST_BIASED = 100.0, 1000.0
+"""The largest scale (Radford et al. 2021, §2.5), which is also how far a bias may go; and that of a sigmoid."""
 
 
 class Space(nnx.Module):
     """Batch -> `"<field>/unit"` f32[B D] of length 1 for every field that the batch holds, and `"scale"` f32[].
 
-    `scale` is what cosines are multiplied by before a softmax: exp of a learned parameter, at most 100. With a `bias` there is
+    `scale` is what cosines are multiplied by before a softmax: exp of a learned parameter (see `settle`). With a `bias` there is
     `"bias"` f32[], learned from this start and between −100 and 100, which the sigmoid loss adds (Zhai et al. 2023 start at a
     temperature of 0.1 and a bias of −10). Each pair (a, b) of `own_scales` learns its own `"scale/<a>-<b>"`, and `"bias/<a>-<b>"`
     where there is a bias; the others share. The fields of `bare` have no projection: their encoders give vectors of `width`.
@@ -72,11 +72,15 @@ class Space(nnx.Module):
             made[name] = ENCODERS[arguments["encoder"]](**rest, rngs=rngs)
         return cls(made, **dials, rngs=rngs)
 
+    @property
+    def largest_scale(self) -> float:
+        return MOST if self.bias is None else MOST_BIASED
+
     def settle(self) -> None:
-        """Called after every update: holds scales at 100 or below, and biases within ±100 (as a clip in the loss, either would
-        lose its gradient)."""
+        """Called after every update: holds scales at 100 or below, at 1,000 where there is a bias (the published scales of SigLIP
+        are above 100), and biases within ±100 (as a clip in the loss, either would lose its gradient)."""
         for scale in (self.log_scale, *self.own_log_scales.values()):
-            scale[...] = jnp.minimum(scale[...], math.log(MOST))
+            scale[...] = jnp.minimum(scale[...], math.log(self.largest_scale))
         for bias in (*([] if self.bias is None else [self.bias]), *self.own_biases.values()):
             bias[...] = jnp.clip(bias[...], -MOST, MOST)
 

@@ -13,7 +13,7 @@ from sensorium.core.protocols import Modality
 from sensorium.pretrained.family import CONFIG
 from sensorium.pretrained.folder import Loaded, check_form, open_folder, published, write_folder
 from sensorium.pretrained.own import LIBRARY, configuration, described
-from sensorium.pretrained.shards import size_of
+from sensorium.pretrained.shards import remove_shards, size_of
 from sensorium.pretrained.tensors import WEIGHTS, number
 from sensorium.training import Card
 from sensorium.training.weights import load_weights, save_weights
@@ -54,6 +54,7 @@ def write_own(
         raise ValueError("Sensorium's own layout is one file of float32: load with that dtype, and give no other and no size")
     path.mkdir(parents=True, exist_ok=True)
     save_weights(model, path / WEIGHTS, {"format": LIBRARY})
+    remove_shards(path)
     write_json(path / CONFIG, configuration(card, fields))
 
 

@@ -42,7 +42,13 @@ def write_weights(folder: Path, arrays: Mapping[str, np.ndarray], size: int | No
 
 def remove_weights(folder: Path, name: str = WEIGHTS) -> None:
     """Removes the file `name`, or those that its index names, and the index; nothing where there is none of them."""
-    for file in (name, *_shards(folder, name), f"{name}.index.json"):
+    remove_shards(folder, name)
+    (folder / name).unlink(missing_ok=True)
+
+
+def remove_shards(folder: Path, name: str = WEIGHTS) -> None:
+    """Removes the files that the index of `name` names, but for `name` itself, and the index."""
+    for file in (*(_shards(folder, name) - {name}), f"{name}.index.json"):
         (folder / file).unlink(missing_ok=True)
 
 

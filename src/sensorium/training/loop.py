@@ -1,6 +1,7 @@
 """The loop: read a batch, take a step, tell how it goes, and keep what is needed to go on."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
@@ -17,7 +18,7 @@ from sensorium.checkpoints.checkpoint import Checkpoints
 from sensorium.core.batch import Batch, size
 from sensorium.core.errors import BadFile, SensoriumError
 from sensorium.losses import on_mesh
-from sensorium.models import Model
+from sensorium.models import Model, Space
 from sensorium.monitor.judge import Finding, Monitor
 from sensorium.monitor.probe import mixes_rows
 from sensorium.monitor.watch import of_update
@@ -102,7 +103,8 @@ class _Run:
         model, frozen = prepared(experiment, blank=bool(keeping and keeping.resume and keeping.checkpoints.steps()))
         thaw = experiment.trainable.thaw
         batches = {step * self.trainer.accumulate: patterns for step, patterns in thaw.items()}
-        self.monitor = Monitor(frozen=frozen, thaw=batches)
+        largest = model.largest_scale if isinstance(model, Space) else math.inf
+        self.monitor = Monitor(frozen, largest, batches)
         self.machine = self._machine(model, frozen)
         self.stream = experiment.stream(keeping.rejects if keeping else None)
         self._best: dict[str, jax.Array] | None = None
