@@ -82,6 +82,8 @@ def join(
     said = list({identity(text): text for text in texts}.values())
     if len(said) < 16:
         raise CannotJoin(f"{len(said)} different texts: a bridge is made of hundreds or thousands of them")
+    if min(steps, batch) < 1 or any(not raws for raws in (things or {}).values()):
+        raise CannotJoin(f"steps={steps}, batch={batch}: expected 1 or more of each, and of things of each field that is named")
     here, there = base.encode(**{via: said})[via], other.encode(**{via: said})[via]
     rows = np.random.default_rng(seed).permutation(len(said))
     apart, learnt = np.split(rows, [max(4, int(APART * len(said)))])

@@ -125,7 +125,12 @@ def files_dino(arguments: Json, fields: tuple[Modality, ...]) -> dict[str, Json]
     pictures = the(fields, Picture)
     said = layers_said(image["layers"])
     hidden = said.pop("intermediate_size")
-    ratio = next(ratio for ratio in range(1, 65) if hidden == _hidden(said["hidden_size"], ratio, image["layers"]["gated"]))
+    width, gated = said["hidden_size"], image["layers"]["gated"]
+    ratio = next((ratio for ratio in range(1, 65) if hidden == _hidden(width, ratio, gated)), None)
+    if ratio is None:
+        raise ValueError(
+            f"a perceptron of {hidden} units is no whole multiple of the width {width}, which DINOv2's layout asks for"
+        )
     kind = "dinov2_with_registers" if image["registers"] else "dinov2"
     config = {
         **{"architectures": ["Dinov2WithRegistersModel" if image["registers"] else "Dinov2Model"], "model_type": kind},
