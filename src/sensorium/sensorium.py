@@ -266,7 +266,8 @@ class Sensorium:
         """Writes the model card alone into a directory: what stands in `run.json` and `metrics.json` there is told. A card that
         somebody else wrote is left as it is."""
         path, layout = Path(path), family or self.family or OWN
-        kinds = [field.kind for field in self.fields if field.name in self.model.encoders]
+        read = [*self.model.encoders, *([self.model.asked] if isinstance(self.model, Generator) else [])]
+        kinds = [field.kind for field in self.fields if field.name in read]
         size = sum(x.size for x in self._leaves)
         family, writes = "" if layout == OWN else layout, isinstance(self.model, Generator)
         write_card(path, About(kinds, size, family, library_of(path, layout), self.origin, writes), licence)

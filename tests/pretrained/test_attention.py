@@ -12,8 +12,10 @@ from pretrained.making.attention import NAMES, P
 from pretrained.making.common import PICTURES, TEXTS
 from pretrained.test_families import NEAR, RECORDED, loaded, off, reference, tower
 
+from sensorium import Sensorium
 from sensorium.core.errors import UnknownName
 from sensorium.nn.standard import StandardLayer
+from sensorium.training import Card
 
 every = pytest.mark.parametrize("name", NAMES)
 IMAGES = sorted(PICTURES.iterdir())[:P]
@@ -102,6 +104,16 @@ def test_what_cannot_be_mapped_says_why():
         loaded("bert").attention(IMAGES[0])
     with pytest.raises(UnknownName, match="no field 'text'"):
         loaded("vit").explain(IMAGES[0], "a cat")
+
+
+def test_a_probe_looks_where_its_encoder_does():
+    inner = loaded("vit").card.arguments["encoders"]["image"]
+    arguments = {"encoder": "probed", "inner": inner, "labels": ["a", "b"]}
+    card = Card("space", {**loaded("vit").card.arguments, "encoders": {"image": arguments}})
+    model = card.build(0)
+    nnx.update(model.encoders["image"].inner, nnx.state(tower(loaded("vit"), "image")))  # type: ignore[union-attr]
+    maps = Sensorium(model, loaded("vit").fields, card).attention(IMAGES[0])
+    assert off(maps, recorded("vit")["last"][:1]) < NEAR
 
 
 def test_maps_follow_the_parameters():

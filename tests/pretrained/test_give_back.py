@@ -48,6 +48,8 @@ def test_a_card_tells_licence_base_data_and_metrics(tmp_path):
         (folder / "metrics.json").write_text(json.dumps(METRICS))
         model.save_pretrained(folder)
     assert (source / "README.md").read_text() == front, "somebody else wrote it"
+    with pytest.warns(UserWarning, match="somebody else wrote stays as it is, without the licence 'mit'"):
+        model.save_card(source, licence="mit")
     front, text = card(tmp_path / "mine")
     assert (front.license, front.license_name, front.license_link) == ("other", "ours", "https://x.org")
     assert front.library_name == "transformers" and front.pipeline_tag == "zero-shot-image-classification"
@@ -76,6 +78,14 @@ def test_a_model_of_ours_says_so_and_a_run_has_the_licence_of_what_it_began_with
     assert (front.library_name, front.license, front.base_model) == ("sensorium", "apache-2.0", None)
     assert front.pipeline_tag == "image-feature-extraction" and "transformers" not in text
     assert sensorium.load(tmp_path / "run").fingerprint == model.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "use"), [("whisper", "s.transcribe("), ("blip", "s.caption("), ("blip_vqa", "s.ask("), ("clap", "s.encode(audio=")]
+)
+def test_a_card_shows_what_the_model_is_for(name, use, tmp_path):
+    loaded(name).save_card(tmp_path)
+    assert use in card(tmp_path)[1]
 
 
 def test_weights_in_parts_are_the_same_checkpoint_and_old_parts_go(tmp_path):

@@ -14,6 +14,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from sensorium.core.batch import Batch, pad, size
+from sensorium.encoders.probed import Probed
 from sensorium.encoders.published import PublishedViT
 from sensorium.models.generator import Generator
 from sensorium.models.space import Space
@@ -25,7 +26,7 @@ ROWS = 8
 
 def viewer(model: Space | Generator) -> str:
     """The name of the field whose encoder is a published vision transformer; a `ValueError` where there is none, or more."""
-    found = [name for name, encoder in model.encoders.items() if isinstance(encoder, PublishedViT)]
+    found = [name for name, encoder in model.encoders.items() if isinstance(_inner(encoder), PublishedViT)]
     if len(found) != 1:
         kinds = ", ".join(f"{name}: {type(encoder).__name__}" for name, encoder in model.encoders.items())
         raise ValueError(
@@ -59,9 +60,14 @@ def relevance(model: Space | Generator, batch: Batch, other: str, layers: int | 
 
 
 def encoder_of(model: Space | Generator) -> PublishedViT:
-    encoder = model.encoders[viewer(model)]
+    encoder = _inner(model.encoders[viewer(model)])
     assert isinstance(encoder, PublishedViT)
     return encoder
+
+
+def _inner(encoder: Any) -> Any:
+    """The encoder whose classes a probe has learned."""
+    return encoder.inner if isinstance(encoder, Probed) else encoder
 
 
 @partial(jax.jit, static_argnames=("graph", "rollout"))

@@ -1,5 +1,6 @@
 """The card of a model (README.md) as the Hugging Face Hub shows it: what it is, how to load it, data, metrics and licence."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -19,6 +20,7 @@ TASKS: Mapping[frozenset[str], str] = {
 }
 WRITING: Mapping[frozenset[str], str] = {
     frozenset({"image"}): "image-to-text",
+    frozenset({"image", "text"}): "visual-question-answering",
     frozenset({"audio"}): "automatic-speech-recognition",
 }
 """What the Hub calls what a model of these kinds of fields is for, and one that writes about them; "feature-extraction" and
@@ -44,6 +46,14 @@ class Origin:
     published: bool = False
 
 
+USES = {
+    frozenset({"audio"}): 'text = s.transcribe("talk.wav")',
+    frozenset({"image"}): '(text,) = s.caption("photo.jpg")',
+    frozenset({"image", "text"}): '(answer,) = s.ask("photo.jpg", "what is it?")',
+}
+"""What is done with a model that writes, by the kinds of the fields that it encodes."""
+
+
 @dataclass(frozen=True)
 class About:
     """What a card is written of: the kinds of the fields that a model encodes, and whether it `writes` about them; how many
@@ -66,6 +76,9 @@ def write_card(folder: Path, about: About, licence: str | None = None) -> None:
     """
     path = folder / CARD
     if path.is_file() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
+        if licence:
+            told = f"{path}: a card that somebody else wrote stays as it is, without the licence {licence!r}: write it there"
+            warnings.warn(told, stacklevel=2)
         return
     run, metrics = (_beside(name, folder, about.origin.folder) for name in (RUN, METRICS))
     said = Licence(licence) if licence else about.origin.licence
@@ -183,11 +196,14 @@ def _what(about: About, base: str) -> str:
 
 def _loading(name: str, about: About) -> str:
     given = ", ".join(f"{kind}=[…]" for kind in about.kinds)
+    use = f"vectors = s.encode({given})  # for each a float32 array of unit vectors"
+    if about.writes:
+        use = USES.get(frozenset(about.kinds), use)
     lines = [
         "```python",
         'import sensorium  # pip install "sensorium[hub]"',
         f's = sensorium.load("{name}")  # a directory, or the id of a repository of the Hub',
-        f"vectors = s.encode({given})  # for each a float32 array of unit vectors",
+        use,
         "```",
     ]
     if about.library in LOADING:
