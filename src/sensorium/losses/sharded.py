@@ -3,8 +3,8 @@
 Every device needs the logits of its rows against all columns. It could gather all columns (N·D numbers on every device,
 and again as many for their gradients), or see them one shard at a time. The traffic is the same, N·D numbers a device forward
 and 2·N·D back; the ring holds only two shards at a time, needs no sum over devices at the end, as what a column remembers travels
-with it and comes home complete, and each hop can go on while the block before it is computed. On 8 fake devices it took a third of
-the memory of gathering, and as long (benchmarks/ring.py).
+with it and comes home complete, and each hop can go on while the block before it is computed. On 8 fake devices it took a third
+of the memory of gathering, and about as long (benchmarks/ring.py).
 """
 
 import math
