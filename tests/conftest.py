@@ -54,7 +54,10 @@ PROGRAMS: dict[tuple[str, str, bytes], Any] = {}
 
 @pytest.fixture(autouse=True, scope="session")
 def equal_programs_once():
-    """Compiles equal programs once a process, where jax would for each function that is traced anew: a sixth of the time."""
+    """Compiles equal programs once a process, where jax would for each function that is traced anew.
+
+    It took a sixth off the CPU time of three files, run once (92 and 76 s).
+    """
     from jax._src import compiler
 
     compile_anew = compiler.compile_or_get_cached

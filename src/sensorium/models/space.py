@@ -77,8 +77,8 @@ class Space(nnx.Module):
         return MOST if self.bias is None else MOST_BIASED
 
     def settle(self) -> None:
-        """Called after every update: holds scales at 100 or below, at 1,000 where there is a bias (the published scales of SigLIP
-        are above 100), and biases within ±100 (as a clip in the loss, either would lose its gradient)."""
+        """Called after every update: holds scales at 100 or below, at 1,000 where there is a bias (a published SigLIP whose
+        scale is above 100 stays as it is), and biases within ±100 (as a clip in the loss, either would lose its gradient)."""
         for scale in (self.log_scale, *self.own_log_scales.values()):
             scale[...] = jnp.minimum(scale[...], math.log(self.largest_scale))
         for bias in (*([] if self.bias is None else [self.bias]), *self.own_biases.values()):
