@@ -134,7 +134,7 @@ def measure(experiment: Experiment) -> dict[str, float]:
 
 
 def _some(source: Source, batch: int) -> list[Batch]:
-    return [source.read(np.arange(at, at + batch)) for at in range(0, 10 * batch, batch)]
+    return [source.read(np.arange(at, at + batch) % len(source)) for at in range(0, 10 * batch, batch)]
 
 
 if __name__ == "__main__":
