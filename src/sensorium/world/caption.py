@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int
 
 from sensorium.world.motion import MOTIONS, draw
-from sensorium.world.scene import COLOURS, PLACES, SHAPES, Scenes, choice, focus, uniform
+from sensorium.world.scene import COLOURS, MOST, PLACES, SHAPES, Scenes, choice, focus, uniform
 
 SIZE_WORDS = (("small", "little"), ("large", "big"))
 TEXTURE_WORDS = (("", "plain"), ("striped",), ("dotted",))
@@ -77,6 +77,16 @@ def objects(scenes: Scenes) -> list[list[Thing]]:
     """The objects of each scene, in the order of their places."""
     parts = np.stack([scenes.size, scenes.texture, scenes.colour, scenes.shape, scenes.place], -1).tolist()
     return [[tuple(thing) for thing in row if thing[4] >= 0] for row in parts]
+
+
+def scenes(things: Sequence[Sequence[Thing]]) -> Scenes:
+    """The inverse of `objects`: objects by scene as `Scenes`, in the order of their places; more than a scene can hold is cut."""
+    table = np.full((len(things), MOST, 5), -1, np.int64)
+    for row, own in enumerate(things):
+        for i, one in enumerate(sorted(own, key=lambda t: t[4])[:MOST]):
+            table[row, i] = one
+    size, texture, colour, shape, place = np.moveaxis(table, -1, 0)
+    return Scenes(shape, colour, texture, size, place, key=np.zeros(len(things), np.uint64))
 
 
 def sentence(things: list[Thing], style: str, u: list[float]) -> str:

@@ -8,26 +8,21 @@ import re
 from functools import cache
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
-from sensorium.world import picture, sound
+from sensorium.world import caption, picture
 from sensorium.world.caption import PHRASES, RELATIONS, SIZE_WORDS, TEXTURE_WORDS, Thing, relations
+from sensorium.world.judge_sound import of_sounds as of_sounds
 from sensorium.world.motion import MOTIONS
-from sensorium.world.scene import COLOURS, MOST, PLACES, SHAPES, Scenes
+from sensorium.world.scene import COLOURS, PLACES, SHAPES, Scenes
 
 _CORE = 6  # pixels about the centre of a place that no neighbour reaches
 _FAINT = 24  # an object differs from the ground by more than this, of 255
-_SILENT = 0.012  # root-mean-square below which a slot holds no note
 
 
 def of_pictures(pictures: UInt8[np.ndarray, "B 64 64 3"]) -> Scenes:
     """The scene that each picture shows: at each place, the sprite and shift that fit best."""
-    return _scenes([_picture(one.astype(np.float32)) for one in pictures])
-
-
-def of_sounds(sounds: Float[np.ndarray, "B N"]) -> Scenes:
-    """The scene that each mono sound plays: in each slot, the note and start that fit best."""
-    return _scenes([_sound(one) for one in sounds])
+    return caption.scenes([_picture(one.astype(np.float32)) for one in pictures])
 
 
 def true(things: list[Thing], sentence: str, motion: int | None = None) -> bool:
@@ -124,37 +119,3 @@ def _templates() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """alpha, shade as rows, and the sums of shade², shade·alpha and alpha² of each row."""
     alpha, shade = (bank.reshape(-1, picture.SPRITE**2) for bank in picture.sprites())
     return alpha, shade, np.stack([(shade**2).sum(1), (shade * alpha).sum(1), (alpha**2).sum(1)])
-
-
-def _sound(wave: np.ndarray) -> list[Thing]:
-    bank, norms = _bank()
-    found = []
-    for place in range(len(PLACES)):
-        starts = place * sound.SLOT + sound.STEP * np.arange(sound.STEPS)
-        windows = np.stack([wave[s : s + sound.NOTE] for s in starts])
-        own = wave[starts[-1] : starts[0] + sound.NOTE]  # the samples that no neighbour's note can reach
-        if np.sqrt((own**2).mean()) < _SILENT:
-            continue
-        products = windows @ bank.T
-        start, best = np.unravel_index((products / norms).argmax(), products.shape)
-        gain = products[start, best] / norms[best] ** 2
-        shape, colour, texture, _ = np.unravel_index(best, sound.notes().shape[:4])
-        size = int(gain > np.sqrt(np.prod(sound.LOUDNESS)))
-        found.append((size, int(texture), int(colour), int(shape), place))
-    return found
-
-
-@cache
-def _bank() -> tuple[np.ndarray, np.ndarray]:
-    bank = sound.notes().reshape(-1, sound.NOTE)
-    return bank, np.linalg.norm(bank, axis=1)
-
-
-def _scenes(found: list[list[Thing]]) -> Scenes:
-    """Objects by scene as `Scenes`, in the order of their places; more than a scene can hold is cut."""
-    table = np.full((len(found), MOST, 5), -1, np.int64)
-    for row, things in enumerate(found):
-        for i, one in enumerate(sorted(things, key=lambda t: t[4])[:MOST]):
-            table[row, i] = one
-    size, texture, colour, shape, place = np.moveaxis(table, -1, 0)
-    return Scenes(shape, colour, texture, size, place, key=np.zeros(len(found), np.uint64))
