@@ -11,6 +11,7 @@ ORDER = (
     *(
         "core",
         "nn",
+        "diffusion",
         "modalities",
         "world",
         "latent",
@@ -18,7 +19,6 @@ ORDER = (
         "doctor",
         "encoders",
         "fusions",
-        "diffusion",
         "decoders",
         "models",
         "losses",
