@@ -190,32 +190,33 @@ class Sensorium:
 
     def caption(
         self,
-        images: Raw | list[Raw],
+        things: Raw | list[Raw],
         *,
         prompt: str = "",
         beams: int = 1,
-        length: int = 20,
+        length: int | None = None,
         sampling: Sampling | None = None,
         seed: int = 0,
     ) -> list[Told]:
-        """What pictures show, in words that go on from the prompt: strings that have their log-probability as `score`. See
-        `Telling`. `NotAsked` where the model was not trained to, with the name of one that was."""
-        return self._told().caption(self._leaves, listed(images), Telling(length, beams, sampling, seed), prompt)
+        """What pictures show (or sounds, clips, traces, by what the model reads), in words that go on from the prompt: strings
+        that have their log-probability as `score`. See `Telling`. `NotAsked` where the model was not trained to, with the name
+        of one that was."""
+        return self._told().caption(self._leaves, listed(things), Telling(length, beams, sampling, seed), prompt)
 
     def ask(
         self,
-        images: Raw | list[Raw],
+        things: Raw | list[Raw],
         questions: str | list[str],
         *,
         answers: Sequence[str] | None = None,
         beams: int = 1,
-        length: int = 10,
+        length: int | None = None,
         sampling: Sampling | None = None,
         seed: int = 0,
     ) -> list[Told]:
-        """Answers to questions about pictures, in words, or the likeliest of some `answers`. One picture, or one question, may
+        """Answers to questions about things, in words, or the likeliest of some `answers`. One thing, or one question, may
         stand for all. The rest is as for `caption`."""
-        about, how = (listed(images), listed(questions)), Telling(length, beams, sampling, seed)
+        about, how = (listed(things), listed(questions)), Telling(length, beams, sampling, seed)
         return self._told().answer(self._leaves, *about, how, answers)
 
     @property
@@ -266,7 +267,7 @@ class Sensorium:
         """Writes the model card alone into a directory: what stands in `run.json` and `metrics.json` there is told. A card that
         somebody else wrote is left as it is."""
         path, layout = Path(path), family or self.family or OWN
-        read = [*self.model.encoders, *([self.model.asked] if isinstance(self.model, Generator) else [])]
+        read = self.model.reads if isinstance(self.model, Generator) else tuple(self.model.encoders)
         kinds = [field.kind for field in self.fields if field.name in read]
         size = sum(x.size for x in self._leaves)
         family, writes = "" if layout == OWN else layout, isinstance(self.model, Generator)
@@ -320,7 +321,9 @@ class Sensorium:
     def _encode(self, field: Modality, raws: list[Raw]) -> Float[np.ndarray, "N D"]:
         if field.name not in self.model.encoders:
             raise UnknownName(f"this model has vectors of {', '.join(self.model.encoders)}, and none of {field.name!r} alone")
-        out, encoder = np.zeros((len(raws), self.model.width), np.float32), self.model.encoders[field.name]
+        encoder = self.model.encoders[field.name]
+        width = self.model.width if isinstance(self.model, Space) else encoder.pooled_width
+        out = np.zeros((len(raws), width), np.float32)
         for rows, batch, size in batched(field, raws, isinstance(encoder, PublishedText) and encoder.form.masks):
             out[rows] = self.units(batch, size)[f"{field.name}/unit"][: len(rows)]
         return out

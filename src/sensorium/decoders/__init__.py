@@ -3,16 +3,23 @@
 from sensorium.core.table import Table
 from sensorium.decoders.beam import search as search
 from sensorium.decoders.grid import GridDecoder as GridDecoder
+from sensorium.decoders.likelihood import LIKELIHOODS as LIKELIHOODS
+from sensorium.decoders.likelihood import GridLikelihood as GridLikelihood
+from sensorium.decoders.likelihood import Imputed as Imputed
+from sensorium.decoders.likelihood import TokenLikelihood as TokenLikelihood
 from sensorium.decoders.published import Prompted as Prompted
 from sensorium.decoders.published import PublishedDecoder as PublishedDecoder
 from sensorium.decoders.sampling import Ends as Ends
 from sensorium.decoders.sampling import Sampling as Sampling
 from sensorium.decoders.sampling import write as write
 from sensorium.decoders.scores import scores as scores
+from sensorium.decoders.telling import TellingDecoder as TellingDecoder
 from sensorium.decoders.tokens import Context as Context
 from sensorium.decoders.tokens import TokenDecoder as TokenDecoder
 from sensorium.decoders.writer import Ruled as Ruled
 from sensorium.decoders.writer import Writer as Writer
 
-DECODERS = Table("decoder", {"published": PublishedDecoder})
+DECODERS: Table[type[PublishedDecoder] | type[TellingDecoder]] = Table(
+    "decoder", {"published": PublishedDecoder, "tokens": TellingDecoder}
+)
 """Those that a `Generator` may have: token ids and an `Encoding` to logits of the tokens after them."""

@@ -20,18 +20,21 @@ READING, QUIET = 8, 0.01
 
 
 class Context(NamedTuple):
-    """What is written about: tokens to look at, and the gist of it all as one vector."""
+    """What is written about: tokens to look at, all of them or those of a mask, and the gist of it all as one vector."""
 
     tokens: Float[jax.Array, "B K D"]
     gist: Float[jax.Array, "B D"]
+    mask: Bool[jax.Array, "B K"] | None = None
 
 
 class Cache(NamedTuple):
-    """All that a decoder needs to go on: of the words so far and of the context, a layer each, and the gist."""
+    """All that a decoder needs to go on: of the words so far and of the context, a layer each, the gist, and what of the context
+    is looked at."""
 
     words: tuple[KeysValues, ...]
     context: tuple[KeysValues, ...]
     gist: Float[jax.Array, "B D"]
+    mask: Bool[jax.Array, "B K"] | None = None
 
 
 class DecoderBlock(nnx.Module):
@@ -62,8 +65,10 @@ class DecoderBlock(nnx.Module):
         words: KeysValues,
         context: KeysValues,
         present: Bool[jax.Array, "B K"] | None = None,
+        looked: Bool[jax.Array, "B C"] | None = None,
     ) -> tuple[Float[jax.Array, "B L D"], KeysValues]:
-        """The words at `start`, `start` + 1, …, and the keys and values of all words with these put in."""
+        """The words at `start`, `start` + 1, …, and the keys and values of all words with these put in. `present`: the words that
+        are seen; `looked`: what is looked at of the context."""
         q, k, v = jnp.split(self._split(self.qkv(rms_norm(x)), 3), 3, axis=2)
         words = KeysValues(
             *(jax.lax.dynamic_update_slice_in_dim(a, b, start, 1) for a, b in ((words.keys, k), (words.values, v)))
@@ -75,7 +80,8 @@ class DecoderBlock(nnx.Module):
         bias = REACH * jnp.take(self.distance[...], jnp.maximum(back, 0), axis=1)[None]
         x = x + self.out(jax.nn.dot_product_attention(q, words.keys, words.values, bias, seen).reshape(x.shape))
         ask = self._split(self.ask(rms_norm(x)), 1)
-        x = x + self.heard(jax.nn.dot_product_attention(ask, context.keys, context.values).reshape(x.shape))
+        there = None if looked is None else looked[:, None, None, :]
+        x = x + self.heard(jax.nn.dot_product_attention(ask, context.keys, context.values, mask=there).reshape(x.shape))
         return x + self.down(geglu(self.up(rms_norm(x)))), words
 
     def _split(self, x: Float[jax.Array, "B L E"], parts: int) -> Float[jax.Array, "B L many d"]:
@@ -114,12 +120,14 @@ class TokenDecoder(nnx.Module):
         if mask is not None:
             words = jnp.where(mask[:, :-1, None], words, 0.0)
             present = jnp.pad(mask[:, :-1], ((0, 0), (1, 0)), constant_values=True)
-        first = jnp.broadcast_to(self.before[...], (len(text), 1, self.width))
-        return self._places(jnp.concatenate([first, words], axis=1), 0, self._empty(context, length), present)[0]
+        return self._places(self._after_first(words), 0, self._empty(context, length), present)[0]
 
-    def begin(self, context: Context, words: int | None = None) -> Cache:
-        """A cache without a word yet, with room for so many (for the longest text, unless given)."""
-        return self._empty(context, self.length if words is None else words)
+    def begin(self, context: Context, words: int | None = None, before: Int[jax.Array, "B P"] | None = None) -> Cache:
+        """A cache with room for so many words (for the longest text, unless given), none of them there yet, or those `before`."""
+        cache = self._empty(context, self.length if words is None else words)
+        if before is None or not before.shape[1]:
+            return cache
+        return self._places(self._after_first(self._embed(before[:, :-1])), 0, cache, None)[1]
 
     def follow(self, cache: Cache, rows: Int[jax.Array, " B"]) -> Cache:
         """The cache of other beginnings: row i goes on where row `rows[i]` was, about what row i is about."""
@@ -143,15 +151,20 @@ class TokenDecoder(nnx.Module):
         place, read = (jax.lax.dynamic_slice_in_dim(p[...], start, x.shape[1]) for p in (self.place, self.read))
         x, kept = x + place[None], []
         for block, words, context in zip(self.blocks, cache.words, cache.context, strict=True):
-            x, words = block(x, start, words, context, present)
+            x, words = block(x, start, words, context, present, cache.mask)
             kept.append(words)
         x = rms_norm(x) + self.spread(jnp.einsum("bd,ldr->blr", rms_norm(cache.gist), read))
-        return self.head(rms_norm(x)), Cache(tuple(kept), cache.context, cache.gist)
+        return self.head(rms_norm(x)), cache._replace(words=tuple(kept))
+
+    def _after_first(self, words: Float[jax.Array, "B L D"]) -> Float[jax.Array, "B M D"]:
+        """What goes in at each place: what stands before the first word, then the words."""
+        first = jnp.broadcast_to(self.before[...], (len(words), 1, self.width))
+        return jnp.concatenate([first, words], axis=1)
 
     def _empty(self, context: Context, length: int) -> Cache:
         empty = jnp.zeros((len(context.gist), length, self.heads, self.width // self.heads))
         looks = tuple(block.look(context.tokens) for block in self.blocks)
-        return Cache(tuple(KeysValues(empty, empty) for _ in looks), looks, context.gist)
+        return Cache(tuple(KeysValues(empty, empty) for _ in looks), looks, context.gist, context.mask)
 
     def _embed(self, ids: Int[jax.Array, "*B"]) -> Float[jax.Array, "*B D"]:
         return jnp.take(self.table[...], ids, axis=0, mode="clip")

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Bool, Float
 
 from sensorium.core.encoding import Encoding
-from sensorium.encoders.convnet import ConvTrunk, flattened
+from sensorium.encoders.convnet import ConvTrunk, Places, flattened
 from sensorium.encoders.sequence import pieces, sounding
 from sensorium.nn.sizes import flat, whole
 from sensorium.nn.spectrogram import log_mel
@@ -19,6 +19,7 @@ class AudioConvNet(nnx.Module):
     """Waveforms f32[B N] in [-1, 1] at `rate` Hz, and a mask of their samples -> Encoding; `pooled` keeps times and bands apart.
 
     What is masked is heard as silence, and a cell of the last grid none of whose samples is there is masked and counts as 0.
+    `placed`: see `ConvNet`.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class AudioConvNet(nnx.Module):
         bins: int = 64,
         patch: Sequence[int] = (5, 8),
         widths: Sequence[int] = (32, 64, 128),
+        placed: bool = False,
         *,
         rngs: nnx.Rngs,
     ):
@@ -40,6 +42,7 @@ class AudioConvNet(nnx.Module):
             height, width = -(-height // 2), -(-width // 2)
         self.step = patch[0] * hop * 2 ** (len(widths) - 1)  # samples that a row of the last grid stands for
         self.pooled_width = height * width * widths[-1]
+        self.places = Places(height * width, widths[-1], rngs=rngs) if placed else None
 
     @classmethod
     def arguments(cls, field: Any) -> dict[str, Any]:
@@ -54,7 +57,10 @@ class AudioConvNet(nnx.Module):
         mel = log_mel(x, self.rate, hop=self.hop, bins=self.bins)
         mel = jnp.pad(mel, ((0, 0), (0, self.frames - mel.shape[1]), (0, 0)), constant_values=-2.0)  # silence
         grid = self.trunk(mel[..., None])
-        return flattened(grid) if mask is None else _masked(flattened(grid), self._kept(heard, grid.shape[1], grid.shape[2]))
+        encoding = flattened(grid)
+        if mask is not None:
+            encoding = _masked(encoding, self._kept(heard, grid.shape[1], grid.shape[2]))
+        return encoding if self.places is None else self.places(encoding)
 
     def _kept(self, heard: Bool[jax.Array, "B N"], height: int, width: int) -> Bool[jax.Array, "B L"]:
         """The cells of the last grid some of whose samples are heard."""

@@ -33,7 +33,8 @@ class ConvTrunk(nnx.Module):
 class ConvNet(nnx.Module):
     """Pictures u8[B H W C] (or f32 in [-1, 1]) -> Encoding. `pooled` is the flattened last grid: places stay apart.
 
-    `size` is the side of a square, or height and width.
+    `size` is the side of a square, or height and width. `placed`: a token also tells where it lies, by a learned vector, to those
+    who look at tokens by attention and would hardly know; `pooled` needs no such thing.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class ConvNet(nnx.Module):
         channels: int = 3,
         patch: int = 4,
         widths: Sequence[int] = (32, 64, 128),
+        placed: bool = False,
         *,
         rngs: nnx.Rngs,
     ):
@@ -52,6 +54,7 @@ class ConvNet(nnx.Module):
         for _ in widths[1:]:
             rows, columns = -(-rows // 2), -(-columns // 2)
         self.pooled_width = rows * columns * widths[-1]
+        self.places = Places(rows * columns, widths[-1], rngs=rngs) if placed else None
 
     @classmethod
     def arguments(cls, field: Any) -> dict[str, Any]:
@@ -67,7 +70,19 @@ class ConvNet(nnx.Module):
             raise ValueError(f"pictures of shape {x.shape[1:]}, where this encoder was built for {self.shape}")
         if x.dtype == jnp.uint8:
             x = x.astype(jnp.float32) / 127.5 - 1.0
-        return flattened(self.trunk(x))
+        encoding = flattened(self.trunk(x))
+        return encoding if self.places is None else self.places(encoding)
+
+
+class Places(nnx.Module):
+    """A learned vector for each token, added to it; `pooled` stays as it is."""
+
+    def __init__(self, tokens: int, width: int, *, rngs: nnx.Rngs):
+        self.vectors = nnx.Param(0.5 * jax.random.normal(rngs.params(), (tokens, width)))
+
+    def __call__(self, encoding: Encoding) -> Encoding:
+        placed = encoding.tokens + self.vectors[...].astype(encoding.tokens.dtype)[None]
+        return encoding._replace(tokens=jnp.where(encoding.mask[:, :, None], placed, 0.0))
 
 
 def flattened(grid: Float[jax.Array, "B h w D"]) -> Encoding:

@@ -9,9 +9,10 @@ from flax import nnx
 from jaxtyping import Float
 
 from sensorium.core.encoding import Encoder, Encoding, encoded
-from sensorium.decoders import DECODERS, Ends, PublishedDecoder
+from sensorium.decoders import DECODERS, Ends, PublishedDecoder, TellingDecoder
 from sensorium.encoders import ENCODERS
 from sensorium.encoders.published_question import PublishedQuestion
+from sensorium.fusions import FUSIONS, Fusion
 from sensorium.models.space import Outputs
 from sensorium.nn.norms import unit
 
@@ -21,28 +22,38 @@ class Generator(nnx.Module):
     reads, with `begun`; where the batch has all that is needed), and `"<field>/unit"` f32[B P], the pooled vector of an encoder.
 
     The first token of a text is given, so of it nothing is said: zeros. `start`: the id that is put in its place, where a
-    decoder was trained with a mark of its own; `end` and `pad`: the ids that end and fill a text. `question`: reads a further
-    text about what the encoders made, and the decoder then writes about that (BLIP's answers, Li et al. 2022); `asked` is that
-    field. Without it the decoder writes about the tokens of all encoders, one after another.
+    decoder was trained with a mark of its own; `end` and `pad`: the ids that end and fill a text. The decoder writes about what a
+    `fusion` makes of the encodings of all fields; without one about the tokens of all encoders, one after another. `question`:
+    reads a further text about these, and the decoder then writes about that (BLIP's answers, Li et al. 2022). `asked`: the
+    field of questions, which is that of `question`, or one that has an encoder; a model without such a field is not asked.
     """
 
     def __init__(
         self,
         encoders: Mapping[str, Encoder],
-        decoder: PublishedDecoder,
+        decoder: PublishedDecoder | TellingDecoder,
         target: str = "text",
         start: int | None = None,
         ends: Ends = Ends(),  # noqa: B008 (frozen)
         question: PublishedQuestion | None = None,
         asked: str = "question",
+        fusion: Fusion | None = None,
     ):
         widths = {name: encoder.pooled_width for name, encoder in encoders.items()}
-        if len(set(widths.values())) != 1 or target in encoders:
+        if target in encoders or not encoders or (fusion is None and len(set(widths.values())) != 1):
             raise ValueError(f"encoders of widths {widths} for the text {target!r}: expected one or more of one width, not of it")
+        if fusion is not None and set(fusion.fields) != set(encoders):
+            raise ValueError(f"a fusion of {', '.join(fusion.fields)} for encoders of {', '.join(encoders)}: expected the same")
         self.encoders = nnx.Dict(dict(encoders))
-        self.decoder, self.question = decoder, question
-        self.target, self.asked, self.start, self.ends = target, asked if question else "", start, ends
+        self.fusion, self.decoder, self.question = fusion, decoder, question
+        self.target, self.asked, self.start, self.ends = target, asked if question or asked in encoders else "", start, ends
         self.width = next(iter(widths.values()))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The fields that are told about, that of the questions last."""
+        others = tuple(name for name in self.encoders if name != self.asked)
+        return (*others, self.asked) if self.asked else others
 
     @classmethod
     def build(
@@ -50,6 +61,7 @@ class Generator(nnx.Module):
         encoders: Mapping[str, Mapping[str, Any]],
         decoder: Mapping[str, Any],
         question: Mapping[str, Any] | None = None,
+        fusion: Mapping[str, Any] | None = None,
         end: int = 1,
         pad: int = 0,
         *,
@@ -57,7 +69,7 @@ class Generator(nnx.Module):
         **dials: Any,
     ) -> "Generator":
         """The generator that JSON describes: `encoders[field]` names an encoder of `ENCODERS` and holds its arguments, `decoder`
-        one of `DECODERS`; `question` holds the arguments of `PublishedQuestion`."""
+        one of `DECODERS` and `fusion` one of `FUSIONS`; `question` holds the arguments of `PublishedQuestion`."""
         made = {}
         for name, arguments in encoders.items():
             rest = {key: value for key, value in arguments.items() if key != "encoder"}
@@ -65,7 +77,10 @@ class Generator(nnx.Module):
         rest = {key: value for key, value in decoder.items() if key != "decoder"}
         writer = DECODERS[decoder["decoder"]](**rest, rngs=rngs)
         reader = None if question is None else PublishedQuestion(**question, rngs=rngs)
-        return cls(made, writer, ends=Ends(pad, end), question=reader, **dials)
+        joint = None
+        if fusion is not None:
+            joint = FUSIONS[fusion["fusion"]](**{key: value for key, value in fusion.items() if key != "fusion"}, rngs=rngs)
+        return cls(made, writer, ends=Ends(pad, end), question=reader, fusion=joint, **dials)
 
     def settle(self) -> None:
         """Called after every update: there is nothing to hold within bounds."""
@@ -74,14 +89,13 @@ class Generator(nnx.Module):
         found = self._encodings(batch)
         out = {f"{name}/unit": unit(encoding.pooled.astype(jnp.float32)) for name, encoding in found.items()}
         if self.target in batch and self._whole(batch):
-            out[f"{self.target}/logits"] = self._logits(batch, self._about(batch, found))
+            out[f"{self.target}/logits"] = self._logits(batch, self._about(batch, found, key))
         return out
 
     def context(self, batch: dict[str, jax.Array]) -> Encoding:
         """What the decoder writes about. A `ValueError` where the batch lacks a field for it."""
         if not self._whole(batch):
-            needed = [*self.encoders, *([self.asked] if self.question else [])]
-            raise ValueError(f"a batch of {sorted(batch)}: this model writes about {', '.join(needed)}")
+            raise ValueError(f"a batch of {sorted(batch)}: this model writes about {', '.join(self.reads)}")
         return self._about(batch, self._encodings(batch))
 
     def all_outputs(self, batch: dict[str, jax.Array]) -> Outputs:
@@ -96,7 +110,10 @@ class Generator(nnx.Module):
         return out
 
     def states(self, batch: dict[str, jax.Array]) -> dict[str, list[jax.Array]]:
-        """What goes into the first layer and what comes out of each, of the decoder and of the question's encoder; by field."""
+        """What goes into the first layer and what comes out of each, of the decoder and of the question's encoder; by field. Of
+        published decoders: a `ValueError` for others."""
+        if not isinstance(self.decoder, PublishedDecoder):
+            raise ValueError(f"states of a {type(self.decoder).__name__}: they are told of published decoders, to compare them")
         found, out = self._encodings(batch), {}
         about = self._about(batch, found)
         if self.question is not None:
@@ -109,7 +126,7 @@ class Generator(nnx.Module):
         return text if self.start is None else text.at[:, 0].set(self.start)
 
     def _whole(self, batch: dict[str, jax.Array]) -> bool:
-        return all(name in batch for name in self.encoders) and (self.question is None or self.asked in batch)
+        return all(name in batch for name in self.reads)
 
     def _encodings(self, batch: dict[str, jax.Array]) -> dict[str, Encoding]:
         out = {}
@@ -120,7 +137,9 @@ class Generator(nnx.Module):
                 out[name] = Encoding(tokens, mask if here is None else mask & here[:, None], pooled)
         return out
 
-    def _about(self, batch: dict[str, jax.Array], found: dict[str, Encoding]) -> Encoding:
+    def _about(self, batch: dict[str, jax.Array], found: dict[str, Encoding], key: jax.Array | None = None) -> Encoding:
+        if self.fusion is not None:
+            return self.fusion(found, key)
         if self.question is None:
             return _joined(found)
         return self.question(batch[self.asked], _joined(found), batch.get(f"{self.asked}/mask"))

@@ -1,4 +1,4 @@
-"""Telling: what a picture shows, and answers to questions about it, by a `Generator` that was trained to."""
+"""Telling: what a picture, a sound or a clip holds, and answers to questions about it, by a `Generator` that was trained to."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from jaxtyping import Int
 from sensorium.core.batch import Batch, pad, size
 from sensorium.core.protocols import Modality, Raw
 from sensorium.data.ready import prepared, read
-from sensorium.decoders import Prompted, Sampling, scores, search, write
+from sensorium.decoders import Prompted, PublishedDecoder, Sampling, scores, search, write
 from sensorium.modalities import BadRaw, Text
 from sensorium.modalities.transcript import NotAsked, Transcript
 from sensorium.models.generator import Generator
@@ -21,6 +21,8 @@ from sensorium.nn.sizes import whole
 
 ROWS = 8
 """Things at a time, where there are more than one: one program is compiled for each of the two sizes."""
+CAPTION, ANSWER = 20, 10
+"""Words that a published model writes unless told otherwise; one of the house, as many as the texts that it learned may have."""
 CAPTIONS = "Salesforce/blip-image-captioning-base"
 ANSWERS = "Salesforce/blip-vqa-base"
 
@@ -45,16 +47,16 @@ class Told(str):
 
 @dataclass(frozen=True)
 class Telling:
-    """How is told: at most `length` words (pieces of words), the end mark with them; the likeliest each time, the best of a
-    search with several `beams` (see `decoders.search`), or as `sampling` draws them, by `seed`."""
+    """How is told: at most `length` words (pieces of words), the end mark with them, or as many as suit the model; the likeliest
+    each time, the best of a search with several `beams` (see `decoders.search`), or as `sampling` draws them, by `seed`."""
 
-    length: int
+    length: int | None = None
     beams: int = 1
     sampling: Sampling | None = None
     seed: int = 0
 
     def __post_init__(self):
-        object.__setattr__(self, "length", whole("length", self.length))
+        object.__setattr__(self, "length", None if self.length is None else whole("length", self.length))
         object.__setattr__(self, "beams", whole("beams", self.beams))
         object.__setattr__(self, "seed", whole("seed", self.seed, 0))
         if self.beams > 1 and self.sampling is not None:
@@ -63,13 +65,14 @@ class Telling:
 
 class Teller:
     """A generator, compiled. What it computes with are the parameters that each call gives it, as `jax.tree.leaves` of the
-    model's state. `NotAsked` where it was not trained to tell of pictures."""
+    model's state. `NotAsked` where it was not trained to tell of one thing, and to answer questions about it at most."""
 
     def __init__(self, model: Any, fields: Sequence[Modality]):
         self.words, self.asks = told(model, fields), bool(model.asked)
         self.start, self.ends, self.places = model.start, model.ends, model.decoder.length
-        names = (*model.encoders, *([model.asked] if self.asks else []))
-        self._fields = [field for name in names for field in fields if field.name == name]
+        usual = ANSWER if self.asks else CAPTION
+        self.usual = min(usual, self.places) if isinstance(model.decoder, PublishedDecoder) else self.places
+        self._fields = [field for name in model.reads for field in fields if field.name == name]
         graph, state = nnx.split(model)
         tree = jax.tree.structure(state)
 
@@ -94,16 +97,16 @@ class Teller:
 
         self._tell, self._weigh = jax.jit(tell, static_argnums=5), jax.jit(weigh)
 
-    def caption(self, leaves: Leaves, pictures: list[Raw], how: Telling, prompt: str = "") -> list[Told]:
-        """What each picture shows, in words that go on from the prompt. `NotAsked` where the model answers questions."""
+    def caption(self, leaves: Leaves, things: list[Raw], how: Telling, prompt: str = "") -> list[Told]:
+        """What each thing holds, in words that go on from the prompt. `NotAsked` where the model answers questions."""
         if self.asks:
             raise NotAsked(f"this model answers questions: see ask. {CAPTIONS} captions")
-        return self._written(leaves, (pictures,), how, self.begun(prompt))
+        return self._written(leaves, (things,), how, self.begun(prompt))
 
     def answer(
         self,
         leaves: Leaves,
-        pictures: list[Raw],
+        things: list[Raw],
         questions: list[Raw],
         how: Telling,
         answers: Sequence[str] | None = None,
@@ -112,13 +115,14 @@ class Teller:
         if not self.asks:
             raise NotAsked(f"this model tells without being asked: see caption. {ANSWERS} answers")
         if answers is None:
-            return self._written(leaves, (pictures, questions), how, self.begun(""))
-        return self._chosen(leaves, (pictures, questions), answers)
+            return self._written(leaves, (things, questions), how, self.begun(""))
+        return self._chosen(leaves, (things, questions), answers)
 
     def _written(self, leaves: Leaves, things: Sequence[list[Raw]], how: Telling, begun: np.ndarray) -> list[Told]:
-        plain, out = replace(how, seed=0), []
-        if len(begun) + how.length - 1 > self.places:
-            raise BadRaw(f"{how.length} words after a prompt of {len(begun)} tokens: this model has {self.places} places")
+        length = min(self.usual, self.places + 1 - len(begun)) if how.length is None else how.length
+        plain, out = replace(how, seed=0, length=length), []
+        if length < 1 or len(begun) + length - 1 > self.places:
+            raise BadRaw(f"{length} words after a prompt of {len(begun)} tokens: this model has {self.places} places")
         for first, part, rows in self._parts(things):
             ids, score = jax.device_get(self._tell(leaves, part, begun, np.uint32(how.seed), np.int32(first), plain))
             texts = [self.words.show(np.concatenate([begun[1:], row])) for row in ids[:rows]]
@@ -172,12 +176,12 @@ class Teller:
 
 
 def told(model: Any, fields: Sequence[Modality]) -> Text:
-    """The field of the texts that a generator writes about pictures; `NotAsked` for another model."""
+    """The field of the texts that a generator writes about one other field; `NotAsked` for another model."""
     kinds = {field.name: field for field in fields}
     text = kinds.get(model.target) if isinstance(model, Generator) else None
     if isinstance(text, Transcript):
         raise NotAsked("this model writes transcripts: see transcribe")
-    if not isinstance(text, Text) or [kinds[name].kind for name in model.encoders] != ["image"]:
-        known = f"{CAPTIONS} captions, {ANSWERS} answers questions"
-        raise NotAsked(f"this model of {', '.join(kinds)} has no decoder that was trained to tell of pictures. {known}")
+    if not isinstance(text, Text) or len([name for name in model.reads if name != model.asked]) != 1:
+        known = f"{CAPTIONS} captions, {ANSWERS} answers questions; recipes.captions and recipes.questions train such models"
+        raise NotAsked(f"this model of {', '.join(kinds)} has no decoder that was trained to tell of a thing. {known}")
     return text

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from sensorium.core.encoding import Encoding
 from sensorium.core.protocols import Modality, Raw
-from sensorium.decoders import Prompted, Ruled, Sampling, search, write
+from sensorium.decoders import Prompted, Ruled, Sampling, Writer, search, write
 from sensorium.decoders.timestamps import timed, unsaid
 from sensorium.encoders.published_audio import STRIDE, PublishedAudio
 from sensorium.modalities import Audio
@@ -157,8 +157,9 @@ class Transcriber:
 def likeliest_language(model: Generator, context: Encoding, marks: Marks) -> Int[jax.Array, " B"]:
     """The token of the language that is likeliest to follow the start of a transcript."""
     rows = context.tokens.shape[0]
-    begun = model.decoder.begin(Prompted(context, jnp.full((rows, 1), marks.start, jnp.int32)), 1)
-    logits, _ = model.decoder.step(jnp.zeros(rows, jnp.int32), jnp.int32(0), begun)
+    decoder = cast(Writer, model.decoder)
+    begun = decoder.begin(Prompted(context, jnp.full((rows, 1), marks.start, jnp.int32)), 1)
+    logits, _ = decoder.step(jnp.zeros(rows, jnp.int32), jnp.int32(0), begun)
     known = jnp.asarray(sorted(i for _, i in marks.languages), jnp.int32)
     return known[jnp.argmax(logits[:, known], axis=1)]
 

@@ -1,0 +1,70 @@
+"""What a picture of the built-in world shows, what a sound plays, or what goes on in a clip: told in words."""
+
+from string import ascii_lowercase
+from typing import Literal
+
+from sensorium.core.protocols import Modality
+from sensorium.core.table import Table
+from sensorium.core.trainer import Trainer
+from sensorium.data.synthetic import World
+from sensorium.losses import Captioning
+from sensorium.modalities import Audio, Image, Text, Video
+from sensorium.optim.dials import optimizer_of
+from sensorium.recipes.tellers import teller
+from sensorium.training import Experiment
+from sensorium.world import caption
+
+SOURCES: Table[Modality] = Table(
+    "source of captions", {"image": Image(size=64), "audio": Audio(), "video": Video(size=64, frames=8)}
+)
+
+
+def captions(
+    *,
+    source: Literal["image", "audio", "video"] = "image",
+    steps: int = 1500,
+    batch: int = 96,
+    lr: float = 3e-3,
+    width: int = 128,
+    depth: int = 2,
+    motion: float = 0.0,
+    seed: int = 0,
+    trainer: Trainer | None = None,
+) -> Experiment:
+    """Learn to say what is seen or heard in the built-in world.
+
+    Args:
+        source: What is told about: image, audio or video.
+        steps: Updates of the parameters.
+        batch: Scenes a step.
+        lr: The highest learning rate.
+        width: Of the decoder.
+        depth: Layers of the decoder.
+        motion: The share of captions that say how things move, instead of all that there is (of clips).
+        seed: Of the parameters and of the scenes.
+        trainer: How the steps are taken, watched and kept.
+    """
+    arguments = {name: value for name, value in locals().items() if name != "trainer"}
+    trainer, told = trainer or Trainer(), words()
+    fields = (SOURCES[source], told)
+    styles = (1.0 - motion, 0.0, 0.0, motion)
+    return Experiment(
+        recipe="captions",
+        arguments=arguments,
+        fields=fields,
+        source=World(fields, items=steps * batch, seed=seed, styles=styles),
+        model=teller(fields[:1], told, width, depth=depth),
+        losses={"caption": (1.0, Captioning("text", given=(source,), begun=True))},
+        optimizer=optimizer_of(trainer, lr, steps),
+        steps=steps,
+        batch=batch,
+        seed=seed,
+        shuffle=False,
+        trainer=trainer,
+    )
+
+
+def words(name: str = "text") -> Text:
+    """A field that reads every sentence of the world, each word as one piece, and others by their letters."""
+    known = tuple(word for word in (*caption.WORDS, *caption.MOTION_WORDS) if len(word) > 1)
+    return Text(name, known, ascii_lowercase, caption.MOST_WORDS + 2)
