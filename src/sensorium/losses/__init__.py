@@ -1,7 +1,10 @@
 """Losses: a value a row and which rows count. Frozen dataclasses read outputs by name; functions take the arrays themselves."""
 
 from sensorium.losses.cycle import Cycle as Cycle
+from sensorium.losses.denoise import Denoise as Denoise
 from sensorium.losses.distill import Distill as Distill
+from sensorium.losses.elbo import Divergence as Divergence
+from sensorium.losses.elbo import Elbo as Elbo
 from sensorium.losses.infonce import InfoNCE as InfoNCE
 from sensorium.losses.matryoshka import Matryoshka as Matryoshka
 from sensorium.losses.mesh import on_mesh as on_mesh

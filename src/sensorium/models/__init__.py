@@ -2,7 +2,10 @@
 
 from sensorium.core.table import Table
 from sensorium.models.generator import Generator as Generator
+from sensorium.models.joint_vae import JointVAE as JointVAE
 from sensorium.models.space import Space as Space
 
-Model = Space | Generator
-MODELS: Table[type[Space] | type[Generator]] = Table("model", {"space": Space, "generator": Generator})
+Model = Space | Generator | JointVAE
+MODELS: Table[type[Space] | type[Generator] | type[JointVAE]] = Table(
+    "model", {"space": Space, "generator": Generator, "joint_vae": JointVAE}
+)
