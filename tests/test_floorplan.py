@@ -31,6 +31,7 @@ ORDER = (
         "training",
         "pretrained",
         "sensorium",
+        "truth",
         "recipes",
         "probing",
         "joining",

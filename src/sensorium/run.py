@@ -64,7 +64,7 @@ def train(
     changed: bool = False,
     overwrite: bool = False,
 ) -> Run:
-    """Trains an experiment, and measures it on its validation items where it has any.
+    """Trains an experiment, and measures it on its validation items where it has any, and against its truth where it has one.
 
     `out`: a directory for `config.json` and `model.safetensors` (see `load`), `run.json` (recipe, arguments, command,
     versions), `init.json` (the trained model that it begins with, if any), `log.jsonl` (the history), `rejects.jsonl` (what
@@ -109,6 +109,7 @@ def _train(experiment: Experiment, out: Path | None, tell: Callable[[Record], No
         made.save_pretrained(out)
         write_json(out / RUN, about | {"seconds": round(time.perf_counter() - start, 2)})
     metrics = evaluate(made, experiment.validation) if _pairs(experiment.validation) else {}
+    metrics |= {} if experiment.truth is None else experiment.truth(made)
     if out and first():
         write_json(out / METRICS, metrics)
         made.save_card(out)  # again, with the metrics

@@ -11,7 +11,9 @@ from sensorium.losses import Captioning
 from sensorium.modalities import Audio, Image, Text, Video
 from sensorium.optim.dials import optimizer_of
 from sensorium.recipes.tellers import teller
+from sensorium.sensorium import Sensorium
 from sensorium.training import Experiment
+from sensorium.truth import Numbers, captions_of, of_splits
 from sensorium.world import caption
 
 SOURCES: Table[Modality] = Table(
@@ -61,7 +63,13 @@ def captions(
         seed=seed,
         shuffle=False,
         trainer=trainer,
+        truth=measured,
     )
+
+
+def measured(model: Sensorium) -> Numbers:
+    """What is true of its captions, on both splits."""
+    return of_splits(lambda split: captions_of(model, split))
 
 
 def words(name: str = "text") -> Text:

@@ -74,6 +74,7 @@ class Experiment:
     `shuffle=False` reads the rows of `source` in their order; `order` in one of its own (see `data.orders`). `workers` and
     `max_bad`: see `data.Stream`; `micro_batch`: see `contrast`. `trainer`: how the steps are taken, watched and kept.
     `validation`: items to evaluate on; none where the caller evaluates by other means. `start`: the model to begin with.
+    `truth`: what is measured of the trained model, a `Sensorium`, at the end: see `sensorium.truth`.
     """
 
     recipe: str
@@ -95,6 +96,7 @@ class Experiment:
     validation: Sequence[Item] = ()
     left_out: tuple[str, ...] = field(default=())
     start: Start | None = None
+    truth: Callable[[Any], dict[str, float]] | None = None
 
     def __post_init__(self):
         _ = self.trainable
