@@ -2,6 +2,14 @@
 
 from sensorium.core.table import Table
 from sensorium.decoders.beam import search as search
+from sensorium.decoders.choosing import ChoosingDecoder as ChoosingDecoder
+from sensorium.decoders.denoiser import NETWORKS as NETWORKS
+from sensorium.decoders.denoiser import Denoised as Denoised
+from sensorium.decoders.denoiser import Denoiser as Denoiser
+from sensorium.decoders.denoiser import Drawing as Drawing
+from sensorium.decoders.dit import DiT as DiT
+from sensorium.decoders.form import FORMS as FORMS
+from sensorium.decoders.form import Form as Form
 from sensorium.decoders.grid import GridDecoder as GridDecoder
 from sensorium.decoders.likelihood import LIKELIHOODS as LIKELIHOODS
 from sensorium.decoders.likelihood import GridLikelihood as GridLikelihood
@@ -19,7 +27,7 @@ from sensorium.decoders.tokens import TokenDecoder as TokenDecoder
 from sensorium.decoders.writer import Ruled as Ruled
 from sensorium.decoders.writer import Writer as Writer
 
-DECODERS: Table[type[PublishedDecoder] | type[TellingDecoder]] = Table(
-    "decoder", {"published": PublishedDecoder, "tokens": TellingDecoder}
+DECODERS: Table[type[PublishedDecoder] | type[TellingDecoder] | type[ChoosingDecoder]] = Table(
+    "decoder", {"published": PublishedDecoder, "tokens": TellingDecoder, "choices": ChoosingDecoder}
 )
 """Those that a `Generator` may have: token ids and an `Encoding` to logits of the tokens after them."""

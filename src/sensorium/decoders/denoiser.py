@@ -1,0 +1,123 @@
+"""A decoder that makes a picture, a sound or a clip out of noise: a network, and how it is trained and asked."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Float, Key, Num
+
+from sensorium.core.encoding import Encoding
+from sensorium.core.table import Table
+from sensorium.decoders.dit import DiT
+from sensorium.decoders.form import formed
+from sensorium.diffusion import DRAWS, KINDS, SAMPLERS, corrupt, draw_noise, grid, guided, sample, scheduled
+from sensorium.nn.sizes import whole
+
+NETWORKS: Table[type] = Table("network", {"dit": DiT})
+"""(noisy f32[B *shape C], t f32[B], `Encoding`) -> f32[B *shape C]; `shape` and `channels` say what it reads."""
+
+
+class Denoised(NamedTuple):
+    """What the network said, what it should have, and how much the error of each row counts."""
+
+    said: Float[jax.Array, "B *shape C"]
+    wanted: Float[jax.Array, "B *shape C"]
+    weight: Float[jax.Array, " B"]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How things are drawn: by `steps` of a `sampler` (see `diffusion.SAMPLERS`), `guidance` times as far away from what would
+    be drawn of nothing in particular (1: not at all; Ho & Salimans 2022). `shift` over 1: more of the steps where noise is most.
+    """
+
+    steps: int = 20
+    guidance: float = 2.0
+    sampler: str = "euler"
+    shift: float = 1.0
+    eta: float = 0.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "steps", whole("steps", self.steps))
+        if not 0 <= self.guidance < float("inf"):
+            raise ValueError(f"guidance={self.guidance}: expected 1 (none) or more, or at least 0")
+        _ = SAMPLERS[self.sampler]
+
+
+class Denoiser(nnx.Module):
+    """Trained on the arrays of a field and what they are about; draws such arrays.
+
+    `form` is a name of `decoders.FORMS` and its arguments: the arrays as f32[B *shape C] within [-1, 1]. `network` is a name of `NETWORKS` and its arguments, `vector` and `tokens` the widths of what an `Encoding` holds. `says` is
+    one of `diffusion.KINDS`: what the network says of x_t. Errors of an x0 count 1/sigma² (as an error of v would), but at
+    most 1/`floor`²: a low floor teaches the finest of details first, a high one what is where. A share `unconditional` of the
+    rows is learned with a learned vector in the place of the condition and no tokens: what guidance goes away from.
+    """
+
+    def __init__(
+        self,
+        form: Mapping[str, Any],
+        network: Mapping[str, Any],
+        vector: int,
+        tokens: int | None = None,
+        says: str = "x0",
+        process: Mapping[str, Any] | None = None,
+        floor: float = 0.5,
+        unconditional: float = 0.1,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        self.form = formed(form)
+        rest = {key: value for key, value in network.items() if key != "network"}
+        self.network = NETWORKS[network["network"]](**rest, vector=vector, tokens=tokens, rngs=rngs)
+        self.nothing = nnx.Param(jnp.zeros((vector,)))
+        known = {"schedule": "rectified", "times": "uniform"} | dict(process or {})
+        self.schedule, self.times = scheduled(known["schedule"]), DRAWS[known["times"]]()
+        self.kind, self.floor, self.unconditional = KINDS[says], floor, unconditional
+        if not 0 < floor <= 1 or not 0 <= unconditional < 1:
+            raise ValueError(f"floor={floor}, unconditional={unconditional}: expected over 0 and at most 1, and from 0 to 1")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one thing in its form, with its channels."""
+        return (*self.network.shape, self.network.channels)
+
+    def __call__(self, x: Num[jax.Array, "B ..."], about: Encoding, key: Key[jax.Array, ""]) -> Denoised:
+        x = self.form.into(x)
+        when, noisy, dropped = jax.random.split(key, 3)
+        t = self.times(when, len(x))
+        noise = jax.random.normal(noisy, x.shape, jnp.float32)
+        about = self.without(about, jax.random.uniform(dropped, (len(x),)) < self.unconditional)
+        said = self.network(corrupt(self.schedule, x, noise, t), t, about).astype(jnp.float32)
+        weight = jnp.ones(len(x))
+        if self.kind.name == "x0":
+            weight = 1.0 / jnp.square(jnp.maximum(self.schedule.sigma(t), self.floor))
+        return Denoised(said, self.kind.aim(self.schedule, x, noise, t), weight)
+
+    def without(self, about: Encoding, rows: jax.Array) -> Encoding:
+        """What is learned or drawn about, in the rows of a mask bool[B] nothing in particular."""
+        pooled = jnp.where(rows[:, None], self.nothing[...][None], about.pooled)
+        return Encoding(about.tokens, about.mask & ~rows[:, None], pooled)
+
+    def draw(
+        self,
+        about: Encoding,
+        keys: Key[jax.Array, " B"],
+        how: Drawing = Drawing(),  # noqa: B008 (frozen)
+        tell: Callable[[Any], None] | None = None,
+    ) -> Num[jax.Array, "B ..."]:
+        """The array of a thing a row, each from its own key, whatever is drawn beside it. `tell` is told of each evaluation of the network."""
+
+        def denoise(x: jax.Array, t: jax.Array, about: Encoding) -> jax.Array:
+            x0 = self.kind.to_x0(self.schedule, self.network(x, t, about).astype(jnp.float32), x, t)
+            return jnp.clip(x0, -1.0, 1.0)
+
+        nothing = self.without(about, jnp.ones(len(about.pooled), bool))
+        asked = guided(denoise, about, nothing, how.guidance)
+        noise = draw_noise(jax.vmap(jax.random.fold_in, (0, None))(keys, 0), self.shape)
+        fresh = jax.vmap(jax.random.fold_in, (0, None))(keys, 1) if how.eta else None
+        times = grid(how.steps, self.schedule, shift=how.shift)
+        x = sample(asked, noise, times, self.schedule, how.sampler, keys=fresh, eta=how.eta, tell=tell)
+        return self.form.back(jnp.clip(x, -1.0, 1.0))

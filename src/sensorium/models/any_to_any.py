@@ -1,0 +1,122 @@
+"""From any sense to any other through one space: N encoders into it and N decoders out of it give N² directions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Bool, Float, Key
+
+from sensorium.core.encoding import Encoding
+from sensorium.decoders.denoiser import Denoiser
+from sensorium.models.space import Outputs, Space
+from sensorium.nn.norms import unit
+
+SLOW = 0.99
+"""How much of the mean of a field's vectors is left after a batch."""
+
+
+class AnyToAny(nnx.Module):
+    """Batch -> `"<field>/unit"` of the space; and with a key (in training), for every target that has a decoder and that the batch
+    holds, `"<target>/said"`, `"<target>/wanted"` and `"<target>/weight"` for the loss `Denoise`.
+
+    A decoder is told a unit vector of one of the fields of the row, drawn anew each time from those that are there (from
+    `sources` alone, where given): so it can be driven by any. The vectors of two fields of one thing lie apart (the modality
+    gap, Liang et al. 2022): from each the mean of its field is taken, which is followed in training. And `noise` is added, whose
+    length beside the vector's 1 it is, so that what lies near a vector is drawn like it (Zhou et al. 2022, LAFITE).
+    The space is meant to be frozen: leave `space.*` out of what trains.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        decoders: Mapping[str, Denoiser],
+        sources: Sequence[str] = (),
+        noise: float = 0.25,
+    ):
+        if other := [name for name in sources if name not in space.encoders]:
+            raise ValueError(f"sources={list(sources)}: {other[0]!r} is no field of a space of {sorted(space.encoders)}")
+        self.space, self.decoders = space, nnx.Dict(dict(decoders))
+        self.means = nnx.Dict({name: nnx.BatchStat(jnp.zeros(space.width)) for name in space.encoders})
+        self.batches = nnx.BatchStat(jnp.zeros(()))
+        self.sources, self.noise = tuple(sources) or tuple(space.encoders), noise
+
+    @classmethod
+    def build(
+        cls,
+        space: Mapping[str, Any],
+        decoders: Mapping[str, Mapping[str, Any]],
+        *,
+        rngs: nnx.Rngs,
+        **dials: Any,
+    ) -> "AnyToAny":
+        """What JSON describes: `space` holds the arguments of `Space.build`, `decoders[field]` those of a `Denoiser`."""
+        made = Space.build(**space, rngs=rngs)
+        return cls(made, {name: Denoiser(**of, vector=made.width, rngs=rngs) for name, of in decoders.items()}, **dials)
+
+    @property
+    def encoders(self) -> nnx.Dict:
+        return self.space.encoders
+
+    @property
+    def width(self) -> int:
+        return self.space.width
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return tuple(self.decoders)
+
+    def settle(self) -> None:
+        """Called after every update."""
+        self.space.settle()
+
+    def __call__(self, batch: dict[str, jax.Array], key: Key[jax.Array, ""] | None = None) -> Outputs:
+        out = self.space(batch)
+        wanted = [name for name in self.decoders if name in batch]
+        if key is None or not wanted:
+            return out
+        units = {name: jax.lax.stop_gradient(out[f"{name}/unit"]) for name in self.sources if f"{name}/unit" in out}
+        if not units:
+            raise ValueError(f"a batch of {sorted(batch)}: to learn to make {wanted[0]} takes one of {', '.join(self.sources)}")
+        here = {name: batch.get(f"{name}/here", jnp.ones(len(x), bool)) for name, x in units.items()}
+        self._follow(units, here)
+        for i, name in enumerate(wanted):
+            about, known = self._drawn(units, here, jax.random.fold_in(key, 2 * i))
+            said = self.decoders[name](batch[name], about, jax.random.fold_in(key, 2 * i + 1))
+            out |= {f"{name}/{part}": x for part, x in said._asdict().items()} | {f"{name}/known": known}
+        return out
+
+    def all_outputs(self, batch: dict[str, jax.Array]) -> Outputs:
+        """See `Space.all_outputs`."""
+        return self.space.all_outputs(batch)
+
+    def told(self, name: str, units: Float[jax.Array, "B D"]) -> Float[jax.Array, "B D"]:
+        """What decoders are told of unit vectors of a field: without the mean of the field."""
+        return unit(units - self.means[name][...][None])
+
+    def about(self, told: Float[jax.Array, "B D"]) -> Encoding:
+        """Of vectors of length 1, sums of what was `told` perhaps: what decoders decode."""
+        return Encoding(told[:, None], jnp.ones((len(told), 1), bool), told * jnp.sqrt(jnp.float32(told.shape[1])))
+
+    def _drawn(
+        self, units: dict[str, jax.Array], here: dict[str, Bool[jax.Array, " B"]], key: Key[jax.Array, ""]
+    ) -> tuple[Encoding, Bool[jax.Array, " B"]]:
+        """A vector a row, of one of the fields that are there, with noise; and whether any is there."""
+        which, noisy = jax.random.split(key)
+        told = jnp.stack([self.told(name, x) for name, x in units.items()], axis=1)
+        known = jnp.stack([here[name] for name in units], axis=1)
+        chosen = jnp.argmax(jnp.where(known, jax.random.uniform(which, known.shape), -1.0), axis=1)
+        vectors = jnp.take_along_axis(told, chosen[:, None, None], axis=1)[:, 0]
+        around = self.noise * unit(jax.random.normal(noisy, vectors.shape))
+        return self.about(unit(vectors + around)), known.any(axis=1)
+
+    def _follow(self, units: dict[str, jax.Array], here: dict[str, jax.Array]) -> None:
+        """The means of the fields, over batches: a plain mean of the first ones, then a slow one."""
+        self.batches[...] = self.batches[...] + 1
+        keep = jnp.minimum(SLOW, 1 - 1 / self.batches[...])
+        for name, x in units.items():
+            count = jnp.sum(here[name], dtype=jnp.float32)
+            mean = jnp.sum(jnp.where(here[name][:, None], x, 0.0), axis=0) / jnp.maximum(count, 1.0)
+            known = self.means[name]
+            known[...] = jnp.where(count > 0, keep * known[...] + (1 - keep) * mean, known[...])
