@@ -1,8 +1,9 @@
 """How much data and how much noise there is at a time: x_t = alpha(t)·x0 + sigma(t)·noise, t from 0 (data) to 1 (noise)."""
 
+import inspect
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -156,13 +157,15 @@ BETAS = Table(
         "scaled_linear": lambda start, end, steps: np.linspace(start**0.5, end**0.5, steps) ** 2,
     },
 )
-SCHEDULES: Table[type] = Table("schedule", {"rectified": Rectified, "cosine": Cosine, "linear_beta": LinearBeta, "betas": Betas})
+SCHEDULES: Table[Callable[..., Schedule]] = Table(
+    "schedule", {"rectified": Rectified, "cosine": Cosine, "linear_beta": LinearBeta, "betas": Betas}
+)
 
 
 def scheduled(name: str, arguments: Mapping[str, Any] | None = None) -> Schedule:
     """A schedule by its name and its arguments, as a JSON file has them. An argument that it does not take is `UnknownName`."""
     kind, given = SCHEDULES[name], dict(arguments or {})
-    known = [field.name for field in fields(kind)]
+    known = inspect.signature(kind).parameters
     for argument in given:
         if argument not in known:
             raise UnknownName(f"the schedule {name!r} has no argument {argument!r}.{nearest(argument, known)}")

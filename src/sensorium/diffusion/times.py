@@ -1,6 +1,7 @@
 """Times: which ones a network is trained at, and which ones a sampler goes through."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -14,8 +15,8 @@ from sensorium.diffusion.schedules import Rectified, Schedule
 from sensorium.nn.sizes import whole
 
 CLEANEST, LOUDEST = 0.002, 80.0
-"""The least and the largest sigma/alpha that a grid in noise levels goes through before it ends at the data: Karras et al. 2022,
-table 1."""
+"""Of a grid in noise levels: the least sigma/alpha before it ends at the data, and the first one where the schedule begins with
+pure noise, which has none (Karras et al. 2022, table 1)."""
 
 
 @runtime_checkable
@@ -55,7 +56,7 @@ def _spread(key: Key[jax.Array, ""], rows: int) -> Float[jax.Array, " B"]:
     return (parts + jax.random.uniform(where, (rows,))) / max(rows, 1)
 
 
-DRAWS: Table[type] = Table("way to draw times", {"uniform": Uniform, "logit_normal": LogitNormal})
+DRAWS: Table[Callable[..., Draw]] = Table("way to draw times", {"uniform": Uniform, "logit_normal": LogitNormal})
 
 
 def grid(
@@ -80,7 +81,8 @@ def _uniform(steps: int, schedule: Schedule) -> Float[jax.Array, " steps_1"]:
 
 def _levels(steps: int, schedule: Schedule, power: float) -> Float[jax.Array, " steps_1"]:
     """Equal steps in level^(1/power), or in log level for a power of 0, and a last one to the data."""
-    loudest = jnp.minimum(jnp.exp(-0.5 * schedule.log_snr(jnp.ones(()))), LOUDEST)
+    loudest = jnp.exp(-0.5 * schedule.log_snr(jnp.ones(())))
+    loudest = jnp.where(jnp.isfinite(loudest), loudest, LOUDEST)
     way = jnp.linspace(0.0, 1.0, steps) if steps > 1 else jnp.zeros(1)
     if power:
         root, last = loudest ** (1 / power), CLEANEST ** (1 / power)
