@@ -50,10 +50,11 @@ class Drawing:
 class Denoiser(nnx.Module):
     """Trained on the arrays of a field and what they are about; draws such arrays.
 
-    `form` is a name of `decoders.FORMS` and its arguments: the arrays as f32[B *shape C] within [-1, 1]. `network` is a name of `NETWORKS` and its arguments, `vector` and `tokens` the widths of what an `Encoding` holds. `says` is
-    one of `diffusion.KINDS`: what the network says of x_t. Errors of an x0 count 1/sigma² (as an error of v would), but at
-    most 1/`floor`²: a low floor teaches the finest of details first, a high one what is where. A share `unconditional` of the
-    rows is learned with a learned vector in the place of the condition and no tokens: what guidance goes away from.
+    `form` is a name of `decoders.FORMS` and its arguments: the arrays as f32[B *shape C] within [-1, 1]. `network` is a name of
+    `NETWORKS` and its arguments, `vector` and `tokens` are the widths of what an `Encoding` holds. `says` is one of
+    `diffusion.KINDS`: what the network says of x_t. Errors of an x0 count 1/sigma² (as an error of v would), but at most
+    1/`floor`²: a low floor teaches the finest of details first, a high one what is where. A share `unconditional` of the rows
+    is learned with a learned vector in the place of the condition and no tokens: what guidance goes away from.
     """
 
     def __init__(
@@ -105,10 +106,11 @@ class Denoiser(nnx.Module):
         self,
         about: Encoding,
         keys: Key[jax.Array, " B"],
-        how: Drawing = Drawing(),  # noqa: B008 (frozen)
+        how: Drawing = Drawing(),
         tell: Callable[[Any], None] | None = None,
     ) -> Num[jax.Array, "B ..."]:
-        """The array of a thing a row, each from its own key, whatever is drawn beside it. `tell` is told of each evaluation of the network."""
+        """The array of a thing a row, each from its own key, whatever is drawn beside it. `tell` is told of each evaluation of
+        the network, by its number from 0."""
 
         def denoise(x: jax.Array, t: jax.Array, about: Encoding) -> jax.Array:
             x0 = self.kind.to_x0(self.schedule, self.network(x, t, about).astype(jnp.float32), x, t)

@@ -11,8 +11,9 @@ from sensorium.core.objective import LossRows
 
 @dataclass(frozen=True)
 class Denoise:
-    """Each row's mean squared difference of `"<field>/said"` and `"<field>/wanted"`, times its `"<field>/weight"` (Ho et al. 2020,
-    eq. 14, for whatever the network says). A row counts where the field is there, and every field of `given`."""
+    """Each row's mean squared difference of `"<field>/said"` and `"<field>/wanted"`, times its `"<field>/weight"` (Ho et al.
+    2020, eq. 14, for whatever the network says). A row counts where the field is there, and every field of `given`; where the
+    outputs have `"<field>/known"` bool[B], it must be True as well."""
 
     field: str
     given: tuple[str, ...] = ()

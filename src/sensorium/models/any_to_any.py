@@ -18,8 +18,8 @@ SLOW = 0.99
 
 
 class AnyToAny(nnx.Module):
-    """Batch -> `"<field>/unit"` of the space; and with a key (in training), for every target that has a decoder and that the batch
-    holds, `"<target>/said"`, `"<target>/wanted"` and `"<target>/weight"` for the loss `Denoise`.
+    """Batch -> `"<field>/unit"` of the space; and with a key (in training), for every target that has a decoder and that the
+    batch holds, `"<target>/said"`, `"<target>/wanted"`, `"<target>/weight"` and `"<target>/known"` for the loss `Denoise`.
 
     A decoder is told a unit vector of one of the fields of the row, drawn anew each time from those that are there (from
     `sources` alone, where given): so it can be driven by any. The vectors of two fields of one thing lie apart (the modality

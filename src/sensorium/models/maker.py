@@ -16,8 +16,9 @@ from sensorium.nn.norms import unit
 
 
 class Maker(nnx.Module):
-    """Batch -> `"<field>/unit"` f32[B P], the pooled vector of every encoder; and with a key (in training), where the batch holds
-    the target and all that it is made from, `"<target>/said"`, `"<target>/wanted"` and `"<target>/weight"` for the loss `Denoise`.
+    """Batch -> `"<field>/unit"` f32[B P], the pooled vector of every encoder; and with a key (in training), where the batch
+    holds the target and all that it is made from, `"<target>/said"`, `"<target>/wanted"` and `"<target>/weight"` for the loss
+    `Denoise`.
 
     The decoder looks at the tokens of all encoders, one after another, and reads their pooled vectors, side by side. A field
     that a row lacks has no tokens, and zeros in its place.
