@@ -1,6 +1,7 @@
 """Fusions: the encodings of several fields -> one encoding. Rows never mix, and an absent field is as if it were not there."""
 
 from sensorium.core.table import Table
+from sensorium.fusions.asking import Asking as Asking
 from sensorium.fusions.attention import JointAttention as JointAttention
 from sensorium.fusions.concat import Concat as Concat
 from sensorium.fusions.cross_attention import CoAttention as CoAttention
@@ -22,6 +23,7 @@ FUSIONS = Table(
         "attention": JointAttention,
         "cross_attention": CoAttention,
         "resampler": Resampler,
+        "asking": Asking,
         "hierarchical": Hierarchical,
     },
 )

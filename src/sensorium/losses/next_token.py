@@ -32,6 +32,7 @@ def next_token(
 @dataclass(frozen=True)
 class Captioning:
     """`next_token` of `"<field>/logits"` f32[B L V] against the batch's ids `field` i32[B L], real by `"<field>/mask"`.
+    Of several texts a row, f32[B K L V] and i32[B K L], a row's mean is that over the tokens of all of them.
 
     Beside `InfoNCE` it is CoCa's other half (Yu et al. 2022, eq. 4): `{"contrast": (1.0, InfoNCE("image", "text")), "caption":
     (2.0, Captioning("text", given=("image",)))}`. A row counts where the field is there, every field of `given` (what is told
@@ -52,5 +53,7 @@ class Captioning:
         text, counts = jnp.asarray(batch[self.field]), jnp.asarray(here(batch, self.field, *self.given))
         mask = jnp.asarray(batch[f"{self.field}/mask"]) if f"{self.field}/mask" in batch else jnp.ones(text.shape, bool)
         if self.begun:
-            mask = mask & (jnp.arange(text.shape[1]) > 0)[None]
-        return next_token(outputs[f"{self.field}/logits"].astype(jnp.float32), text, mask & counts[:, None], self.smoothing)
+            mask = mask & jnp.broadcast_to(jnp.arange(text.shape[-1]) > 0, text.shape)
+        logits, rows = outputs[f"{self.field}/logits"].astype(jnp.float32), (len(text), -1)
+        mask = mask.reshape(rows) & counts[:, None]
+        return next_token(logits.reshape(*rows, logits.shape[-1]), text.reshape(rows), mask, self.smoothing)

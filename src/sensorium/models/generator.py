@@ -9,10 +9,10 @@ from flax import nnx
 from jaxtyping import Float
 
 from sensorium.core.encoding import Encoder, Encoding, encoded
-from sensorium.decoders import DECODERS, Ends, PublishedDecoder, TellingDecoder
+from sensorium.decoders import DECODERS, ChoosingDecoder, Ends, PublishedDecoder, TellingDecoder
 from sensorium.encoders import ENCODERS
 from sensorium.encoders.published_question import PublishedQuestion
-from sensorium.fusions import FUSIONS, Fusion
+from sensorium.fusions import FUSIONS, Asking, Fusion
 from sensorium.models.space import Outputs
 from sensorium.nn.norms import unit
 
@@ -26,12 +26,15 @@ class Generator(nnx.Module):
     `fusion` makes of the encodings of all fields; without one about the tokens of all encoders, one after another. `question`:
     reads a further text about these, and the decoder then writes about that (BLIP's answers, Li et al. 2022). `asked`: the
     field of questions, which is that of `question`, or one that has an encoder; a model without such a field is not asked.
+
+    A row of a batch may hold K questions with their answers, i32[B K L] both: the logits are f32[B K L V] then. What they are
+    about is encoded once.
     """
 
     def __init__(
         self,
         encoders: Mapping[str, Encoder],
-        decoder: PublishedDecoder | TellingDecoder,
+        decoder: PublishedDecoder | TellingDecoder | ChoosingDecoder,
         target: str = "text",
         start: int | None = None,
         ends: Ends = Ends(),  # noqa: B008 (frozen)
@@ -86,10 +89,13 @@ class Generator(nnx.Module):
         """Called after every update: there is nothing to hold within bounds."""
 
     def __call__(self, batch: dict[str, jax.Array], key: jax.Array | None = None) -> Outputs:
-        found = self._encodings(batch)
-        out = {f"{name}/unit": unit(encoding.pooled.astype(jnp.float32)) for name, encoding in found.items()}
+        flat, several = self._unfolded(batch)
+        found = self._encodings(flat)
+        vectors = {name: x.pooled for name, x in found.items() if name != self.asked or several is None}
+        out = {f"{name}/unit": unit(x.astype(jnp.float32)) for name, x in vectors.items()}
         if self.target in batch and self._whole(batch):
-            out[f"{self.target}/logits"] = self._logits(batch, self._about(batch, found, key))
+            logits = self._logits(flat, self._about(flat, found, key))
+            out[f"{self.target}/logits"] = logits if several is None else logits.reshape(-1, several, *logits.shape[1:])
         return out
 
     def context(self, batch: dict[str, jax.Array]) -> Encoding:
@@ -128,6 +134,21 @@ class Generator(nnx.Module):
     def _whole(self, batch: dict[str, jax.Array]) -> bool:
         return all(name in batch for name in self.reads)
 
+    def _unfolded(self, batch: dict[str, jax.Array]) -> tuple[dict[str, jax.Array], int | None]:
+        """The batch with several questions a row, and their answers, one under the other, those about one thing together; and how
+        many there are of each thing, None where a row has its one question."""
+        asked = batch.get(self.asked)
+        if asked is None or asked.ndim < 3:
+            return batch, None
+        several = asked.shape[1]
+        parts = {key: key.partition("/") for key in batch}
+        texts = {key for key, (field, _, part) in parts.items() if field in (self.asked, self.target) and part in ("", "mask")}
+        flat = {key: batch[key].reshape(-1, *batch[key].shape[2:]) for key in texts}
+        here = f"{self.asked}/here"
+        if here in batch:
+            flat[here] = jnp.repeat(batch[here], several, axis=0)
+        return batch | flat, several
+
     def _encodings(self, batch: dict[str, jax.Array]) -> dict[str, Encoding]:
         out = {}
         for name, encoder in self.encoders.items():
@@ -138,6 +159,9 @@ class Generator(nnx.Module):
         return out
 
     def _about(self, batch: dict[str, jax.Array], found: dict[str, Encoding], key: jax.Array | None = None) -> Encoding:
+        if self.asked in batch and not isinstance(self.fusion, Asking):  # which looks at a thing for all questions about it at once
+            rows = len(batch[self.asked])
+            found = {name: x if len(x.mask) == rows else _repeated(x, rows // len(x.mask)) for name, x in found.items()}
         if self.fusion is not None:
             return self.fusion(found, key)
         if self.question is None:
@@ -155,3 +179,8 @@ def _joined(found: dict[str, Encoding]) -> Encoding:
     """The tokens of all fields, one after another; pooled is the first one's."""
     tokens, mask, pooled = zip(*found.values(), strict=True)
     return Encoding(jnp.concatenate(tokens, axis=1), jnp.concatenate(mask, axis=1), pooled[0])
+
+
+def _repeated(encoding: Encoding, times: int) -> Encoding:
+    """Every row so many times, one after another."""
+    return Encoding(*(jnp.repeat(x, times, axis=0) for x in encoding))
