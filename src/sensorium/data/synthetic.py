@@ -18,7 +18,7 @@ class World:
 
     `missing`: the share of rows that lack one of their fields. `twins`: the share of odd rows that nearly are the row before
     them (see `scene.twins`), so that a batch holds hard negatives. `styles`: how often each of `caption.STYLES` is said,
-    and after them `caption.MOTION`.
+    and after them `caption.MOTION`. `most`: of how many objects the scenes are, at most.
     """
 
     def __init__(
@@ -30,12 +30,13 @@ class World:
         missing: float = 0.0,
         twins: float = 0.0,
         styles: Sequence[float] = (1.0, 0.0, 0.0),
+        most: int = scene.MOST,
     ):
         for field in fields:
             if field.kind not in RENDERERS:
                 raise UnknownName(f"the world has no {field.kind!r} to show.{nearest(field.kind, RENDERERS)}")
         self.fields, self.split, self.items, self.seed = tuple(fields), split, items, seed
-        self.missing, self.twins, self.styles = missing, twins, tuple(styles)
+        self.missing, self.twins, self.styles, self.most = missing, twins, tuple(styles), most
 
     def __len__(self) -> int:
         return self.items
@@ -43,7 +44,7 @@ class World:
     def read(self, rows: Sequence[int] | np.ndarray, draw: int = 0) -> Batch:
         """Rows as a batch. A row is said in one way only, whatever `draw` is: the world has as many rows as one wants."""
         rows = np.asarray(rows)
-        own = scene.draw(self.split, rows, self.seed)
+        own = scene.draw(self.split, rows, self.seed, self.most)
         scenes = self._with_twins(own, rows)
         lost = self._lost(own)
         batch: Batch = {"group": (scenes.id % (2**31 - 1)).astype(np.int32)}
@@ -59,11 +60,11 @@ class World:
 
     def fingerprint(self) -> str:
         """Who the source is: equal ones read equal batches."""
-        what = repr((self.fields, self.split, self.items, self.seed, self.missing, self.twins, self.styles))
+        what = repr((self.fields, self.split, self.items, self.seed, self.missing, self.twins, self.styles, self.most))
         return hashlib.sha256(what.encode()).hexdigest()[:32]
 
     def _with_twins(self, own: Scenes, rows: np.ndarray) -> Scenes:
-        before = scene.draw(self.split, rows - rows % 2, self.seed)
+        before = scene.draw(self.split, rows - rows % 2, self.seed, self.most)
         twins = scene.twins(before)
         wanted = (rows % 2 == 1) & (scene.uniform(before.key, "pair", 1)[:, 0] < self.twins)
         return own.where(~wanted | ~scene.belongs(twins, self.split) | (twins.id == before.id), twins)

@@ -17,15 +17,23 @@ from sensorium.diffusion import DRAWS, KINDS, SAMPLERS, corrupt, draw_noise, gri
 from sensorium.nn.sizes import whole
 
 NETWORKS: Table[type] = Table("network", {"dit": DiT})
-"""(noisy f32[B *shape C], t f32[B], `Encoding`) -> f32[B *shape C]; `shape` and `channels` say what it reads."""
+"""`hear(Encoding)` -> what is heard, with a `sketch` or None; (noisy f32[B *shape C], t f32[B], heard) -> f32[B *shape C];
+`shape` and `channels` say what is read."""
 
 
 class Denoised(NamedTuple):
-    """What the network said, what it should have, and how much the error of each row counts."""
+    """What the network said, what it should have, and how much the error of each row counts; the thing itself, and what was
+    expected of it by the condition alone, where the network has a sketch."""
 
     said: Float[jax.Array, "B *shape C"]
     wanted: Float[jax.Array, "B *shape C"]
     weight: Float[jax.Array, " B"]
+    clean: Float[jax.Array, "B *shape C"]
+    sketch: Float[jax.Array, "B *shape C"] | None
+
+    def outputs(self, name: str) -> dict[str, jax.Array]:
+        """By name, as a model gives them: `"<name>/said"` and so on; without a sketch where there is none."""
+        return {f"{name}/{part}": x for part, x in self._asdict().items() if x is not None}
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class Denoiser(nnx.Module):
         form: Mapping[str, Any],
         network: Mapping[str, Any],
         vector: int,
-        tokens: int | None = None,
+        tokens: int,
         says: str = "x0",
         process: Mapping[str, Any] | None = None,
         floor: float = 0.5,
@@ -91,11 +99,12 @@ class Denoiser(nnx.Module):
         t = self.times(when, len(x))
         noise = jax.random.normal(noisy, x.shape, jnp.float32)
         about = self.without(about, jax.random.uniform(dropped, (len(x),)) < self.unconditional)
-        said = self.network(corrupt(self.schedule, x, noise, t), t, about).astype(jnp.float32)
+        heard = self.network.hear(about)
+        said = self.network(corrupt(self.schedule, x, noise, t), t, heard).astype(jnp.float32)
         weight = jnp.ones(len(x))
         if self.kind.name == "x0":
             weight = 1.0 / jnp.square(jnp.maximum(self.schedule.sigma(t), self.floor))
-        return Denoised(said, self.kind.aim(self.schedule, x, noise, t), weight)
+        return Denoised(said, self.kind.aim(self.schedule, x, noise, t), weight, x, heard.sketch)
 
     def without(self, about: Encoding, rows: jax.Array) -> Encoding:
         """What is learned or drawn about, in the rows of a mask bool[B] nothing in particular."""
@@ -112,12 +121,12 @@ class Denoiser(nnx.Module):
         """The array of a thing a row, each from its own key, whatever is drawn beside it. `tell` is told of each evaluation of
         the network, by its number from 0."""
 
-        def denoise(x: jax.Array, t: jax.Array, about: Encoding) -> jax.Array:
-            x0 = self.kind.to_x0(self.schedule, self.network(x, t, about).astype(jnp.float32), x, t)
+        def denoise(x: jax.Array, t: jax.Array, heard: Any) -> jax.Array:
+            x0 = self.kind.to_x0(self.schedule, self.network(x, t, heard).astype(jnp.float32), x, t)
             return jnp.clip(x0, -1.0, 1.0)
 
         nothing = self.without(about, jnp.ones(len(about.pooled), bool))
-        asked = guided(denoise, about, nothing, how.guidance)
+        asked = guided(denoise, self.network.hear(about), self.network.hear(nothing), how.guidance)
         noise = draw_noise(jax.vmap(jax.random.fold_in, (0, None))(keys, 0), self.shape)
         fresh = jax.vmap(jax.random.fold_in, (0, None))(keys, 1) if how.eta else None
         times = grid(how.steps, self.schedule, shift=how.shift)

@@ -1,7 +1,8 @@
 """A transformer over noisy patches: of a sound, a picture, a clip. What it says is as large as what it is given (DiT)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,21 +10,34 @@ from flax import nnx
 from jaxtyping import Float
 
 from sensorium.core.encoding import Encoding
+from sensorium.decoders.patches import cells, cut, joined
+from sensorium.decoders.sketch import READING, Sketch
 from sensorium.nn.attention import CrossAttention, geglu, mixed_by
 from sensorium.nn.norms import rms_norm
 from sensorium.nn.sizes import check_heads
 
-READING, WAVES, SLOWEST = 16, 32, 100.0
-"""Numbers that a place reads of the gist; sines and as many cosines that tell the time, and the highest of their rates."""
+WAVES, FASTEST = 32, 100.0
+"""Sines and as many cosines that tell the time, and the highest of their rates."""
+
+
+class Heard(NamedTuple):
+    """What a network makes of what it is told, once for all times: `places` is added to the patches, `sketch` is what is
+    expected before any noise is seen, where the network has a sketch."""
+
+    about: Encoding
+    gist: Float[jax.Array, "B D"]
+    places: Float[jax.Array, "B L D"]
+    sketch: Float[jax.Array, "B *shape C"] | None
 
 
 class DiT(nnx.Module):
     """Noisy grids f32[B *shape C] of one, two or three axes, times f32[B] in [0, 1] and what they are about -> f32[B *shape C].
 
-    Peebles & Xie (2023): patches as tokens, whose layers are scaled and shifted by time and condition. Here they also look at
-    the tokens of the condition (of width `tokens`; None: they do not), and every place reads its pooled vector with a small
-    matrix of its own before the first layer: what belongs where is then learned at once, as in `TokenDecoder`. Whatever has to
-    be 0 so that an untrained network changes nothing is 0 at the start. A side that is no multiple of its patch is an error.
+    Peebles & Xie (2023): patches as tokens, whose layers are scaled and shifted by time and condition. Every place reads the
+    pooled vector of the condition with a small matrix of its own before the first layer, so that what belongs where is learned
+    at once. `looks`: the layers also look at the tokens of the condition (of width `tokens`). `sketch`: the arguments of a
+    `Sketch`, which looks at them instead, once for all times, and of whose cells the patches get their part; its own patch is a
+    multiple of `patch`. Whatever has to be 0 so that an untrained network changes nothing is 0 at the start.
     """
 
     def __init__(
@@ -32,10 +46,12 @@ class DiT(nnx.Module):
         channels: int,
         patch: Sequence[int],
         vector: int,
-        tokens: int | None = None,
+        tokens: int,
         width: int = 256,
         depth: int = 4,
         heads: int = 4,
+        looks: bool = True,
+        sketch: Mapping[str, Any] | None = None,
         *,
         rngs: nnx.Rngs,
     ):
@@ -46,25 +62,38 @@ class DiT(nnx.Module):
         self.enter = nnx.Linear(inside, width, rngs=rngs)
         self.place = nnx.Param(0.5 * initial(rngs.params(), (places, width)))
         self.gist = nnx.Linear(vector, width, rngs=rngs)
-        self.read = nnx.Param(initial(rngs.params(), (places, width, READING)) / math.sqrt(width))
-        self.spread = nnx.Linear(READING, width, use_bias=False, rngs=rngs)
         self.time = nnx.Linear(2 * WAVES, width, rngs=rngs)
-        self.layers = nnx.List([DiTBlock(width, heads, places, tokens, rngs=rngs) for _ in range(depth)])
+        self.sketch = None if sketch is None else Sketch(self.shape, channels, **sketch, vector=vector, tokens=tokens, rngs=rngs)
+        if self.sketch is None:
+            self.read = nnx.Param(initial(rngs.params(), (places, width, READING)) / math.sqrt(width))
+            self.spread = nnx.Linear(READING, width, use_bias=False, rngs=rngs)
+        else:
+            self.part = cells(self.sketch.patch, self.patch)
+            self.spread = nnx.Linear(self.sketch.place.shape[1], math.prod(self.part) * width, use_bias=False, rngs=rngs)
+        seen = tokens if looks else None
+        self.layers = nnx.List([DiTBlock(width, heads, places, seen, rngs=rngs) for _ in range(depth)])
         self.leave = nnx.Linear(width, inside, kernel_init=nnx.initializers.zeros, rngs=rngs)
 
+    def hear(self, about: Encoding) -> Heard:
+        """What does not depend on the noisy grid or on the time."""
+        gist = self.gist(about.pooled)
+        if self.sketch is None:
+            return Heard(about, gist, self.spread(jnp.einsum("bd,ldr->blr", rms_norm(gist), self.read[...])), None)
+        found = self.sketch(about)
+        fine = joined(self.spread(found.cells), self.sketch.cells, self.part)
+        return Heard(about, gist, fine.reshape(len(gist), -1, fine.shape[-1]), found.whole)
+
     def __call__(
-        self, x: Float[jax.Array, "B *shape C"], t: Float[jax.Array, " B"], about: Encoding
+        self, x: Float[jax.Array, "B *shape C"], t: Float[jax.Array, " B"], heard: Heard
     ) -> Float[jax.Array, "B *shape C"]:
         if x.shape[1:] != (*self.shape, self.channels):
             raise ValueError(f"grids of {x.shape[1:]}, where this network was built for {(*self.shape, self.channels)}")
-        gist = self.gist(about.pooled)
-        rates = jnp.exp(jnp.linspace(0.0, math.log(SLOWEST), WAVES))[None]
+        rates = jnp.exp(jnp.linspace(0.0, math.log(FASTEST), WAVES))[None]
         waves = t[:, None] * rates
-        how = jax.nn.silu(gist + self.time(jnp.concatenate([jnp.sin(waves), jnp.cos(waves)], axis=1)))
-        said = self.spread(jnp.einsum("bd,ldr->blr", rms_norm(gist), self.read[...]))
-        y = self.enter(cut(x, self.patch)) + self.place[...][None] + said
+        how = jax.nn.silu(heard.gist + self.time(jnp.concatenate([jnp.sin(waves), jnp.cos(waves)], axis=1)))
+        y = self.enter(cut(x, self.patch)) + self.place[...][None] + heard.places
         for layer in self.layers:
-            y = layer(y, how, about)
+            y = layer(y, how, heard.about)
         return joined(self.leave(rms_norm(y)), self.cells, self.patch)
 
 
@@ -92,30 +121,3 @@ class DiTBlock(nnx.Module):
         if self.look is not None:
             x = x + self.look(rms_norm(x), about.tokens, about.mask)
         return x + self.down(geglu(self.up(rms_norm(x) * (1 + wide) + along)))
-
-
-def cells(shape: tuple[int, ...], patch: tuple[int, ...]) -> tuple[int, ...]:
-    """How many patches there are along each axis."""
-    if len(shape) != len(patch) or not 1 <= len(shape) <= 3 or min(*shape, *patch) < 1:
-        raise ValueError(f"grids of {shape} in patches of {patch}: expected as many numbers in both, 1 to 3, all 1 or more")
-    if any(n % p for n, p in zip(shape, patch, strict=True)):
-        raise ValueError(f"grids of {shape} in patches of {patch}: expected each side to be a multiple of its patch")
-    return tuple(n // p for n, p in zip(shape, patch, strict=True))
-
-
-def cut(x: Float[jax.Array, "B *shape C"], patch: tuple[int, ...]) -> Float[jax.Array, "B L D"]:
-    """The patches of a grid in the order of their places, each laid flat."""
-    n = len(patch)
-    sides = cells(x.shape[1:-1], patch)
-    pairs = (side for pair in zip(sides, patch, strict=True) for side in pair)
-    x = x.reshape(len(x), *pairs, x.shape[-1])
-    x = x.transpose(0, *range(1, 2 * n, 2), *range(2, 2 * n + 1, 2), 2 * n + 1)
-    return x.reshape(len(x), math.prod(sides), -1)
-
-
-def joined(x: Float[jax.Array, "B L D"], sides: tuple[int, ...], patch: tuple[int, ...]) -> Float[jax.Array, "B *shape C"]:
-    """The grid that patches make: undoes `cut`."""
-    n = len(patch)
-    x = x.reshape(len(x), *sides, *patch, -1)
-    x = x.transpose(0, *(axis for i in range(n) for axis in (1 + i, 1 + n + i)), 2 * n + 1)
-    return x.reshape(len(x), *(s * p for s, p in zip(sides, patch, strict=True)), -1)

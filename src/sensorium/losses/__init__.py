@@ -2,6 +2,7 @@
 
 from sensorium.losses.cycle import Cycle as Cycle
 from sensorium.losses.denoise import Denoise as Denoise
+from sensorium.losses.denoise import Outline as Outline
 from sensorium.losses.distill import Distill as Distill
 from sensorium.losses.elbo import Divergence as Divergence
 from sensorium.losses.elbo import Elbo as Elbo

@@ -51,9 +51,14 @@ class AnyToAny(nnx.Module):
         rngs: nnx.Rngs,
         **dials: Any,
     ) -> "AnyToAny":
-        """What JSON describes: `space` holds the arguments of `Space.build`, `decoders[field]` those of a `Denoiser`."""
+        """What JSON describes: `space` holds the arguments of `Space.build`, `decoders[field]` those of a `Denoiser`, but for
+        widths."""
         made = Space.build(**space, rngs=rngs)
-        return cls(made, {name: Denoiser(**of, vector=made.width, rngs=rngs) for name, of in decoders.items()}, **dials)
+        return cls(
+            made,
+            {name: Denoiser(**of, vector=made.width, tokens=made.width, rngs=rngs) for name, of in decoders.items()},
+            **dials,
+        )
 
     @property
     def encoders(self) -> nnx.Dict:
@@ -84,7 +89,7 @@ class AnyToAny(nnx.Module):
         for i, name in enumerate(wanted):
             about, known = self._drawn(units, here, jax.random.fold_in(key, 2 * i))
             said = self.decoders[name](batch[name], about, jax.random.fold_in(key, 2 * i + 1))
-            out |= {f"{name}/{part}": x for part, x in said._asdict().items()} | {f"{name}/known": known}
+            out |= said.outputs(name) | {f"{name}/known": known}
         return out
 
     def all_outputs(self, batch: dict[str, jax.Array]) -> Outputs:

@@ -54,8 +54,7 @@ class Maker(nnx.Module):
         found = self._encodings(batch)
         out = {f"{name}/unit": unit(encoding.pooled.astype(jnp.float32)) for name, encoding in found.items()}
         if key is not None and self.target in batch and len(found) == len(self.encoders):
-            said = self.decoder(batch[self.target], _beside(found), key)
-            out |= {f"{self.target}/{part}": x for part, x in said._asdict().items()}
+            out |= self.decoder(batch[self.target], _beside(found), key).outputs(self.target)
         return out
 
     def all_outputs(self, batch: dict[str, jax.Array]) -> Outputs:
