@@ -9,7 +9,8 @@ from flax import nnx
 from jaxtyping import Bool, Float, Key
 
 from sensorium.core.encoding import Encoding
-from sensorium.decoders.denoiser import Denoiser
+from sensorium.core.table import Table
+from sensorium.decoders import Denoiser, Ends, TellingDecoder
 from sensorium.models.space import Outputs, Space
 from sensorium.nn.norms import unit
 
@@ -19,46 +20,50 @@ SLOW = 0.99
 
 class AnyToAny(nnx.Module):
     """Batch -> `"<field>/unit"` of the space; and with a key (in training), for every target that has a decoder and that the
-    batch holds, `"<target>/said"`, `"<target>/wanted"`, `"<target>/weight"` and `"<target>/known"` for the loss `Denoise`.
+    batch holds, what its loss reads: of a `Denoiser` `"<target>/said"` and so on (see `Denoise`, `Outline`), of a
+    `TellingDecoder` `"<target>/logits"` (see `Captioning`, with `begun`), and `"<target>/known"`: which rows have any source.
 
     A decoder is told a unit vector of one of the fields of the row, drawn anew each time from those that are there (from
     `sources` alone, where given): so it can be driven by any. The vectors of two fields of one thing lie apart (the modality
     gap, Liang et al. 2022): from each the mean of its field is taken, which is followed in training. And `noise` is added, whose
     length beside the vector's 1 it is, so that what lies near a vector is drawn like it (Zhou et al. 2022, LAFITE).
-    The space is meant to be frozen: leave `space.*` out of what trains.
+    The space is meant to be frozen: leave `space.*` out of what trains. `end` and `pad`: the ids that end and fill a text.
     """
 
     def __init__(
         self,
         space: Space,
-        decoders: Mapping[str, Denoiser],
+        decoders: Mapping[str, Denoiser | TellingDecoder],
         sources: Sequence[str] = (),
         noise: float = 0.25,
+        ends: Ends = Ends(),  # noqa: B008 (frozen)
     ):
         if other := [name for name in sources if name not in space.encoders]:
             raise ValueError(f"sources={list(sources)}: {other[0]!r} is no field of a space of {sorted(space.encoders)}")
         self.space, self.decoders = space, nnx.Dict(dict(decoders))
         self.means = nnx.Dict({name: nnx.BatchStat(jnp.zeros(space.width)) for name in space.encoders})
         self.batches = nnx.BatchStat(jnp.zeros(()))
-        self.sources, self.noise = tuple(sources) or tuple(space.encoders), noise
+        self.sources, self.noise, self.ends = tuple(sources) or tuple(space.encoders), noise, ends
 
     @classmethod
     def build(
         cls,
         space: Mapping[str, Any],
         decoders: Mapping[str, Mapping[str, Any]],
+        end: int = 1,
+        pad: int = 0,
         *,
         rngs: nnx.Rngs,
         **dials: Any,
     ) -> "AnyToAny":
-        """What JSON describes: `space` holds the arguments of `Space.build`, `decoders[field]` those of a `Denoiser`, but for
-        widths."""
+        """What JSON describes: `space` holds the arguments of `Space.build`; `decoders[field]` names "denoiser" or "tokens" and
+        holds the arguments of a `Denoiser` or a `TellingDecoder`, but for the widths of what they are told."""
         made = Space.build(**space, rngs=rngs)
-        return cls(
-            made,
-            {name: Denoiser(**of, vector=made.width, tokens=made.width, rngs=rngs) for name, of in decoders.items()},
-            **dials,
-        )
+        out = {}
+        for name, of in decoders.items():
+            rest = {key: value for key, value in of.items() if key != "decoder"}
+            out[name] = INWARDS[of["decoder"]](rest, made.width, rngs)
+        return cls(made, out, ends=Ends(pad, end), **dials)
 
     @property
     def encoders(self) -> nnx.Dict:
@@ -87,9 +92,12 @@ class AnyToAny(nnx.Module):
         here = {name: batch.get(f"{name}/here", jnp.ones(len(x), bool)) for name, x in units.items()}
         self._follow(units, here)
         for i, name in enumerate(wanted):
-            about, known = self._drawn(units, here, jax.random.fold_in(key, 2 * i))
-            said = self.decoders[name](batch[name], about, jax.random.fold_in(key, 2 * i + 1))
-            out |= said.outputs(name) | {f"{name}/known": known}
+            about, out[f"{name}/known"] = self._drawn(units, here, jax.random.fold_in(key, 2 * i))
+            decoder = self.decoders[name]
+            if isinstance(decoder, Denoiser):
+                out |= decoder(batch[name], about, jax.random.fold_in(key, 2 * i + 1)).outputs(name)
+            else:
+                out[f"{name}/logits"] = _said(decoder, batch[name], about, batch.get(f"{name}/mask"))
         return out
 
     def all_outputs(self, batch: dict[str, jax.Array]) -> Outputs:
@@ -125,3 +133,21 @@ class AnyToAny(nnx.Module):
             mean = jnp.sum(jnp.where(here[name][:, None], x, 0.0), axis=0) / jnp.maximum(count, 1.0)
             known = self.means[name]
             known[...] = jnp.where(count > 0, keep * known[...] + (1 - keep) * mean, known[...])
+
+
+def _said(decoder: TellingDecoder, text: jax.Array, about: Encoding, mask: jax.Array | None) -> Float[jax.Array, "B L V"]:
+    """Logits of each token given those before it; of the first, which is given, zeros."""
+    said = decoder(text[:, :-1], about, None if mask is None else mask[:, :-1])
+    return jnp.pad(said, ((0, 0), (1, 0), (0, 0)))
+
+
+def _denoiser(rest: dict[str, Any], width: int, rngs: nnx.Rngs) -> Denoiser | TellingDecoder:
+    return Denoiser(**rest, vector=width, tokens=width, rngs=rngs)
+
+
+def _telling(rest: dict[str, Any], width: int, rngs: nnx.Rngs) -> Denoiser | TellingDecoder:
+    return TellingDecoder(**rest, gist_width=width, context_width=width, rngs=rngs)
+
+
+INWARDS = Table("decoder", {"denoiser": _denoiser, "tokens": _telling})
+"""Those that an `AnyToAny` may have, made of their arguments and the width of the space."""
