@@ -8,9 +8,10 @@ import pytest
 from sensorium.modalities import Video
 from sensorium.modalities.written import mp4_bytes
 from sensorium.world import caption, clip, judge, judge_motion, motion, picture, scene, sound, trace
+from sensorium.world.judge_picture import half
 from sensorium.world.motion import MOTIONS
 
-SCENES = scene.draw("train", np.arange(240), seed=3)
+SCENES = scene.draw("train", np.arange(160), seed=3)
 MOVED = motion.draw(SCENES)
 CLIPS = clip.render(SCENES)
 
@@ -41,7 +42,7 @@ def test_all_motions_are_equally_frequent_and_independent_of_the_scene():
 def test_the_frame_in_the_middle_is_the_picture():
     straight = MOVED.kind != MOTIONS.index("circle")
     np.testing.assert_array_equal(CLIPS[straight, clip.MIDDLE], picture.render(SCENES)[straight])
-    assert CLIPS.shape == (240, 16, 64, 64, 3) and clip.FPS == 8
+    assert CLIPS.shape == (160, 16, 64, 64, 3) and clip.FPS == 8
 
 
 def test_a_clip_does_not_depend_on_its_neighbours():
@@ -73,13 +74,36 @@ def test_growing_things_cover_more_and_still_ones_do_nothing():
 
 @pytest.mark.parametrize("split", scene.SPLITS)
 def test_the_judge_reads_motion_from_clips(split):
-    scenes = scene.draw(split, np.arange(400), seed=5)
-    assert np.mean(judge_motion.motions_of_clips(clip.render(scenes)) == motion.draw(scenes).kind) >= 0.995
+    scenes = scene.draw(split, np.arange(200), seed=5)
+    kinds, clips = motion.draw(scenes).kind, clip.render(scenes)
+    assert np.mean(judge_motion.motions_of_clips(clips[:60]) == kinds[:60]) >= 0.995
+    for every in judge_motion.EVERY:
+        assert np.mean(judge_motion.motions_of_clips(half(clips[:, ::every])) == kinds) >= 0.995
 
 
 def test_the_judge_reads_scenes_from_clips():
-    scenes, kinds = judge_motion.of_clips(CLIPS[:40])
-    assert (kinds == MOVED.kind[:40]).all() and np.mean(scenes.id == SCENES.id[:40]) >= 0.95
+    for clips in (CLIPS[:40], half(CLIPS)[:, ::2]):
+        scenes, kinds = judge_motion.of_clips(clips)
+        there, moved = SCENES[: len(clips)], MOVED.kind[: len(clips)]
+        assert np.mean(kinds == moved) >= 0.995 and np.mean(scenes.id == there.id) >= 0.99
+
+
+def test_blur_noise_and_flicker_hide_no_motion():
+    """Each frame blurred by another amount, lit otherwise, and with noise of its own."""
+    rng = np.random.default_rng(0)
+    small = half(CLIPS)[:, ::2].astype(np.float32)
+    for axis in (2, 3):
+        share = rng.uniform(0.1, 0.3, (*small.shape[:2], 1, 1, 1)).astype(np.float32)
+        small = (1 - 2 * share) * small + share * (np.roll(small, 1, axis) + np.roll(small, -1, axis))
+    small = small * rng.uniform(0.9, 1.1, (*small.shape[:2], 1, 1, 1)) + rng.normal(0, 8, small.shape)
+    read = judge_motion.motions_of_clips(np.clip(small, 0, 255).astype(np.uint8))
+    assert np.mean(read == MOVED.kind) >= 0.99
+
+
+def test_clips_of_other_sizes_are_told():
+    for shape in ((1, 5, 64, 64, 3), (1, 16, 48, 48, 3), (1, 16, 64, 32, 3)):
+        with pytest.raises(ValueError, match="reads 16 or 8 or 4 frames of side 64 or 32"):
+            judge_motion.motions_of_clips(np.zeros(shape, np.uint8))
 
 
 @pytest.mark.parametrize("split", scene.SPLITS)

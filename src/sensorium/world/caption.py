@@ -80,10 +80,11 @@ def objects(scenes: Scenes) -> list[list[Thing]]:
 
 
 def scenes(things: Sequence[Sequence[Thing]]) -> Scenes:
-    """The inverse of `objects`: objects by scene as `Scenes`, in the order of their places; more than a scene can hold is cut."""
-    table = np.full((len(things), MOST, 5), -1, np.int64)
+    """The inverse of `objects`: objects by scene as `Scenes`, in the order of their places, in `MOST` columns, or more where
+    some have more objects than a scene can hold."""
+    table = np.full((len(things), max((MOST, *map(len, things))), 5), -1, np.int64)
     for row, own in enumerate(things):
-        for i, one in enumerate(sorted(own, key=lambda t: t[4])[:MOST]):
+        for i, one in enumerate(sorted(own, key=lambda t: t[4])):
             table[row, i] = one
     size, texture, colour, shape, place = np.moveaxis(table, -1, 0)
     return Scenes(shape, colour, texture, size, place, key=np.zeros(len(things), np.uint64))

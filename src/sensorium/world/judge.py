@@ -5,24 +5,12 @@ with care.
 """
 
 import re
-from functools import cache
 
-import numpy as np
-from jaxtyping import UInt8
-
-from sensorium.world import caption, picture
 from sensorium.world.caption import PHRASES, RELATIONS, SIZE_WORDS, TEXTURE_WORDS, Thing, relations
+from sensorium.world.judge_picture import of_pictures as of_pictures
 from sensorium.world.judge_sound import of_sounds as of_sounds
 from sensorium.world.motion import MOTIONS
-from sensorium.world.scene import COLOURS, PLACES, SHAPES, Scenes
-
-_CORE = 6  # pixels about the centre of a place that no neighbour reaches
-_FAINT = 24  # an object differs from the ground by more than this, of 255
-
-
-def of_pictures(pictures: UInt8[np.ndarray, "B 64 64 3"]) -> Scenes:
-    """The scene that each picture shows: at each place, the sprite and shift that fit best."""
-    return caption.scenes([_picture(one.astype(np.float32)) for one in pictures])
+from sensorium.world.scene import COLOURS, PLACES, SHAPES
 
 
 def true(things: list[Thing], sentence: str, motion: int | None = None) -> bool:
@@ -76,46 +64,3 @@ def _matches(things: list[Thing], said: str) -> list[Thing]:
 
 def _words(t: Thing) -> set[str]:
     return {*SIZE_WORDS[t[0]], *TEXTURE_WORDS[t[1]], COLOURS[t[2]], SHAPES[t[3]]}
-
-
-def _picture(image: np.ndarray) -> list[Thing]:
-    ground = np.median(image.reshape(-1, 3), axis=0)
-    reach = picture.SPRITE // 2 + picture.JITTER
-    canvas = np.pad(image - ground, ((reach, reach), (reach, reach), (0, 0)))
-    around = {}
-    for place in range(len(PLACES)):
-        y, x = (picture.CENTRES[i] + reach for i in divmod(place, 3))
-        if abs(canvas[y - _CORE : y + _CORE, x - _CORE : x + _CORE]).max() > _FAINT:
-            around[place] = canvas[y - reach : y + reach, x - reach : x + reach]
-    # The largest first: what it covers is wiped out, so that it does not reach into the windows of its neighbours.
-    largest = sorted(around, key=lambda place: -(around[place] ** 2).sum())
-    return [(*_sprite(around[place], ground), place) for place in largest]
-
-
-def _sprite(around: np.ndarray, ground: np.ndarray) -> tuple[int, int, int, int]:
-    """(size, texture, colour, shape) of the sprite that fits best at any shift within `around`, which is less the ground g;
-    its pixels are wiped out there.
-
-    A sprite makes a window w + g·alpha = c·shade, where c is the colour that fits best, channel by channel, in the sense of
-    least squares; what is left is its error. All windows meet all sprites in two matrix products.
-    """
-    alpha, shade, (ss, sa, aa) = _templates()
-    views = np.lib.stride_tricks.sliding_window_view(around, (picture.SPRITE,) * 2, axis=(0, 1), writeable=True)
-    windows = views.reshape(-1, 3, picture.SPRITE**2)
-    g = ground[:, None]
-    against_shade = windows @ shade.T + g * sa
-    whole = (windows**2).sum(-1, keepdims=True) + 2 * g * (windows @ alpha.T) + g**2 * aa
-    error = (whole - against_shade**2 / ss).sum(1)
-    window, best = np.unravel_index(error.argmin(), error.shape)
-    colour = abs(picture.PALETTE * 255 - (against_shade[window] / ss)[:, best]).sum(-1).argmin()
-    shape, size, texture, *_ = np.unravel_index(best, picture.sprites()[0].shape[:5])
-    covered = alpha[best].reshape(picture.SPRITE, picture.SPRITE) > 0
-    views[divmod(int(window), len(views))][:, covered] = 0
-    return int(size), int(texture), int(colour), int(shape)
-
-
-@cache
-def _templates() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """alpha, shade as rows, and the sums of shade², shade·alpha and alpha² of each row."""
-    alpha, shade = (bank.reshape(-1, picture.SPRITE**2) for bank in picture.sprites())
-    return alpha, shade, np.stack([(shade**2).sum(1), (shade * alpha).sum(1), (alpha**2).sum(1)])

@@ -28,13 +28,17 @@ _KINDS = len(SHAPES) * len(COLOURS) * len(TEXTURES) * len(SIZES) * len(PLACES)
 
 @dataclass(frozen=True)
 class Scenes:
-    """A batch of scenes. Objects are in the order of their places; entries past `count` are -1."""
+    """A batch of scenes. Objects are in the order of their places; entries past `count` are -1.
 
-    shape: Int[np.ndarray, "B 3"]
-    colour: Int[np.ndarray, "B 3"]
-    texture: Int[np.ndarray, "B 3"]
-    size: Int[np.ndarray, "B 3"]
-    place: Int[np.ndarray, "B 3"]
+    There are M = `MOST` columns, and more in a batch that a judge read back from something that is none of the world's and
+    shows more objects than a scene can hold: that row has an `id` that no scene of the world has.
+    """
+
+    shape: Int[np.ndarray, "B M"]
+    colour: Int[np.ndarray, "B M"]
+    texture: Int[np.ndarray, "B M"]
+    size: Int[np.ndarray, "B M"]
+    place: Int[np.ndarray, "B M"]
     key: UInt64[np.ndarray, " B"]
     """What the renderers draw their nuisances (position jitter, background, noise, wording) from."""
 
@@ -50,7 +54,7 @@ class Scenes:
         return Scenes(*(np.where(mask if a.ndim == 1 else mask[:, None], a, b) for a, b in pairs))
 
     @property
-    def present(self) -> Bool[np.ndarray, "B 3"]:
+    def present(self) -> Bool[np.ndarray, "B M"]:
         return self.place >= 0
 
     @property
@@ -59,12 +63,13 @@ class Scenes:
 
     @property
     def id(self) -> Int[np.ndarray, " B"]:
-        """A number that two scenes share only if they hold the same objects at the same places."""
+        """A number that two scenes share only if they hold the same objects at the same places; −1 for more than `MOST`."""
         code = self.shape
         for part, sizes in ((self.colour, COLOURS), (self.texture, TEXTURES), (self.size, SIZES), (self.place, PLACES)):
             code = code * len(sizes) + part
         code = np.where(self.present, code + 1, 0)
-        return (code[:, 0] * (_KINDS + 1) + code[:, 1]) * (_KINDS + 1) + code[:, 2]
+        number = (code[:, 0] * (_KINDS + 1) + code[:, 1]) * (_KINDS + 1) + code[:, 2]
+        return np.where(self.count > MOST, -1, number)
 
 
 def mix(x: UInt64[np.ndarray, "..."]) -> UInt64[np.ndarray, "..."]:
@@ -85,29 +90,31 @@ def choice(u: Float[np.ndarray, "*B"], n: int) -> Int[np.ndarray, "*B"]:
     return (u * n).astype(np.int64)
 
 
-def draw(split: str, rows: Int[np.ndarray, " B"], seed: int = 0) -> Scenes:
-    """Scenes number `rows` of a split; any row number of any size is valid."""
+def draw(split: str, rows: Int[np.ndarray, " B"], seed: int = 0, most: int = MOST) -> Scenes:
+    """Scenes number `rows` of a split; any row number of any size is valid. `most`: of how many objects."""
     if split not in SPLITS:
         raise ValueError(f"split {split!r} is none of {SPLITS}")
     stream = (seed + 0x632BE59BD9B4E019 * (SPLITS.index(split) + 1)) % 2**64
     base = mix(np.array([stream], np.uint64))
     keys = mix(base + np.asarray(rows).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
     scenes = _candidates(split, keys)
-    redraw = np.flatnonzero(~belongs(scenes, split))
-    while len(redraw):  # a key that gave a scene of another split is replaced by its successor
+    if not 1 <= most <= MOST:
+        raise ValueError(f"scenes of at most {most} objects: expected 1 to {MOST}")
+    redraw = np.flatnonzero(~belongs(scenes, split) | (scenes.count > most))
+    while len(redraw):  # a key that gave a scene of another split, or of too many objects, is replaced by its successor
         keys[redraw] = mix(keys[redraw] + np.uint64(1))
         again = _candidates(split, keys[redraw])
         for f in fields(scenes):
             getattr(scenes, f.name)[redraw] = getattr(again, f.name)
-        redraw = redraw[~belongs(again, split)]
+        redraw = redraw[~belongs(again, split) | (again.count > most)]
     return scenes
 
 
-def distinct(split: str, n: int, seed: int = 0) -> Scenes:
+def distinct(split: str, n: int, seed: int = 0, most: int = MOST) -> Scenes:
     """The first `n` different scenes of a split, so that a gallery never holds one scene twice."""
     rows = 2 * n
     while True:
-        scenes = draw(split, np.arange(rows), seed)
+        scenes = draw(split, np.arange(rows), seed, most)
         first = np.sort(np.unique(scenes.id, return_index=True)[1])
         if len(first) >= n:
             return scenes[first[:n]]
