@@ -9,15 +9,26 @@ retrieval. `of_splits` runs one measurement over scenes never seen ("validation/
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
+from sensorium.core.batch import Batch, pad
+from sensorium.core.table import Table
+from sensorium.data.questions import even, rendered
 from sensorium.data.synthetic import RENDERERS
-from sensorium.metrics import wilson
+from sensorium.decoders import Drawing, Prompted, Sampling, write
+from sensorium.metrics import by_type, wilson
+from sensorium.modalities import Text
+from sensorium.models import Generator
+from sensorium.models.making import Making
 from sensorium.sensorium import Sensorium
-from sensorium.world import caption, motion, scene
+from sensorium.world import caption, judge, judge_motion, motion, scene
 from sensorium.world.caption import Thing
 from sensorium.world.judge import true
 from sensorium.world.judge_text import motion_said, read
+from sensorium.world.question import TYPES, Question
 from sensorium.world.scene import Scenes
 
 Numbers = dict[str, float]
@@ -25,6 +36,8 @@ SPLITS = ("validation", "compositional")
 FACTORS = ("size", "texture", "colour", "shape", "place")
 SCENES = 1000
 """How many are measured on unless told otherwise: an interval of 95 % is at most 6 % wide."""
+AT_ONCE = 100
+"""Questions that are answered side by side."""
 
 
 def of_splits(measure: Callable[[str], Numbers], gap: Sequence[str] = ("exact",)) -> Numbers:
@@ -72,10 +85,85 @@ def judged(scenes: Scenes, said: Sequence[str]) -> Numbers:
     return out
 
 
+def questions_of(model: Sensorium, split: str, types: Sequence[str], n: int = 400, seed: int = 0) -> Numbers:
+    """What a model that is asked answers to `n` questions of each of some types about scenes of a split: `metrics.by_type`. An
+    answer is right where it is the true one, word for word. A model that reads nothing but the questions is measured as well."""
+    scenes, drawn = even(split, n, types, seed)
+    said = _answers(model, scenes, drawn)
+    right = np.array([text == one.answer for text, one in zip(said, drawn, strict=True)])
+    return by_type(right, [one.type for one in drawn], {type: len(TYPES[type]) for type in types})
+
+
+def made_of(
+    model: Sensorium,
+    target: str,
+    split: str,
+    source: str = "text",
+    *,
+    most: int = scene.MOST,
+    styles: Sequence[float] = (1.0, 0.0, 0.0),
+    how: Drawing = Drawing(),  # noqa: B008 (frozen)
+    n: int = SCENES,
+    seed: int = 0,
+) -> Numbers:
+    """What a model makes of the field `source` of `n` distinct scenes of a split, of at most `most` objects: `agreement` of what
+    is read back from the pictures, sounds or clips of its field `target`; of clips also `"motion"`, and its chance. `styles`:
+    how often each style of sentence is said (see `World`)."""
+    scenes = scene.distinct(split, n, seed, most)
+    making = Making(model.model, model.fields)
+    field = making.target(target)
+    told = making.told(model.parameters(), {source: RENDERERS[model.field(source).kind](scenes, styles)}, target)
+    made = making.make(model.parameters(), told, target, 1, how, seed)
+    found, moved = JUDGES[field.kind](made)
+    out = agreement(caption.objects(scenes), caption.objects(found))
+    if moved is not None:
+        true_ones = motion.draw(scenes).kind
+        out |= {"motion": float(np.mean(moved == true_ones)), "motion/chance": float(np.mean(np.roll(moved, -1) == true_ones))}
+    return out
+
+
+JUDGES: Table[Callable[[np.ndarray], tuple[Scenes, np.ndarray | None]]] = Table(
+    "kind of thing that is judged",
+    {
+        "image": lambda made: (judge.of_pictures(made), None),
+        "audio": lambda made: (judge.of_sounds(made), None),
+        "video": judge_motion.of_clips,
+    },
+)
+"""Things of a kind -> the scenes that they show, and the numbers of their motions where they move."""
+
+
 def shown(model: Sensorium, scenes: Scenes) -> list[Any]:
     """Scenes as raw things of the first field that a model reads."""
     name = next(iter(model.model.encoders))
     return RENDERERS[model.field(name).kind](scenes, (1.0, 0.0, 0.0))
+
+
+def _answers(model: Sensorium, scenes: Scenes, drawn: Sequence[Question]) -> list[str]:
+    """What a model answers, `AT_ONCE` questions at a time."""
+    built = model.model
+    if not isinstance(built, Generator) or not built.asked:
+        raise ValueError(f"a model of {', '.join(model.modalities)} is not asked anything: see recipes.questions")
+    asked, answered = model.field(built.asked), model.field(built.target)
+    assert isinstance(asked, Text) and isinstance(answered, Text)
+    things = [model.field(name) for name in built.reads if name != built.asked]
+    graph, state = nnx.split(built)
+    mark = answered.prepare("")[answered.name][0]
+
+    @jax.jit
+    def answer(state: nnx.State, batch: Batch) -> jax.Array:
+        whole = nnx.merge(graph, state)
+        about, prompt = whole.context(batch), jnp.full((AT_ONCE, 1), mark, jnp.int32)
+        return write(whole.decoder, Prompted(about, prompt), whole.ends, Sampling(), None, whole.decoder.length)[0]
+
+    out: list[str] = []
+    for part in (drawn[start : start + AT_ONCE] for start in range(0, len(drawn), AT_ONCE)):
+        ready = asked.prepare_batch([one.question for one in part])
+        batch = {key: x for key, x in ready.items() if not key.endswith("/id")}
+        batch |= rendered(things, scenes[np.array([one.row for one in part])])
+        ids = jax.device_get(answer(state, pad(batch, AT_ONCE)))[: len(part)]
+        out += [answered.show(row) for row in ids]
+    return out
 
 
 def _holds(things: list[Thing], sentence: str, moved: int) -> bool:

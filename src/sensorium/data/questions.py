@@ -58,7 +58,7 @@ class Questions:
         """Rows as a batch. A row is asked one thing only, whatever `draw` is: the world has as many rows as one wants."""
         scenes = scene.draw(self.split, np.asarray(rows), self.seed)
         batch: Batch = {"group": (scenes.id % (2**31 - 1)).astype(np.int32)}
-        batch |= shown(self.fields, scenes)
+        batch |= rendered(self.fields, scenes)
         drawn = chosen(scenes, self.each, self.shares)
         for field, texts in (
             (self.asked, [[one.question for one in row] for row in drawn]),
@@ -81,7 +81,7 @@ class Questions:
         return (*self.fields, self.asked, self.answered)
 
 
-def shown(fields: Sequence[Modality], scenes: Scenes) -> Batch:
+def rendered(fields: Sequence[Modality], scenes: Scenes) -> Batch:
     """What of scenes some fields make."""
     batch: Batch = {}
     for field in fields:

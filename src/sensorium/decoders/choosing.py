@@ -27,10 +27,10 @@ class Chosen(NamedTuple):
 class ChoosingDecoder(nnx.Module):
     """Token ids i32[B L] about an `Encoding` -> logits f32[B L V]: those at place i are of the token after it.
 
-    `choices`: all texts that it can write, as lists of ids: the mark that begins a text, words, the end. A gated perceptron weighs
-    them by the pooled vector, and the probability of a token is the share that the texts with it have of those that begin as the
-    words before it. So the log-probabilities of a text's tokens add up to that of its class, nothing else is ever written, and
-    the loss of captions is the cross-entropy of classes.
+    `choices`: all texts that it can write, as lists of ids: the mark that begins a text, words, the end. A gated perceptron
+    weighs them by the pooled vector, and the probability of a token is the share that the texts with it have of those that begin
+    as the words before it. So the log-probabilities of a text's tokens add up to that of its class, nothing else is ever written,
+    and the loss of captions is the cross-entropy of classes.
     """
 
     def __init__(
@@ -41,7 +41,9 @@ class ChoosingDecoder(nnx.Module):
         if not rows or len(set(rows)) < len(rows) or any(not 2 <= len(row) <= length + 1 for row in rows):
             raise ValueError(f"{len(rows)} choices: expected one or more, each once, of 2 to {length + 1} tokens")
         if any(row[0] != rows[0][0] or not all(0 <= i < vocabulary for i in row) for row in rows):
-            raise ValueError(f"choices begin with {sorted({row[0] for row in rows})}, of ids below {vocabulary}: expected one mark")
+            raise ValueError(
+                f"choices begin with {sorted({row[0] for row in rows})}, of ids below {vocabulary}: expected one mark"
+            )
         self.choices = rows
         self.up = nnx.Linear(whole("gist_width", gist_width), 2 * width, rngs=rngs)
         quiet = nnx.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")

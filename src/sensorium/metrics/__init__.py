@@ -1,5 +1,6 @@
 """What the numbers in a report mean: ranks, recall, precision, nDCG, intervals, chance, accuracy on pairs. NumPy only."""
 
+from sensorium.metrics.answers import by_type as by_type
 from sensorium.metrics.interval import bootstrap as bootstrap
 from sensorium.metrics.interval import wilson as wilson
 from sensorium.metrics.pairs import pair_accuracy as pair_accuracy

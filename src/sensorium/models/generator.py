@@ -159,7 +159,8 @@ class Generator(nnx.Module):
         return out
 
     def _about(self, batch: dict[str, jax.Array], found: dict[str, Encoding], key: jax.Array | None = None) -> Encoding:
-        if self.asked in batch and not isinstance(self.fusion, Asking):  # which looks at a thing for all questions about it at once
+        # An `Asking` looks at a thing for all questions about it at once; others, at a copy for each.
+        if self.asked in batch and not isinstance(self.fusion, Asking):
             rows = len(batch[self.asked])
             found = {name: x if len(x.mask) == rows else _repeated(x, rows // len(x.mask)) for name, x in found.items()}
         if self.fusion is not None:

@@ -1,6 +1,7 @@
 """Questions about a picture, a sound or a clip of the built-in world, answered in words or by a choice among all answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from string import ascii_lowercase
 from typing import Any, Literal
 
@@ -11,7 +12,9 @@ from sensorium.losses import Captioning
 from sensorium.modalities import Audio, Image, Text, Video
 from sensorium.optim.dials import optimizer_of
 from sensorium.recipes.tellers import teller
+from sensorium.sensorium import Sensorium
 from sensorium.training import Card, Experiment
+from sensorium.truth import Numbers, of_splits, questions_of
 from sensorium.world import question
 from sensorium.world.question import TYPES
 
@@ -77,7 +80,14 @@ def questions(
         seed=seed,
         shuffle=False,
         trainer=trainer,
+        truth=partial(measured, types=types),
     )
+
+
+def measured(model: Sensorium, types: Sequence[str]) -> Numbers:
+    """How many answers are right, of all types and of each, on both splits."""
+    names = ("accuracy", *(f"{type}/accuracy" for type in types))
+    return of_splits(lambda split: questions_of(model, split, types), names)
 
 
 def texts() -> tuple[Text, Text]:
@@ -94,7 +104,7 @@ def types_of(source: str) -> tuple[str, ...]:
 def _model(
     things: tuple[Any, ...], asked: Text, answered: Text, width: int, look: Mapping[str, Any], choose: tuple[str, ...]
 ) -> Card:
-    """Encoders, a fusion in which the question asks, and a decoder of its answer, which chooses if there are types to choose of."""
+    """Encoders, a fusion in which the question asks, and a decoder that writes the answer, or chooses one of those of types."""
     text_width = ENCODERS["question"]["width"]
     fusion = {"fusion": "asking", "asked": asked.name, "asked_width": asked.length * text_width, **look}
     card = teller((*things, asked), answered, width, ENCODERS, depth=1, fusion=fusion)
