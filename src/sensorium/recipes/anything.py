@@ -1,0 +1,131 @@
+"""Any sense of a trained space made from any other: decoders out of it, trained on vectors of the built-in world."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flax import nnx
+
+from sensorium.core.objective import Loss
+from sensorium.core.protocols import Modality
+from sensorium.core.table import Table
+from sensorium.core.trainer import BadDial, Trainer
+from sensorium.data.synthetic import World
+from sensorium.losses import Captioning
+from sensorium.modalities import Image, Text
+from sensorium.models import AnyToAny
+from sensorium.optim.dials import optimizer_of
+from sensorium.recipes.makers import denoiser, denoising
+from sensorium.recipes.start import start_of
+from sensorium.sensorium import Sensorium
+from sensorium.training import Card, Experiment
+from sensorium.training.experiment import Start
+from sensorium.truth import Numbers, made_of, of_splits
+
+Losses = dict[str, tuple[float, Loss]]
+
+
+def anything(
+    *,
+    init: str | Path | Start,
+    targets: Sequence[str] = ("image", "text"),
+    steps: int = 2500,
+    batch: int = 48,
+    lr: float = 2e-3,
+    noise: float = 0.25,
+    most: int = 2,
+    seed: int = 0,
+    trainer: Trainer | None = None,
+) -> Experiment:
+    """Learn to make things of the built-in world from the vectors of a space that was trained on it, which stays as it is.
+
+    Args:
+        init: The space: a run, or the directory of one.
+        targets: What is made: fields of the space.
+        steps: Updates of the parameters.
+        batch: Scenes a step.
+        lr: The highest learning rate.
+        noise: Put on the vectors that decoders learn from; its length, beside theirs of 1.
+        most: Of how many objects the scenes are, at most.
+        seed: Of the parameters and of the scenes.
+        trainer: How the steps are taken, watched and kept.
+    """
+    start = start_of(init)
+    fields = {field.name: field for field in start.fields}
+    if other := [name for name in targets if name not in fields or fields[name].kind not in DECODED] or not targets:
+        raise BadDial(
+            f"targets={list(targets)}: {other}: expected some of {', '.join(n for n, f in fields.items() if f.kind in DECODED)}"
+        )
+    made = {name: DECODED[fields[name].kind](fields[name]) for name in targets}
+    decoders = {name: decoder for name, (decoder, _, _) in made.items()}
+    ends = next((ends for _, _, ends in made.values() if ends), {})
+    card = Card("any_to_any", {"space": dict(start.card.arguments), "decoders": decoders, "noise": noise, **ends})
+    arguments = {"init": start.name, "targets": list(targets), "steps": steps, "batch": batch, "lr": lr, "noise": noise}
+    trainer = trainer or Trainer(ema=0.995)
+    trainer = replace(trainer, freeze=(*trainer.freeze, "space.*"))
+    return Experiment(
+        recipe="anything",
+        arguments=arguments | {"most": most, "seed": seed},
+        fields=start.fields,
+        source=World(start.fields, items=steps * batch, seed=seed, most=most, styles=(1.0, 0.0, 0.0)),
+        model=card,
+        losses={name: loss for _, losses, _ in made.values() for name, loss in losses.items()},
+        optimizer=optimizer_of(trainer, lr, steps),
+        steps=steps,
+        batch=batch,
+        seed=seed,
+        shuffle=False,
+        trainer=trainer,
+        start=replace(start, card=card, read=_around(start, card, seed)),
+        truth=lambda model: measured(model, most),
+    )
+
+
+def measured(model: Sensorium, most: int) -> Numbers:
+    """What is made of each field from each other, held against the truth on both splits: `"<from>-><to>/<split>/exact"` …"""
+    out: Numbers = {}
+    made = model.model
+    assert isinstance(made, AnyToAny)
+    for source in model.modalities:
+        for target in made.targets:
+            if target != source:
+                found = of_splits(
+                    lambda split, s=source, t=target: made_of(model, t, split, s, most=most), ("exact", "attributes")
+                )
+                out |= {f"{source}->{target}/{name}": value for name, value in found.items()}
+    return out
+
+
+def _around(start: Start, card: Card, seed: int) -> Callable[[], AnyToAny]:
+    """Decoders of random numbers around the space as it was trained."""
+
+    def read() -> AnyToAny:
+        model = card.build(seed)
+        assert isinstance(model, AnyToAny)
+        nnx.update(model.space, nnx.state(start.read()))
+        return model
+
+    return read
+
+
+def _painted(field: Any) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
+    assert isinstance(field, Image)
+    side = field.size // 2
+    decoder = denoiser({"form": "pixels", "every": [2, 2]}, [side] * 2, 3, [side // 4] * 2, 256, 3)
+    return {"decoder": "denoiser", **decoder}, denoising(field.name, "", f"{field.name}/"), {}
+
+
+def _written(field: Any) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
+    assert isinstance(field, Text)
+    if field.end is None:
+        raise BadDial(f"{field.name}: its texts have no mark of their end, so nobody could learn when to stop")
+    decoder = {"decoder": "tokens", "vocabulary": field.vocabulary_size, "length": field.length - 1, "width": 128}
+    ends = {"end": field.end, "pad": int(field.blank()[field.name][0])}
+    return decoder, {f"{field.name}/caption": (1.0, Captioning(field.name, begun=True))}, ends
+
+
+DECODED: Table[Callable[[Modality], tuple[Mapping[str, Any], Losses, dict[str, int]]]] = Table(
+    "kind of thing that is made", {"image": _painted, "text": _written}
+)
+"""A field -> the arguments of its decoder, its losses, and the ids that end and fill a text."""

@@ -1,0 +1,67 @@
+"""Clips of the built-in world made by what is said of them: what is there, and how it moves."""
+
+from sensorium.core.trainer import Trainer
+from sensorium.data.synthetic import World
+from sensorium.modalities import Video
+from sensorium.optim.dials import optimizer_of
+from sensorium.recipes.captions import words
+from sensorium.recipes.makers import denoiser, denoising, maker
+from sensorium.sensorium import Sensorium
+from sensorium.training import Experiment
+from sensorium.truth import Numbers, made_of, of_splits
+from sensorium.world import clip, motion
+
+MOVING = (0.0, 0.0, 0.0, 1.0)
+"""Sentences that say how things move."""
+FRAMES, SIDE = 8, 32
+"""Of what is made: every second frame, at half the size."""
+
+
+def clips(
+    *,
+    steps: int = 2000,
+    batch: int = 48,
+    lr: float = 2e-3,
+    most: int = 2,
+    width: int = 256,
+    depth: int = 3,
+    seed: int = 0,
+    trainer: Trainer | None = None,
+) -> Experiment:
+    """Learn to make clips of the built-in world from what is said of them.
+
+    Args:
+        steps: Updates of the parameters.
+        batch: Scenes a step.
+        lr: The highest learning rate.
+        most: Of how many objects the scenes are, at most.
+        width: Of the network.
+        depth: Its layers.
+        seed: Of the parameters and of the scenes.
+        trainer: How the steps are taken, watched and kept.
+    """
+    arguments = {name: value for name, value in locals().items() if name != "trainer"}
+    trainer, told = trainer or Trainer(ema=0.995), words()
+    fields = (told, Video(size=64, frames=clip.FRAMES, seconds=motion.SECONDS))
+    form = {"form": "pixels", "every": [1, 64 // SIDE, 64 // SIDE], "frames": clip.FRAMES // FRAMES}
+    decoder = denoiser(form, [FRAMES, SIDE, SIDE], 3, [FRAMES, SIDE // 4, SIDE // 4], width, depth)
+    return Experiment(
+        recipe="clips",
+        arguments=arguments,
+        fields=fields,
+        source=World(fields, items=steps * batch, seed=seed, most=most, styles=MOVING),
+        model=maker(told, "video", decoder),
+        losses=denoising("video", "text"),
+        optimizer=optimizer_of(trainer, lr, steps),
+        steps=steps,
+        batch=batch,
+        seed=seed,
+        shuffle=False,
+        trainer=trainer,
+        truth=lambda model: measured(model, most),
+    )
+
+
+def measured(model: Sensorium, most: int) -> Numbers:
+    """How its clips move, and what they show, on both splits."""
+    return of_splits(lambda split: made_of(model, "video", split, most=most, styles=MOVING), gap=("motion",))

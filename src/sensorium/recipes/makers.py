@@ -1,0 +1,40 @@
+"""The card of a maker that makes things of one field from what is said of them, and what it is trained on."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sensorium.core.objective import Loss
+from sensorium.encoders import ENCODERS
+from sensorium.losses import Denoise, Outline
+from sensorium.modalities import Text
+from sensorium.training import Card
+
+OUTLINE = 10.0
+"""What the error of the sketch counts beside that of the denoiser: what is where comes first, and then how it looks."""
+
+
+def denoiser(
+    form: Mapping[str, Any], shape: Sequence[int], channels: int, patch: Sequence[int], width: int, depth: int
+) -> dict[str, Any]:
+    """The arguments of a `Denoiser`, but for the widths of what it is told: a `DiT` with a sketch of the same patches."""
+    network = {"network": "dit", "shape": list(shape), "channels": channels, "patch": list(patch), "width": width}
+    return {"form": dict(form), "network": network | {"depth": depth, "looks": False, "sketch": {"patch": list(patch)}}}
+
+
+def maker(told: Text, target: str, decoder: Mapping[str, Any]) -> Card:
+    """A `Maker` that reads texts by their own tower, and makes things of the field `target` by a `denoiser`."""
+    reader = ENCODERS[told.tower].arguments(told)
+    card = {"encoders": {told.name: {"encoder": told.tower, **reader, "width": WIDTH}}, "target": target}
+    return Card("maker", card | {"decoder": {**decoder, "tokens": WIDTH}})
+
+
+WIDTH = 64
+"""Of the tokens of texts."""
+
+
+def denoising(target: str, given: str, prefix: str = "") -> dict[str, tuple[float, Loss]]:
+    """The losses of a denoiser with a sketch."""
+    return {
+        f"{prefix}denoise": (1.0, Denoise(target, (given,) if given else ())),
+        f"{prefix}outline": (OUTLINE, Outline(target, (given,) if given else ())),
+    }
