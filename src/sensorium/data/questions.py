@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from sensorium.core.batch import Batch, stack
 from sensorium.core.errors import UnknownName, nearest
@@ -14,10 +14,12 @@ from sensorium.data.synthetic import RENDERERS
 from sensorium.modalities import Text
 from sensorium.world import question, scene
 from sensorium.world.question import TYPES, Question
-from sensorium.world.scene import Scenes
+from sensorium.world.scene import COLOURS, SHAPES, Scenes
 
 VARIANTS = 4
 """A scene is asked so often, each time of other things and in other words; the questions of a row are drawn from all of them."""
+NAMED = frozenset((*COLOURS, *SHAPES))
+"""The words that things are called by."""
 
 
 class Questions:
@@ -25,7 +27,9 @@ class Questions:
 
     `fields`: what of a scene is shown (none: nobody sees it); `asked` and `answered` are texts, i32[B each L] with their masks,
     so that what is shown once serves several questions. Where a scene has fewer questions, the last ones are blank: masked.
-    `shares[type]` says how likely questions of a type are drawn, beside each other; one that it lacks is never asked.
+    `shares[type]` says how likely questions of a type are drawn, beside each other; one that it lacks is never asked. The first
+    `easy` rows are only asked what does not take a thing's name to understand: how many there are, how all of them move, and of
+    what colour and shape the thing in some place is.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class Questions:
         split: str = "train",
         items: int = 1_000_000,
         seed: int = 0,
+        easy: int = 0,
     ):
         for field in fields:
             if field.kind not in RENDERERS:
@@ -49,17 +54,18 @@ class Questions:
             raise ValueError(f"each={each}, shares={dict(shares)}: expected 1 or more of each, and shares above 0")
         self.fields, self.asked, self.answered = tuple(fields), asked, answered
         self.shares, self.each = dict(shares), each
-        self.split, self.items, self.seed = split, items, seed
+        self.split, self.items, self.seed, self.easy = split, items, seed, easy
 
     def __len__(self) -> int:
         return self.items
 
     def read(self, rows: Sequence[int] | np.ndarray, draw: int = 0) -> Batch:
         """Rows as a batch. A row is asked one thing only, whatever `draw` is: the world has as many rows as one wants."""
-        scenes = scene.draw(self.split, np.asarray(rows), self.seed)
+        rows = np.asarray(rows)
+        scenes = scene.draw(self.split, rows, self.seed)
         batch: Batch = {"group": (scenes.id % (2**31 - 1)).astype(np.int32)}
         batch |= rendered(self.fields, scenes)
-        drawn = chosen(scenes, self.each, self.shares)
+        drawn = chosen(scenes, self.each, self.shares, rows < self.easy)
         for field, texts in (
             (self.asked, [[one.question for one in row] for row in drawn]),
             (self.answered, [[one.answer for one in row] for row in drawn]),
@@ -74,7 +80,7 @@ class Questions:
 
     def fingerprint(self) -> str:
         """Who the source is: equal ones read equal batches."""
-        what = repr((self._all(), self.shares, self.each, self.split, self.items, self.seed))
+        what = repr((self._all(), self.shares, self.each, self.split, self.items, self.seed, self.easy))
         return hashlib.sha256(what.encode()).hexdigest()[:32]
 
     def _all(self) -> tuple[Modality, ...]:
@@ -89,8 +95,11 @@ def rendered(fields: Sequence[Modality], scenes: Scenes) -> Batch:
     return batch
 
 
-def chosen(scenes: Scenes, each: int, shares: Mapping[str, float]) -> list[list[Question]]:
-    """At most `each` questions about each scene, no two in the same words; of a type as often as its share says.
+def chosen(
+    scenes: Scenes, each: int, shares: Mapping[str, float], easy: Bool[np.ndarray, " B"] | None = None
+) -> list[list[Question]]:
+    """At most `each` questions about each scene, no two in the same words; of a type as often as its share says. Where `easy`,
+    none that calls a thing by its name.
 
     They are the first by −log(u) / share, which draws without putting back (Efraimidis and Spirakis 2006, algorithm A).
     """
@@ -98,7 +107,7 @@ def chosen(scenes: Scenes, each: int, shares: Mapping[str, float]) -> list[list[
     for variant in range(VARIANTS):
         u = _draws(scenes, variant)
         for one in question.ask(scenes, variant):
-            if one.type in shares:
+            if one.type in shares and (easy is None or not easy[one.row] or NAMED.isdisjoint(one.question.split())):
                 late = -math.log1p(-u[one.row, list(TYPES).index(one.type)]) / shares[one.type]
                 held = pools[one.row].get(one.question)
                 if held is None or late < held[0]:

@@ -39,6 +39,7 @@ def questions(
     steps: int = 1500,
     batch: int = 64,
     each: int = 5,
+    easy: float = 0.2,
     lr: float = 3e-3,
     width: int = 96,
     queries: int = 4,
@@ -55,6 +56,7 @@ def questions(
         steps: Updates of the parameters.
         batch: Scenes a step.
         each: Questions about each scene, which is encoded once for all of them.
+        easy: The share of the steps, the first ones, in which things are asked for by their places alone.
         lr: The highest learning rate.
         width: Of the fusion and of the decoder.
         queries: Vectors that a question is made into, which look things up.
@@ -67,11 +69,13 @@ def questions(
     things = () if blind else (SOURCES[source],)
     types = types_of(source)
     look = {"queries": queries, "depth": depth}
+    shares = {type: SHARES[type] for type in types}
+    rows = {"items": steps * batch, "easy": round(easy * steps) * batch}
     return Experiment(
         recipe="questions",
         arguments=arguments,
         fields=(*things, asked, answered),
-        source=Questions(things, asked, answered, {type: SHARES[type] for type in types}, each, items=steps * batch, seed=seed),
+        source=Questions(things, asked, answered, shares, each, seed=seed, **rows),
         model=_model(things, asked, answered, width, look, types if answers == "choose" else ()),
         losses={"answer": (1.0, Captioning("answer", given=("question",), begun=True))},
         optimizer=optimizer_of(trainer, lr, steps),
