@@ -34,6 +34,7 @@ VERBS = {
     "demo": Verb("train on the built-in world, search it, and write a report", "sensorium demo --quick"),
     "data": Verb("say what a folder holds, what is wrong with it, and make a clean copy", "sensorium data check photos/"),
     "train": Verb("train a shared space on a folder", "sensorium train photos/ --out runs/photos"),
+    "learn": Verb("learn the built-in world by a recipe", "sensorium learn pictures --out runs/pictures"),
     "probe": Verb(
         "learn labels from a model that stays as it is", "sensorium probe photos/ --model runs/photos --out runs/kinds"
     ),
@@ -51,6 +52,10 @@ VERBS = {
     ),
     "caption": Verb("say what pictures show", "sensorium caption photo.png --model Salesforce/blip-image-captioning-base"),
     "ask": Verb("answer a question about a picture", 'sensorium ask photo.png "what is it?" --model Salesforce/blip-vqa-base'),
+    "generate": Verb(
+        "make pictures, sounds, clips or texts of what is said or shown",
+        'sensorium generate "a red circle" --model runs/pictures --out out.png',
+    ),
 }
 
 
@@ -194,7 +199,8 @@ def _parse(name: str, module: ModuleType, arguments: list[str]) -> Callable[[], 
     complaint = StringIO()
     try:
         with redirect_stderr(complaint):
-            return tyro.cli(hold, prog=f"sensorium {name}", description=description, args=arguments)
+            whole = (tyro.conf.CascadeSubcommandArgs,)  # all options may come after a recipe's name
+            return tyro.cli(hold, prog=f"sensorium {name}", description=description, args=arguments, config=whole)
     except SystemExit as stop:
         if stop.code in (None, 0):
             raise

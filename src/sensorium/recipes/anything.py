@@ -16,7 +16,7 @@ from sensorium.losses import Captioning
 from sensorium.modalities import Image, Text
 from sensorium.models import AnyToAny
 from sensorium.optim.dials import optimizer_of
-from sensorium.recipes.makers import denoiser, denoising
+from sensorium.recipes.makers import denoiser, denoising, smoothed
 from sensorium.recipes.start import start_of
 from sensorium.sensorium import Sensorium
 from sensorium.training import Card, Experiment
@@ -62,7 +62,7 @@ def anything(
     ends = next((ends for _, _, ends in made.values() if ends), {})
     card = Card("any_to_any", {"space": dict(start.card.arguments), "decoders": decoders, "noise": noise, **ends})
     arguments = {"init": start.name, "targets": list(targets), "steps": steps, "batch": batch, "lr": lr, "noise": noise}
-    trainer = trainer or Trainer(ema=0.995)
+    trainer = smoothed(trainer)
     trainer = replace(trainer, freeze=(*trainer.freeze, "space.*"))
     return Experiment(
         recipe="anything",

@@ -5,7 +5,7 @@ from sensorium.data.synthetic import World
 from sensorium.modalities import Video
 from sensorium.optim.dials import optimizer_of
 from sensorium.recipes.captions import words
-from sensorium.recipes.makers import denoiser, denoising, maker
+from sensorium.recipes.makers import denoiser, denoising, maker, smoothed
 from sensorium.sensorium import Sensorium
 from sensorium.training import Experiment
 from sensorium.truth import Numbers, made_of, of_splits
@@ -41,7 +41,7 @@ def clips(
         trainer: How the steps are taken, watched and kept.
     """
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
-    trainer, told = trainer or Trainer(ema=0.995), words()
+    trainer, told = smoothed(trainer), words()
     fields = (told, Video(size=64, frames=clip.FRAMES, seconds=motion.SECONDS))
     form = {"form": "pixels", "every": [1, 64 // SIDE, 64 // SIDE], "frames": clip.FRAMES // FRAMES}
     decoder = denoiser(form, [FRAMES, SIDE, SIDE], 3, [FRAMES, SIDE // 4, SIDE // 4], width, depth)

@@ -1,16 +1,26 @@
 """The card of a maker that makes things of one field from what is said of them, and what it is trained on."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sensorium.core.objective import Loss
+from sensorium.core.trainer import Trainer
 from sensorium.encoders import ENCODERS
 from sensorium.losses import Denoise, Outline
 from sensorium.modalities import Text
 from sensorium.training import Card
 
+EMA = 0.995
+"""The decay of the average, unless told otherwise."""
 OUTLINE = 10.0
 """What the error of the sketch counts beside that of the denoiser: what is where comes first, and then how it looks."""
+
+
+def smoothed(trainer: Trainer | None) -> Trainer:
+    """A trainer that keeps a moving average of the parameters, by which things are drawn (Ho et al. 2020, appendix B)."""
+    trainer = trainer or Trainer()
+    return trainer if trainer.ema is not None else replace(trainer, ema=EMA)
 
 
 def denoiser(

@@ -5,7 +5,7 @@ from sensorium.data.synthetic import World
 from sensorium.modalities import Image
 from sensorium.optim.dials import optimizer_of
 from sensorium.recipes.captions import words
-from sensorium.recipes.makers import denoiser, denoising, maker
+from sensorium.recipes.makers import denoiser, denoising, maker, smoothed
 from sensorium.sensorium import Sensorium
 from sensorium.training import Experiment
 from sensorium.truth import Numbers, made_of, of_splits
@@ -37,7 +37,7 @@ def pictures(
         trainer: How the steps are taken, watched and kept.
     """
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
-    trainer, told = trainer or Trainer(ema=0.995), words()
+    trainer, told = smoothed(trainer), words()
     fields = (told, Image(size=64))
     patch = [side // 4] * 2
     decoder = denoiser({"form": "pixels", "every": [64 // side] * 2}, [side] * 2, 3, patch, width, depth)
