@@ -20,8 +20,10 @@ from sensorium.decoders import Sampling
 from sensorium.encoders import PublishedText
 from sensorium.modalities import BadRaw
 from sensorium.models import Generator, Model, Space, given, looking
+from sensorium.models.describing import DRAWS, Description, described
 from sensorium.models.shares import directions, softmax
-from sensorium.models.telling import Teller, Telling, Told
+from sensorium.models.summarizing import WINDOW, Summary, summarized
+from sensorium.models.telling import DRAWN, Teller, Telling, Told
 from sensorium.models.transcribe import Manner, Progress, Segment, Transcriber
 from sensorium.optim.lora import adapted, merge
 from sensorium.pretrained.hub import folder_of
@@ -201,7 +203,24 @@ class Sensorium:
         """What pictures show (or sounds, clips, traces, by what the model reads), in words that go on from the prompt: strings
         that have their log-probability as `score`. See `Telling`. `NotAsked` where the model was not trained to, with the name
         of one that was."""
-        return self._told().caption(self._leaves, listed(things), Telling(length, beams, sampling, seed), prompt)
+        told = self._told().caption(self._leaves, listed(things), Telling(length, beams, sampling, seed), prompt)
+        return [texts[0] for texts in told]
+
+    def candidates(self, things: Raw | list[Raw], how: Telling = DRAWN, prompt: str = "") -> list[list[Told]]:
+        """Up to `how.many` different captions of each thing, the likeliest first: drawn as the model would utter them, or the
+        best of a search, `Telling(beams=5, many=5)`."""
+        return self._told().caption(self._leaves, listed(things), how, prompt)
+
+    def describe(self, thing: Raw, *, draws: int = DRAWS, seed: int = 0) -> Description:
+        """What a thing holds, for somebody who cannot see it: whole sentences, hedged where the model is not sure, by what it
+        says in `draws` captions that it utters by `seed`. Each of its `sentences` has how `sure` it is."""
+        teller = self._told()
+        return described(teller.drawn(self._leaves, [thing], draws, seed)[0], self.field(teller.reads[0]).kind)
+
+    def summarize(self, clip: Raw, *, window: float = WINDOW, beams: int = 1, length: int | None = None) -> Summary:
+        """What happens in a clip of any length, and when: a `Segment` (start and end in seconds, text) for each part that says
+        something else than the one before. `window`: seconds that are told of at once."""
+        return summarized(self._told(), self._leaves, self.fields, clip, Telling(length, beams), window)
 
     def ask(
         self,

@@ -2,6 +2,7 @@
 
 from sensorium.core.table import Table
 from sensorium.decoders.beam import search as search
+from sensorium.decoders.beam import several as several
 from sensorium.decoders.choosing import ChoosingDecoder as ChoosingDecoder
 from sensorium.decoders.denoiser import NETWORKS as NETWORKS
 from sensorium.decoders.denoiser import Denoised as Denoised

@@ -12,14 +12,14 @@ from sensorium.nn.sizes import flat, whole
 
 
 class Beams(NamedTuple):
-    """The beginnings that are followed, best first, with their log-probabilities (−inf: none), and the best whole text."""
+    """The beginnings that are followed, best first, with their log-probabilities (−inf: none), and the best whole texts."""
 
     place: Int[jax.Array, ""]
     ids: Int[jax.Array, "B n L"]
     sums: Float[jax.Array, "B n"]
     likeliest: Bool[jax.Array, " B"]
-    best: Int[jax.Array, "B L"]
-    score: Float[jax.Array, " B"]
+    best: Int[jax.Array, "B m L"]
+    scores: Float[jax.Array, "B m"]
     cache: Any
 
 
@@ -32,13 +32,22 @@ def search(
     The greedy text is always among the candidates, so the score is never below that of greedy writing; one beam is greedy
     writing; enough of them are an exhaustive search. A row stops when nothing that it follows can become better than its best.
     """
+    ids, found = several(decoder, context, ends, beams, 1, penalty, length)
+    return ids[:, 0], found[:, 0]
+
+
+def several(
+    decoder: Writer, context: Any, ends: Ends, beams: int, many: int, penalty: float = 0.0, length: int | None = None
+) -> tuple[Int[jax.Array, "B m L"], Float[jax.Array, "B m"]]:
+    """The `many` best of the whole texts that a search with so many `beams` finds, best first; a score of −inf where it found
+    fewer. No two are alike."""
     beams, penalty = checked(beams, penalty)
     rows, length = len(jax.tree.leaves(context)[0]), length or decoder.length
-    several = jax.tree.map(lambda x: jnp.repeat(x, beams, axis=0), context)
+    every = jax.tree.map(lambda x: jnp.repeat(x, beams, axis=0), context)
 
     def go_on(state: Beams) -> jax.Array:
         hope = jnp.max(state.sums, axis=1) / length_penalty(length, penalty)  # sums only fall, and are divided by no more
-        return (state.place < length) & jnp.any(hope > state.score)
+        return (state.place < length) & jnp.any(hope > state.scores[:, -1])
 
     def step(state: Beams) -> Beams:
         before = jax.lax.dynamic_index_in_dim(state.ids, jnp.maximum(state.place - 1, 0), 2, keepdims=False)
@@ -49,21 +58,19 @@ def search(
         ids = jax.lax.dynamic_update_slice_in_dim(ids, word[:, :, None], state.place, 2)
         whole = (word == ends.eos) | (state.place == length - 1)
         scores = jnp.where(whole, sums, -jnp.inf) / length_penalty(state.place + 1, penalty)
-        first = jnp.argmax(scores, axis=1)[:, None]
-        score = jnp.take_along_axis(scores, first, axis=1)[:, 0]
-        best = jnp.take_along_axis(ids, first[:, :, None], axis=1)[:, 0]
-        best = jnp.where((score > state.score)[:, None], best, state.best)
+        scores, kept = jax.lax.top_k(jnp.concatenate([state.scores, scores], axis=1), many)  # of equal ones the first
+        best = jnp.take_along_axis(jnp.concatenate([state.best, ids], axis=1), kept[:, :, None], axis=1)
         from_row = (jnp.arange(rows)[:, None] * beams + parent).reshape(-1)
         cache = decoder.follow(cache, from_row)
         sums, likeliest = jnp.where(whole, -jnp.inf, sums), state.likeliest & ~whole[:, 0]
-        return Beams(state.place + 1, ids, sums, likeliest, best, jnp.maximum(score, state.score), cache)
+        return Beams(state.place + 1, ids, sums, likeliest, best, scores, cache)
 
     ids = jnp.full((rows, beams, length), ends.pad, jnp.int32)
     sums = jnp.full((rows, beams), -jnp.inf).at[:, 0].set(0.0)
-    cache, none = decoder.begin(several, length), jnp.full(rows, -jnp.inf)
-    start = Beams(jnp.int32(0), ids, sums, jnp.ones(rows, bool), ids[:, 0], none, cache)
+    best, none = jnp.full((rows, many, length), ends.pad, jnp.int32), jnp.full((rows, many), -jnp.inf)
+    start = Beams(jnp.int32(0), ids, sums, jnp.ones(rows, bool), best, none, decoder.begin(every, length))
     found = jax.lax.while_loop(go_on, step, start)
-    return found.best, found.score
+    return found.best, found.scores
 
 
 def checked(beams: int, penalty: float) -> tuple[int, float]:

@@ -101,7 +101,7 @@ class Video:
 
     def _chooser(self, raw: Raw, draw: int) -> Choose:
         if self.sampling != "random":
-            return self._choose
+            return self.chosen
 
         def drawn(total: int) -> Sequence[int]:
             if total <= self.frames:
@@ -111,8 +111,8 @@ class Video:
 
         return drawn
 
-    def _choose(self, total: int) -> Sequence[int]:
-        """As `nn.frames.sample_frames` chooses without a key."""
+    def chosen(self, total: int) -> Sequence[int]:
+        """Which of so many frames are looked at where nothing is drawn: as `nn.frames.sample_frames` chooses without a key."""
         n = self.frames
         if total <= n:
             return range(total)

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from sensorium.core.batch import Batch, pad, size
 from sensorium.core.protocols import Modality, Raw
 from sensorium.data.ready import prepared, read
-from sensorium.decoders import Prompted, PublishedDecoder, Sampling, scores, search, write
+from sensorium.decoders import Prompted, PublishedDecoder, Sampling, scores, several, write
 from sensorium.modalities import BadRaw, Text
 from sensorium.modalities.transcript import NotAsked, Transcript
 from sensorium.models.generator import Generator
@@ -48,19 +48,28 @@ class Told(str):
 @dataclass(frozen=True)
 class Telling:
     """How is told: at most `length` words (pieces of words), the end mark with them, or as many as suit the model; the likeliest
-    each time, the best of a search with several `beams` (see `decoders.search`), or as `sampling` draws them, by `seed`."""
+    each time, the best of a search with several `beams` (see `decoders.search`), or as `sampling` draws them, by `seed`. Up to
+    `many` different texts about each thing: the best of the search, or as many as are drawn."""
 
     length: int | None = None
     beams: int = 1
     sampling: Sampling | None = None
     seed: int = 0
+    many: int = 1
 
     def __post_init__(self):
+        object.__setattr__(self, "many", whole("many", self.many))
         object.__setattr__(self, "length", None if self.length is None else whole("length", self.length))
         object.__setattr__(self, "beams", whole("beams", self.beams))
         object.__setattr__(self, "seed", whole("seed", self.seed, 0))
         if self.beams > 1 and self.sampling is not None:
             raise ValueError(f"beams={self.beams} and sampling: a beam search draws nothing. Leave out one of them")
+        if self.many > 1 and self.beams == 1 and self.sampling is None:
+            raise ValueError(f"many={self.many}: one text is the likeliest. Give beams, or sampling to draw them")
+
+
+DRAWN = Telling(sampling=Sampling(), many=5)
+"""Five draws, as the model itself would utter them."""
 
 
 class Teller:
@@ -72,6 +81,7 @@ class Teller:
         self.start, self.ends, self.places = model.start, model.ends, model.decoder.length
         usual = ANSWER if self.asks else CAPTION
         self.usual = min(usual, self.places) if isinstance(model.decoder, PublishedDecoder) else self.places
+        self.reads = model.reads
         self._fields = [field for name in model.reads for field in fields if field.name == name]
         graph, state = nnx.split(model)
         tree = jax.tree.structure(state)
@@ -86,10 +96,15 @@ class Teller:
         ) -> tuple[jax.Array, jax.Array]:
             built, context = about(leaves, batch, prompt)
             if how.beams > 1:
-                return search(built.decoder, context, self.ends, how.beams, length=how.length)
-            numbers = first + jnp.arange(len(context.prompt))
-            keys = None if how.sampling is None else jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), numbers)
-            return write(built.decoder, context, self.ends, how.sampling or Sampling(), keys, how.length)
+                return several(built.decoder, context, self.ends, how.beams, how.many, length=how.length)
+            rows, keys = len(context.prompt), None
+            if how.sampling is not None:
+                keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), first + jnp.arange(rows))
+            if keys is not None and how.many > 1:
+                keys = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))(keys, jnp.arange(how.many)).reshape(-1)
+                context = jax.tree.map(lambda x: jnp.repeat(x, how.many, axis=0), context)
+            ids, scores = write(built.decoder, context, self.ends, how.sampling or Sampling(), keys, how.length)
+            return ids.reshape(rows, how.many, -1), scores.reshape(rows, how.many)
 
         def weigh(leaves: Leaves, batch: Arrays, prompt: Int[jax.Array, " P"], ids: jax.Array, mask: jax.Array) -> jax.Array:
             built, context = about(leaves, batch, prompt)
@@ -97,8 +112,9 @@ class Teller:
 
         self._tell, self._weigh = jax.jit(tell, static_argnums=5), jax.jit(weigh)
 
-    def caption(self, leaves: Leaves, things: list[Raw], how: Telling, prompt: str = "") -> list[Told]:
-        """What each thing holds, in words that go on from the prompt. `NotAsked` where the model answers questions."""
+    def caption(self, leaves: Leaves, things: list[Raw], how: Telling, prompt: str = "") -> list[list[Told]]:
+        """What each thing holds, in words that go on from the prompt: texts that differ, the likeliest first. `NotAsked` where
+        the model answers questions."""
         if self.asks:
             raise NotAsked(f"this model answers questions: see ask. {CAPTIONS} captions")
         return self._written(leaves, (things,), how, self.begun(prompt))
@@ -114,19 +130,42 @@ class Teller:
         """The answer to each question, or the likeliest of some `answers`. `NotAsked` where the model captions only."""
         if not self.asks:
             raise NotAsked(f"this model tells without being asked: see caption. {ANSWERS} answers")
+        for one in questions:
+            self._asks_something(one)
         if answers is None:
-            return self._written(leaves, (things, questions), how, self.begun(""))
+            return [texts[0] for texts in self._written(leaves, (things, questions), how, self.begun(""))]
         return self._chosen(leaves, (things, questions), answers)
 
-    def _written(self, leaves: Leaves, things: Sequence[list[Raw]], how: Telling, begun: np.ndarray) -> list[Told]:
+    def drawn(self, leaves: Leaves, things: list[Raw], draws: int, seed: int = 0) -> list[list[Told]]:
+        """`draws` captions of each thing as the model itself would utter them, those that are equal too."""
+        how = Telling(None, 1, Sampling(), seed, max(2, draws))
+        return [texts[:draws] for texts in self._written(leaves, (things,), how, self.begun(""), unlike=False)]
+
+    def likely(self, leaves: Leaves, things: Sequence[list[Raw]], texts: Sequence[str]) -> Float[np.ndarray, "N texts"]:
+        """The log-probability (nats) of each of some texts, the end with it, about each thing: `things` are those of each field
+        that is read."""
+        for text in texts:
+            self._fits(text)
+        ready = self.words.prepare_batch(texts)
+        ids, mask = (ready[key][:, 1:] for key in (self.words.name, f"{self.words.name}/mask"))
+        most, begun, out = int(mask.sum(axis=1).max()), self.begun(""), []
+        for _, part, rows in self._parts(things):
+            out.append(jax.device_get(self._weigh(leaves, part, begun, ids[:, :most], mask[:, :most]))[:rows])
+        return np.concatenate(out)
+
+    def _written(
+        self, leaves: Leaves, things: Sequence[list[Raw]], how: Telling, begun: np.ndarray, unlike: bool = True
+    ) -> list[list[Told]]:
         length = min(self.usual, self.places + 1 - len(begun)) if how.length is None else how.length
         plain, out = replace(how, seed=0, length=length), []
         if length < 1 or len(begun) + length - 1 > self.places:
             raise BadRaw(f"{length} words after a prompt of {len(begun)} tokens: this model has {self.places} places")
         for first, part, rows in self._parts(things):
             ids, score = jax.device_get(self._tell(leaves, part, begun, np.uint32(how.seed), np.int32(first), plain))
-            texts = [self.words.show(np.concatenate([begun[1:], row])) for row in ids[:rows]]
-            out += [Told(text, float(x)) for text, x in zip(texts, score[:rows], strict=True)]
+            for texts, found in zip(ids[:rows], score[:rows], strict=True):
+                shown = [self.words.show(np.concatenate([begun[1:], text])) for text in texts]
+                told = [Told(text, float(x)) for text, x in zip(shown, found, strict=True) if x > -np.inf]
+                out.append(sorted(dict.fromkeys(told), key=lambda text: -text.score) if unlike else told)
         return out
 
     def _chosen(self, leaves: Leaves, things: Sequence[list[Raw]], answers: Sequence[str]) -> list[Told]:
@@ -134,15 +173,8 @@ class Teller:
             raise BadRaw(f"answers={answers!r}: expected a list of texts")
         if not answers or len(set(answers)) < len(answers):
             raise BadRaw(f"answers={list(answers)}: expected one or more, each of them once")
-        for answer in answers:
-            self._fits(answer)
-        ready = self.words.prepare_batch(answers)
-        ids, mask = (ready[key][:, 1:] for key in (self.words.name, f"{self.words.name}/mask"))
-        most, begun, out = int(mask.sum(axis=1).max()), self.begun(""), []
-        for _, part, rows in self._parts(things):
-            found = jax.device_get(self._weigh(leaves, part, begun, ids[:, :most], mask[:, :most]))[:rows]
-            out += [Told(answers[int(np.argmax(row))], float(np.max(row))) for row in found]
-        return out
+        found = self.likely(leaves, things, answers)
+        return [Told(answers[int(np.argmax(row))], float(np.max(row))) for row in found]
 
     def _parts(self, things: Sequence[list[Raw]]) -> Iterator[tuple[int, Batch, int]]:
         """Parts of what is told about, made ready and filled up to one number of rows: the first row's number, the arrays, and
@@ -166,6 +198,23 @@ class Teller:
         ids = ready[self.words.name][ready[f"{self.words.name}/mask"]]
         ids = ids[:-1] if ids[-1] == self.ends.eos else ids
         return ids if self.start is None else np.concatenate([[np.int32(self.start)], ids[1:]]).astype(np.int32)
+
+    def _asks_something(self, question: Raw) -> None:
+        """A `BadRaw` for a question that is none: no text, an empty one, or one that is longer than what is read of it."""
+        asked = self._fields[-1]
+        assert isinstance(asked, Text)
+        if not isinstance(question, str) or not question.strip():
+            raise BadRaw(f"the question {question!r}: expected a text, and not an empty one")
+        marks = int(asked.prepare("")[f"{asked.name}/mask"].sum())
+        tokens, room = int(asked.measure(question)[0]), asked.length - marks
+        if tokens > room:
+            spelt = " Words that it does not know are spelt" if tokens > len(question.split()) else ""
+            raise BadRaw(f"the question {question[:40]!r}: {tokens} tokens, where {room} are read: make it shorter.{spelt}")
+
+    def readable(self, text: str) -> bool:
+        """Whether the whole of a text is read: what a model spells may come back as more pieces than it was written in."""
+        tokens, kept = self.words.measure(text)
+        return len(text.strip()) > 0 and tokens <= kept
 
     def _fits(self, text: str) -> None:
         if not isinstance(text, str):
