@@ -15,6 +15,8 @@ from sensorium.losses import (
     Captioning,
     Cycle,
     Distill,
+    Divergence,
+    Elbo,
     InfoNCE,
     Matryoshka,
     Reconstruct,
@@ -27,6 +29,7 @@ from sensorium.losses import (
 ROWS, WIDTH = 6, 5
 ABSENT = np.array([False, False, True, False, True, False])
 PAIR = ("a/unit", "b/unit")
+WAYS = np.full((ROWS, 2), 0.5, np.float32)
 LOSSES: dict[str, tuple[Loss, tuple[str, ...]]] = {  # the loss, and the outputs that each row of it teaches
     "InfoNCE": (InfoNCE("a", "b"), PAIR),
     "InfoNCE hard": (InfoNCE("a", "b", smoothing=0.1, hardness=0.5), PAIR),
@@ -43,6 +46,8 @@ LOSSES: dict[str, tuple[Loss, tuple[str, ...]]] = {  # the loss, and the outputs
     "Reconstruct": (Reconstruct("b"), ("b/made",)),
     "Cycle": (Cycle("b"), ("b/back",)),
     "Cycle cosine": (Cycle("b", "cosine"), ("b/back", "b/unit")),
+    "Elbo": (Elbo(("b",), beta=0.5, free=0.1), ("b/nats", "joint/kl")),
+    "Divergence": (Divergence(given=("b",)), ("joint/kl",)),
 }
 
 
@@ -63,6 +68,7 @@ def given(name: str) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
     units = {f"{side}/unit": x / np.linalg.norm(x, axis=1, keepdims=True) for side, x in (("a", a), ("b", b))}
     logits = random.normal(size=(ROWS, WIDTH, 7)).astype(np.float32)
     outputs = {**units, "scale": np.float32(3), "b/logits": logits, "b/made": made, "b/back": back}
+    outputs |= {"b/nats": made[:, :2], "b/share": WAYS, "joint/kl": np.abs(back[:, :2]) + 0.2, "joint/share": WAYS}
     words = random.integers(0, 7, (ROWS, WIDTH)).astype(np.int32)
     batch = {
         "b": words if name == "Captioning" else random.normal(size=(ROWS, WIDTH)).astype(np.float32),

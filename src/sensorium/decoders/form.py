@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Float, Num
 
 from sensorium.core.table import Table
+from sensorium.decoders.latent import Latent
+from sensorium.decoders.vocoder import Spectrum
 
 
 @runtime_checkable
@@ -26,15 +28,17 @@ class Form(Protocol):
 class Pixels:
     """Pictures and clips u8: as 127.5ths less 1, the mean of each block of `every` pixels (frames, rows, columns) one of theirs.
 
-    `back` gives u8 of the smaller size.
+    `frames`: of so many frames of a clip the first is kept. `back` gives u8 of the smaller size.
     """
 
     every: tuple[int, ...] = ()
+    frames: int = 1
 
     def __post_init__(self):
         object.__setattr__(self, "every", tuple(self.every))
 
     def into(self, x: Num[jax.Array, "B ..."]) -> Float[jax.Array, "B ..."]:
+        x = x[:, :: self.frames] if self.frames > 1 else x
         y = x.astype(jnp.float32) / 127.5 - 1.0
         return means(y, self.every) if self.every else y
 
@@ -55,7 +59,7 @@ class Numbers:
         return y * self.most
 
 
-FORMS: Table[type] = Table("form", {"pixels": Pixels, "numbers": Numbers})
+FORMS: Table[type] = Table("form", {"pixels": Pixels, "numbers": Numbers, "spectrum": Spectrum, "latent": Latent})
 
 
 def formed(form: Mapping[str, Any]) -> Form:

@@ -14,7 +14,7 @@ from sensorium.core.objective import LossRows
 class Elbo:
     """The negative evidence bound of some fields, in nats a row: Σ over fields of −ln p(field | z), plus `beta` · KL(q ‖ prior).
 
-    It reads `"<field>/nats"` and `"<field>/weight"` f32[B W] of `fields`, and `"joint/kl"` and `"joint/weight"` f32[B W], as a
+    It reads `"<field>/nats"` and `"<field>/share"` f32[B W] of `fields`, and `"joint/kl"` and `"joint/share"` f32[B W], as a
     `JointVAE` has them: of W draws of the latent, each with its weight. With `beta` 1 it is a bound; below or above, a
     β-VAE (Higgins et al. 2017). `weights` multiply the fields' parts, 1 unless given, where one drowns the others. Up to `free`
     nats of a KL cost nothing (Kingma et al. 2016, §4, one group). To let the KL in by and by, take it out here (`beta` 0) and put
@@ -40,16 +40,16 @@ class Elbo:
         for name, weight in zip(self.fields, self.weights or (1.0,) * len(self.fields), strict=True):
             if f"{name}/nats" in outputs:
                 there = jnp.asarray(here(batch, name))
-                shares = jnp.where(there[:, None], outputs[f"{name}/weight"], 0.0)
+                shares = jnp.where(there[:, None], outputs[f"{name}/share"], 0.0)
                 whole, counts = whole + weight * _weighed(outputs[f"{name}/nats"], shares), counts | there
-        shares = jnp.where(counts[:, None], outputs["joint/weight"], 0.0)
+        shares = jnp.where(counts[:, None], outputs["joint/share"], 0.0)
         values = whole + self.beta * _weighed(jnp.maximum(outputs["joint/kl"], self.free), shares)
         return LossRows(jnp.where(counts, values, 0.0), counts)
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """KL(q ‖ prior) in nats a row, above `free`: `"<of>/kl"` f32[B W], each by its `"<of>/weight"` (equal where there is none).
+    """KL(q ‖ prior) in nats a row, above `free`: `"<of>/kl"` f32[B W], each by its `"<of>/share"` (equal where there is none).
 
     A row counts where `given` are there; any of them, where there are several.
     """
@@ -63,7 +63,7 @@ class Divergence:
         counts = jnp.ones(len(kl), bool)
         if self.given:
             counts = jnp.any(jnp.stack([jnp.asarray(here(batch, name)) for name in self.given]), axis=0)
-        shares = outputs.get(f"{self.of}/weight", jnp.full(kl.shape, 1.0 / kl.shape[1]))
+        shares = outputs.get(f"{self.of}/share", jnp.full(kl.shape, 1.0 / kl.shape[1]))
         shares = jnp.where(counts[:, None], shares, 0.0)
         return LossRows(_weighed(jnp.maximum(kl, self.free), shares), counts)
 

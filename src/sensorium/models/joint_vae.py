@@ -26,7 +26,7 @@ MOST_FIELDS = 8
 
 class JointVAE(nnx.Module):
     """Batch -> for each field `"<field>/nats"` f32[B W], −ln p(field | z) for each of W draws of z, and how much each of
-    them counts, `"<field>/weight"` f32[B W]; `"joint/kl"` f32[B W], KL(q ‖ prior), and `"joint/weight"` f32[B W]. `losses.Elbo`
+    them counts, `"<field>/share"` f32[B W]; `"joint/kl"` f32[B W], KL(q ‖ prior), and `"joint/share"` f32[B W]. `losses.Elbo`
     sums them up. And `"<field>/unit"` f32[B D], the direction of what the field alone says of the latent.
 
     The prior is standard normal. Every field has an encoder and, of what it pools, an expert: a normal distribution that
@@ -96,12 +96,12 @@ class JointVAE(nnx.Module):
         about = product(experts, chosen)
         z = about.mean if key is None else about.draw(named(key, "latent"))
         flat = z.reshape(z.shape[0] * z.shape[1], self.width)
-        out: Outputs = {"joint/kl": divergence(about), "joint/weight": weights}
+        out: Outputs = {"joint/kl": divergence(about), "joint/share": weights}
         for i, name in enumerate(self.fields):
             if name in batch:
                 counted = chosen[:, :, i] if self.joint == "product" else jnp.broadcast_to(here[:, i, None], weights.shape)
                 out[f"{name}/nats"] = self._nats(name, batch, flat).reshape(weights.shape)
-                out[f"{name}/weight"] = jnp.where(counted, weights, 0.0)
+                out[f"{name}/share"] = jnp.where(counted, weights, 0.0)
                 alone = product(Gaussian(*(x[:, i : i + 1] for x in experts)), here[:, i : i + 1, None])
                 out[f"{name}/unit"] = unit(alone.mean[:, 0])
         return out
