@@ -31,7 +31,7 @@ class Pixels:
     `frames`: of so many frames of a clip the first is kept. `back` gives u8 of the smaller size.
     """
 
-    every: tuple[int, ...] = ()
+    every: Sequence[int] = ()
     frames: int = 1
 
     def __post_init__(self):

@@ -66,7 +66,7 @@ class AnyToAny(nnx.Module):
         return cls(made, out, ends=Ends(pad, end), **dials)
 
     @property
-    def encoders(self) -> nnx.Dict:
+    def encoders(self) -> Mapping[str, Any]:
         return self.space.encoders
 
     @property
