@@ -16,9 +16,10 @@ _NEAR = 2
 
 @dataclass(frozen=True)
 class Spectrum:
-    """A form for decoders: waves f32[B N] within [-1, 1] -> f32[B T F] within [-1, 1], and back to waves (see `ShortTime`).
+    """A form for decoders: waves f32[B N] within [-1, 1] -> f32[B T F] within [0, 1], and back to waves (see `ShortTime`).
 
-    Magnitudes m become 2·log(1 + m/quiet) / log(1 + 1/quiet) − 1: logarithms of what is louder than `quiet`, and of silence −1.
+    Magnitudes m become log(1 + m/quiet) / log(1 + 1/quiet): logarithms of what is louder than `quiet`, and of silence 0, which is
+    what most of a sound's spectra are, and what a decoder says that has learned nothing.
     Phases are not kept: a model would have to guess them, and an ear hardly hears them. `back` finds some by `turns` of
     `griffin_lim`; nothing is learned. N is a multiple of `hop`.
     """
@@ -26,7 +27,7 @@ class Spectrum:
     window: int = 512
     hop: int = 128
     quiet: float = 5e-4
-    turns: int = 24
+    turns: int = 16
     momentum: float = 0.99
 
     def __post_init__(self):
@@ -40,11 +41,11 @@ class Spectrum:
 
     def into(self, x: Num[jax.Array, "B N"]) -> Float[jax.Array, "B T F"]:
         magnitudes = jnp.abs(self.short_time.spectra(x.astype(jnp.float32)))
-        return 2 * jnp.log1p(magnitudes / self.quiet) / self._loudest - 1
+        return jnp.log1p(magnitudes / self.quiet) / self._loudest
 
     def back(self, y: Float[jax.Array, "B T F"]) -> Num[jax.Array, "B N"]:
         """Waves, cut to within [-1, 1]."""
-        magnitudes = self.quiet * jnp.expm1(jnp.clip(y + 1, 0.0, 2.0) * (0.5 * self._loudest))
+        magnitudes = self.quiet * jnp.expm1(jnp.clip(y, 0.0, 1.0) * self._loudest)
         return jnp.clip(griffin_lim(magnitudes, self.short_time, self.turns, self.momentum), -1.0, 1.0)
 
     @property
@@ -53,7 +54,7 @@ class Spectrum:
 
 
 def griffin_lim(
-    magnitudes: Float[jax.Array, "B T F"], short_time: ShortTime, turns: int = 24, momentum: float = 0.99
+    magnitudes: Float[jax.Array, "B T F"], short_time: ShortTime, turns: int = 16, momentum: float = 0.99
 ) -> Float[jax.Array, "B N"]:
     """A wave whose spectra have about these magnitudes. A turn makes a wave of magnitudes and phases, and takes the phases of its
     spectra for the next (Griffin & Lim 1984), further on by `momentum` in the direction they moved (Perraudin et al. 2013,

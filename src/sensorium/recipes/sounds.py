@@ -1,0 +1,73 @@
+"""Sounds of the built-in world played by what is said of them."""
+
+from sensorium.core.trainer import Trainer
+from sensorium.data.synthetic import World
+from sensorium.decoders import Drawing
+from sensorium.modalities import Audio
+from sensorium.optim.dials import optimizer_of
+from sensorium.recipes.captions import words
+from sensorium.recipes.makers import denoiser, denoising, maker, smoothed
+from sensorium.sensorium import Sensorium
+from sensorium.training import Experiment
+from sensorium.truth import Numbers, made_of, of_splits
+from sensorium.world.scene import MOST
+
+WINDOW, HOP, PATCH = 500, 125, 8
+"""Of the spectra, in samples at 16 kHz, and of the patches in hops: 31, 8 and 62 ms."""
+LOUDER = 1000.0
+"""What its losses are multiplied by. Most of a spectrum is silence, and the mean error of a bin so small that gradients of the
+first layers would be lost beside Adam's epsilon."""
+DRAWN = Drawing(steps=10, guidance=1.0)
+"""How sounds are drawn where they are measured: what is said leaves next to nothing open, so there is nothing to be guided to."""
+
+SCENES = 500
+"""How many are measured on."""
+
+
+def sounds(
+    *,
+    steps: int = 2000,
+    batch: int = 32,
+    lr: float = 2e-3,
+    most: int = MOST,
+    width: int = 128,
+    depth: int = 2,
+    seed: int = 0,
+    trainer: Trainer | None = None,
+) -> Experiment:
+    """Learn to play scenes of the built-in world from what is said of them.
+
+    Args:
+        steps: Updates of the parameters.
+        batch: Scenes a step.
+        lr: The highest learning rate.
+        most: Of how many objects the scenes are, at most.
+        width: Of the network.
+        depth: Its layers.
+        seed: Of the parameters and of the scenes.
+        trainer: How the steps are taken, watched and kept.
+    """
+    arguments = {name: value for name, value in locals().items() if name != "trainer"}
+    trainer, told, played = smoothed(trainer), words(), Audio()
+    form = {"form": "spectrum", "window": WINDOW, "hop": HOP}
+    decoder = denoiser(form, [played.samples // HOP], WINDOW // 2 + 1, [PATCH], width, depth)
+    return Experiment(
+        recipe="sounds",
+        arguments=arguments,
+        fields=(told, played),
+        source=World((told, played), items=steps * batch, seed=seed, most=most),
+        model=maker(told, played.name, decoder),
+        losses={name: (LOUDER * weight, loss) for name, (weight, loss) in denoising(played.name, told.name).items()},
+        optimizer=optimizer_of(trainer, lr, steps),
+        steps=steps,
+        batch=batch,
+        seed=seed,
+        shuffle=False,
+        trainer=trainer,
+        truth=lambda model: measured(model, most),
+    )
+
+
+def measured(model: Sensorium, most: int) -> Numbers:
+    """What is heard in its sounds of what they were to play, on both splits."""
+    return of_splits(lambda split: made_of(model, "audio", split, most=most, how=DRAWN, n=SCENES), gap=("exact", "attributes"))
