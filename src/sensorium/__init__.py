@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from sensorium import search as search
     from sensorium import show as show
     from sensorium.core.trainer import Trainer as Trainer
+    from sensorium.decoders import Drawing as Drawing
+    from sensorium.decoders import Sampling as Sampling
     from sensorium.joining import join as join
+    from sensorium.modalities.kept import provenance as provenance
+    from sensorium.models.mix import Mix as Mix
     from sensorium.probing import probe as probe
     from sensorium.run import Run as Run
     from sensorium.run import evaluate as evaluate
@@ -30,10 +34,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {"train": "run", "evaluate": "run", "Run": "run", "load": "sensorium", "Sensorium": "sensorium"}
-_HOMES |= {"Trainer": "core.trainer", "probe": "probing", "join": "joining"}
+_HOMES |= {"Trainer": "core.trainer", "probe": "probing", "join": "joining", "Drawing": "decoders", "Sampling": "decoders"}
+_HOMES |= {"Mix": "models.mix", "provenance": "modalities.kept"}
 _ROOMS = ("data", "modalities", "recipes", "search", "show")
 __all__ = [
+    "Drawing",
+    "Mix",
     "Run",
+    "Sampling",
     "Sensorium",
     "Trainer",
     "data",
@@ -42,6 +50,7 @@ __all__ = [
     "load",
     "modalities",
     "probe",
+    "provenance",
     "recipes",
     "search",
     "show",

@@ -3,7 +3,9 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,11 +18,12 @@ from sensorium.core.errors import UnknownName, nearest
 from sensorium.core.protocols import Modality, Raw
 from sensorium.data.folder import opened
 from sensorium.data.ready import batched, cuts, listed, prepared, read
-from sensorium.decoders import Sampling
+from sensorium.decoders import Drawing, Sampling
 from sensorium.encoders import PublishedText
 from sensorium.modalities import BadRaw
-from sensorium.models import Generator, Model, Space, given, looking
+from sensorium.models import AnyToAny, Generator, Model, Space, given, looking
 from sensorium.models.describing import DRAWS, Description, described
+from sensorium.models.making import Doing, Making
 from sensorium.models.shares import directions, softmax
 from sensorium.models.summarizing import WINDOW, Summary, summarized
 from sensorium.models.telling import DRAWN, Teller, Telling, Told
@@ -34,9 +37,6 @@ from sensorium.pretrained.own import LIBRARY as OWN
 from sensorium.pretrained.own import configuration
 from sensorium.training import Card
 from sensorium.training.weights import arrays
-
-TEMPLATES = {"image": ("a photo of a {}.",), "video": ("a video of {}.",), "audio": ("This is a sound of {}.",)}
-"""What is said of a label, by the kind of things that are classified."""
 
 
 class Sensorium:
@@ -123,7 +123,7 @@ class Sensorium:
                 told = "templates without labels" if own else f"the model has no labels of its own for {field.name!r}"
                 raise BadRaw(f"classify: {told}: give labels")
             return softmax(np.concatenate([np.zeros((0, len(own.labels)), np.float32), *self._parts(field, raws, "/logits")]))
-        templates = TEMPLATES.get(field.kind, ("{}",)) if templates is None else templates
+        templates = given.TEMPLATES.get(field.kind, ("{}",)) if templates is None else templates
         texts = given.prompts(labels, templates)
         if not isinstance(self.model, Space):
             raise BadRaw("classify: no directions of labels, as this model writes texts instead of encoding them")
@@ -238,6 +238,27 @@ class Sensorium:
         about, how = (listed(things), listed(questions)), Telling(length, beams, sampling, seed)
         return self._told().answer(self._leaves, *about, how, answers)
 
+    def generate(
+        self,
+        to: str | None = None,
+        *,
+        n: int = 1,
+        how: Drawing | Sampling | None = None,
+        seed: int = 0,
+        progress: Doing | None = None,
+        **sources: Raw | list[Raw],
+    ) -> list[Any]:
+        """`n` things of the field `to` of each prompt, one prompt's after another's: `generate("image", text="a red dot", n=8)`
+        gives Pillow pictures; sounds and traces are (array, rate), clips (frames, fps). `how`: a `Drawing` (a `Sampling` for
+        texts). Sources of several fields are added up in the space, and each may be a `Mix`. Same `seed`, same things; thing i
+        is the same whatever `n` is. `progress` is told the evaluations of the network that are done and those there are."""
+        return self.making(self._leaves, to, {name: listed(raw) for name, raw in sources.items()}, n, how, seed, progress)
+
+    @cached_property
+    def making(self) -> Making:
+        """What `generate` calls; `NoDecoder` where the model makes nothing."""
+        return Making(self.model, self.fields)
+
     @property
     def fingerprint(self) -> str:
         """A hash of the weights and of all that is done before them: vectors of unlike fingerprints must not be compared."""
@@ -341,7 +362,7 @@ class Sensorium:
         if field.name not in self.model.encoders:
             raise UnknownName(f"this model has vectors of {', '.join(self.model.encoders)}, and none of {field.name!r} alone")
         encoder = self.model.encoders[field.name]
-        width = self.model.width if isinstance(self.model, Space) else encoder.pooled_width
+        width = self.model.width if isinstance(self.model, Space | AnyToAny) else encoder.pooled_width
         out = np.zeros((len(raws), width), np.float32)
         for rows, batch, size in batched(field, raws, isinstance(encoder, PublishedText) and encoder.form.masks):
             out[rows] = self.units(batch, size)[f"{field.name}/unit"][: len(rows)]

@@ -10,13 +10,15 @@ from jaxtyping import Float, UInt8
 from sensorium.core.errors import need
 
 
-def mp4_bytes(clip: UInt8[np.ndarray, "T H W 3"], fps: float) -> bytes:
-    """A video file in H.264, or in MPEG-4 part 2 where PyAV was built without it; H and W have to be even."""
+def mp4_bytes(clip: UInt8[np.ndarray, "T H W 3"], fps: float, comment: str = "") -> bytes:
+    """A video file in H.264, or in MPEG-4 part 2 where PyAV was built without it; H and W have to be even. A `comment` becomes
+    a tag of the file."""
     av = need("av", "media", "writing video")
     buffer = BytesIO()
     h264 = "libx264" in av.codecs_available
     options = {"crf": "16", "preset": "veryfast", "threads": "1"} if h264 else {"qscale": "2"}
     with av.open(buffer, "w", format="mp4") as container:
+        container.metadata.update({"comment": comment} if comment else {})
         stream = container.add_stream("libx264" if h264 else "mpeg4", rate=Fraction(fps).limit_denominator(1000), options=options)
         stream.height, stream.width = clip.shape[1:3]
         stream.pix_fmt = "yuv420p"

@@ -13,6 +13,9 @@ from sensorium.modalities.raw import BadRaw, described
 from sensorium.models.generator import Generator
 from sensorium.models.space import Space
 
+TEMPLATES = {"image": ("a photo of a {}.",), "video": ("a video of {}.",), "audio": ("This is a sound of {}.",)}
+"""What is said of a label, by the kind of things that are classified."""
+
 
 def checked(model: Any, arrays: Mapping[str, Any]) -> dict[str, Any]:
     """Arrays of some fields of a model, as they are. `BadRaw` where they are none, and for pixels and token ids of published

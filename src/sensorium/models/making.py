@@ -1,28 +1,29 @@
-"""Making: pictures, sounds, clips and words of things that are told or shown, by a `Maker` or an `AnyToAny`."""
+"""Making: pictures, sounds, clips, traces and words of things that are told or shown, by a `Maker` or an `AnyToAny`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jaxtyping import Float
 
 from sensorium.core.batch import Batch, pad
 from sensorium.core.encoding import Encoding
 from sensorium.core.errors import SensoriumError, nearest
 from sensorium.core.protocols import Modality, Raw
-from sensorium.data.ready import cuts, prepared, read
+from sensorium.data.ready import ROWS, cuts, prepared, read
 from sensorium.decoders import Denoiser, Drawing, Prompted, Sampling, TellingDecoder, write
 from sensorium.diffusion.samplers import evaluations
-from sensorium.modalities import BadRaw, Text
+from sensorium.modalities import BadRaw, Text, Video
 from sensorium.models.any_to_any import AnyToAny
 from sensorium.models.maker import Maker
-from sensorium.nn.norms import unit
+from sensorium.models.mix import LEAST, Mix, parts_of
 from sensorium.nn.sizes import whole
 
 Leaves = list[jax.Array]
-Progress = Callable[[int, int], None]
+Doing = Callable[[int, int], None]
 """(evaluations of the network that were made, those there are)."""
 
 
@@ -43,30 +44,52 @@ class Making:
         graph, state = nnx.split(model)
         tree = jax.tree.structure(state)
 
+        def built(leaves: Leaves) -> Any:
+            return nnx.merge(graph, jax.tree.unflatten(tree, leaves))
+
         def about(leaves: Leaves, batch: dict[str, jax.Array]) -> Encoding:
-            built = nnx.merge(graph, jax.tree.unflatten(tree, leaves))
-            if isinstance(built, Maker):
-                return built.about(batch)
-            units = {name: built.told(name, x) for key, x in built.space(batch).items() if (name := _unit_of(key))}
-            return built.about(unit(sum(units.values(), jnp.zeros((1, 1)))))
+            return built(leaves).about(batch)
+
+        def units(leaves: Leaves, batch: dict[str, jax.Array], name: str) -> jax.Array:
+            model = built(leaves)
+            return model.told(name, model.space(batch)[f"{name}/unit"])
 
         def draw(
             leaves: Leaves, told: Encoding, seed: jax.Array, first: jax.Array, target: str, how: Drawing, tells: bool
         ) -> jax.Array:
-            decoder = _decoder(nnx.merge(graph, jax.tree.unflatten(tree, leaves)), target)
+            decoder = _decoder(built(leaves), target)
             assert isinstance(decoder, Denoiser)
             return decoder.draw(told, _keys(seed, first, len(told.pooled)), how, self._ticker if tells else None)
 
-        def words(leaves: Leaves, told: Encoding, seed: jax.Array, first: jax.Array, target: str, mark: int) -> jax.Array:
-            built = nnx.merge(graph, jax.tree.unflatten(tree, leaves))
-            decoder = _decoder(built, target)
-            assert isinstance(decoder, TellingDecoder) and isinstance(built, AnyToAny)
+        def words(
+            leaves: Leaves, told: Encoding, seed: jax.Array, first: jax.Array, target: str, how: Sampling, mark: int
+        ) -> jax.Array:
+            model = built(leaves)
+            decoder = _decoder(model, target)
+            assert isinstance(decoder, TellingDecoder) and isinstance(model, AnyToAny)
             prompt = jnp.full((len(told.pooled), 1), mark, jnp.int32)
             keys = _keys(seed, first, len(told.pooled))
-            return write(decoder, Prompted(told, prompt), built.ends, DRAWN, keys, decoder.length)[0]
+            return write(decoder, Prompted(told, prompt), model.ends, how, keys, decoder.length)[0]
 
-        self._about, self._draw = jax.jit(about), jax.jit(draw, static_argnums=(4, 5, 6))
-        self._words = jax.jit(words, static_argnums=(4, 5))
+        self._about, self._units = jax.jit(about), jax.jit(units, static_argnames="name")
+        self._draw = jax.jit(draw, static_argnums=(4, 5, 6))
+        self._words = jax.jit(words, static_argnums=(4, 5, 6))
+
+    def __call__(
+        self,
+        leaves: Leaves,
+        to: str | None,
+        raws: Mapping[str, list[Raw]],
+        n: int = 1,
+        how: Drawing | Sampling | None = None,
+        seed: int = 0,
+        progress: Doing | None = None,
+    ) -> list[Any]:
+        """What `shown` gives of `n` things of each prompt, one prompt's after another's."""
+        field, n, seed = self.target(to), whole("n", n), _seed(seed)
+        told = self.told(leaves, raws, field.name)
+        made = self.make(leaves, told, field.name, n, how, seed, progress)
+        return [shown(field, x) for x in made]
 
     def target(self, to: str | None) -> Modality:
         """The field that is made: the one of this name, or the only one. `NoDecoder` where there is none."""
@@ -74,30 +97,27 @@ class Making:
             raise NoDecoder(f"this model makes {', '.join(self.model.targets)}: say which, by to=")
         name = next(iter(self.model.targets)) if to is None else to
         if name not in self.model.targets:
-            raise NoDecoder(
-                f"this model has no decoder for {name!r}: it makes {', '.join(self.model.targets)}."
-                f"{nearest(name, self.model.targets)}"
-            )
+            made = ", ".join(self.model.targets)
+            raise NoDecoder(f"this model has no decoder for {name!r}: it makes {made}.{nearest(name, self.model.targets)}")
         return self._fields[name]
 
     def told(self, leaves: Leaves, raws: Mapping[str, list[Raw]], target: str) -> Encoding:
-        """What is to be made of raw things, by their fields: equally many of each, or one that stands for all."""
+        """What is to be made of raw things, by their fields: equally many of each, or one that stands for all. Of an `AnyToAny`
+        each of them may be a `Mix`; the vectors of all fields are added up."""
         known = list(self.model.encoders)
         if not raws:
             raise BadRaw(f"nothing to make {target} from: give one of {', '.join(known)}")
         if other := [name for name in raws if name not in known]:
             raise BadRaw(f"{target} is made from {', '.join(known)}, not from {other[0]!r}.{nearest(other[0], known)}")
-        if isinstance(self.model, Maker) and len(raws) < len(known):
-            raise BadRaw(f"{target} is made from {' and '.join(known)}: given {' and '.join(raws)} alone")
         rows = max(map(len, raws.values()))
         if any(len(things) not in (1, rows) for things in raws.values()) or not rows:
             lengths = " and ".join(f"{len(things)} of {name}" for name, things in raws.items())
             raise BadRaw(f"{lengths}: expected as many of each, or one that stands for all")
-        batch: Batch = {}
         for name, things in raws.items():
-            self._fits(self._fields[name], things)
-            batch |= read(prepared(self._fields[name], things * rows if len(things) == 1 else things))
-        return jax.tree.map(lambda x: x[:rows], self._padded(leaves, batch, rows))
+            self._fits(self._fields[name], [raw for _, raw, _ in parts_of(things)])
+        if isinstance(self.model, AnyToAny):
+            return self.model.about(jnp.asarray(self._mixed(leaves, raws, rows)))
+        return self._read(leaves, raws, rows, target)
 
     def make(
         self,
@@ -105,41 +125,64 @@ class Making:
         told: Encoding,
         target: str,
         n: int,
-        how: Drawing,
-        seed: int,
-        progress: Progress | None = None,
+        how: Drawing | Sampling | None = None,
+        seed: int = 0,
+        progress: Doing | None = None,
     ) -> np.ndarray:
         """`n` things of each row of what is told, one row's after another's: arrays as the field's `show` takes them, or ids.
 
-        Thing i comes from a key of its own, made of `seed` and i: it does not depend on how many are made.
+        Thing i comes from a key of its own, made of `seed` and i: it does not depend on how many are made, but for the rounding
+        of batches of other sizes.
         """
-        n, seed = whole("n", n), whole("seed", seed, 0)
-        rows = np.repeat(np.arange(len(told.pooled)), n)
-        pieces, out = list(cuts(len(rows))), []
+        n, seed = whole("n", n), _seed(seed)
         decoder = _decoder(self.model, target)
-        steps = evaluations(how.sampler, how.steps) if isinstance(decoder, Denoiser) else 1
+        how = _fitting(decoder, target, how, n)
+        rows = np.repeat(np.arange(len(told.pooled)), n)
+        pieces, out = list(_pieces(len(rows))), []
+        steps = evaluations(how.sampler, how.steps) if isinstance(how, Drawing) else 1
         for piece, (start, size) in enumerate(pieces):
             own = rows[start : start + size]
             part = jax.tree.map(lambda x, own=own, size=size: x[np.resize(own, size)], told)
             numbers = np.uint32(seed), np.int32(start)
-            if isinstance(decoder, Denoiser):
+            if isinstance(how, Drawing):
                 self._ticker.set(progress, piece * steps, len(pieces) * steps)
                 made = self._draw(leaves, part, *numbers, target, how, progress is not None)
             else:
-                field = self._fields[target]
-                assert isinstance(field, Text)
-                made = self._words(leaves, part, *numbers, target, int(field.prepare("")[target][0]))
+                made = self._words(leaves, part, *numbers, target, how, self._mark(target))
             out.append(jax.device_get(made)[: len(own)])
             if progress is not None:
+                jax.effects_barrier()  # what is told comes from another thread: nothing of it is to come later
                 progress((piece + 1) * steps, len(pieces) * steps)
         return np.concatenate(out)
 
-    def _padded(self, leaves: Leaves, batch: Batch, rows: int) -> Encoding:
-        parts = []
-        for start, size in cuts(rows):
-            part = pad({key: x[start : start + size] for key, x in batch.items()}, size)
-            parts.append(self._about(leaves, part))
-        return jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+    def _read(self, leaves: Leaves, raws: Mapping[str, list[Raw]], rows: int, target: str) -> Encoding:
+        """What a `Maker` makes things from: all that it reads."""
+        known = list(self.model.encoders)
+        if len(raws) < len(known):
+            raise BadRaw(f"{target} is made from {' and '.join(known)}: given {' and '.join(raws)} alone")
+        if mixed := [name for name, things in raws.items() if any(isinstance(thing, Mix) for thing in things)]:
+            raise BadRaw(f"a Mix of {mixed[0]}: this model reads it word by word, and has no space in which things can be added")
+        batch: Batch = {}
+        for name, things in raws.items():
+            batch |= read(prepared(self._fields[name], things * rows if len(things) == 1 else things))
+        parts = [self._about(leaves, part) for part in _padded(batch, rows)]
+        return jax.tree.map(lambda *x: jnp.concatenate(x)[:rows], *parts)
+
+    def _mixed(self, leaves: Leaves, raws: Mapping[str, list[Raw]], rows: int) -> Float[np.ndarray, "B D"]:
+        """Of all fields together, and of the parts of each `Mix`, the sum of what is told of them, at length 1."""
+        total = np.zeros((rows, self.model.width), np.float32)
+        for name, things in raws.items():
+            parts = list(parts_of(things))
+            batch = read(prepared(self._fields[name], [raw for _, raw, _ in parts]))
+            found = [jax.device_get(self._units(leaves, part, name)) for part in _padded(batch, len(parts))]
+            vectors = np.concatenate(found)[: len(parts)] * np.array([weight for _, _, weight in parts], np.float32)[:, None]
+            added = np.zeros((len(things), self.model.width), np.float32)
+            np.add.at(added, [row for row, _, _ in parts], vectors)
+            total += np.broadcast_to(added, total.shape)
+        length = np.linalg.norm(total, axis=1)
+        if np.any(length < LEAST):
+            raise BadRaw(f"row {int(np.argmin(length))} of what is told: its parts take each other away, and nothing is left")
+        return total / length[:, None]
 
     def _fits(self, field: Modality, things: Sequence[Raw]) -> None:
         """A `BadRaw` for a text that is empty or longer than the field."""
@@ -152,24 +195,49 @@ class Making:
             if tokens > kept:
                 raise BadRaw(f"{text[:40]!r}: {tokens:g} tokens, where at most {kept:g} are read: make it shorter")
 
+    def _mark(self, target: str) -> int:
+        """What begins a text."""
+        return int(self._fields[target].prepare("")[target][0])
 
+
+def shown(field: Modality, x: np.ndarray) -> Any:
+    """An array of a field as a person has it, and as the field's `prepare` takes it: of a clip (frames u8[T H W 3], their number
+    a second), of anything else what `field.show` gives. A clip of fewer frames than the field has takes as long."""
+    if isinstance(field, Video):
+        return x, field.fps * len(x) / field.frames
+    return field.show(x)
+
+
+MOST_SEED = 2**32 - 1
 DRAWN = Sampling(temperature=0.0)
-"""Words are the likeliest ones."""
+"""Words are the likeliest ones, unless it is said how they are drawn."""
 
 
 class _Ticker:
     """Told of each evaluation by its number, from within the compiled loop, in which it stands for good."""
 
     def __init__(self) -> None:
-        self._progress: Progress | None = None
+        self._progress: Doing | None = None
         self._before = self._whole = 0
 
-    def set(self, progress: Progress | None, before: int, whole: int) -> None:
+    def set(self, progress: Doing | None, before: int, whole: int) -> None:
         self._progress, self._before, self._whole = progress, before, whole
 
     def __call__(self, number: Any) -> None:
         if self._progress is not None:
             self._progress(self._before + int(number), self._whole)
+
+
+def _fitting(decoder: Denoiser | TellingDecoder, target: str, how: Drawing | Sampling | None, n: int) -> Drawing | Sampling:
+    """How it is done, in the way of the decoder; a `BadRaw` where that is another one."""
+    draws = isinstance(decoder, Denoiser)
+    found = (Drawing() if draws else DRAWN) if how is None else how
+    if isinstance(found, Drawing) != draws:
+        expected = "out of noise, by a Drawing" if draws else "word by word, by a Sampling"
+        raise BadRaw(f"how={found}: {target} is made {expected}")
+    if isinstance(found, Sampling) and found.temperature == 0 and n > 1:
+        raise BadRaw(f"n={n}: one text is the likeliest. Give how=Sampling(temperature=1.0) to draw them")
+    return found
 
 
 def _decoder(model: Maker | AnyToAny, target: str) -> Denoiser | TellingDecoder:
@@ -180,5 +248,20 @@ def _keys(seed: jax.Array, first: jax.Array, rows: int) -> jax.Array:
     return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), first + jnp.arange(rows))
 
 
-def _unit_of(key: str) -> str:
-    return key.removesuffix("/unit") if key.endswith("/unit") else ""
+def _padded(batch: Batch, rows: int) -> Iterator[Batch]:
+    """A batch in parts of the sizes that are compiled, the last one filled up."""
+    for start, size in cuts(rows):
+        yield pad({key: x[start : start + size] for key, x in batch.items()}, size)
+
+
+def _pieces(n: int) -> Iterator[tuple[int, int]]:
+    """(start, size of batch) of the pieces of `n` things: of one size, so that one program is compiled, the largest one by which
+    no more than half of the rows are thrown away; each is many evaluations of a network."""
+    size = next(rows for rows in ROWS[::-1] if -(-n // rows) * rows <= 2 * n)
+    yield from ((start, size) for start in range(0, n, size))
+
+
+def _seed(seed: int) -> int:
+    if (seed := whole("seed", seed, 0)) > MOST_SEED:
+        raise ValueError(f"seed={seed}: expected a whole number from 0 to {MOST_SEED}")
+    return seed

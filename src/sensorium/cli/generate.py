@@ -1,0 +1,247 @@
+"""`sensorium generate`: pictures, sounds, clips, traces and texts out of what is said, shown or played."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from sensorium.cli.main import WrongUsage
+from sensorium.core.errors import SensoriumError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sensorium.core.protocols import Modality
+    from sensorium.sensorium import Sensorium
+else:
+    Console = Modality = Sensorium = Any
+
+EXAMPLE = """sensorium generate "a small red circle above a large blue square" --model runs/pictures --out out.png -n 8 --seed 1
+sensorium generate --from-audio tone.wav --to image --model runs/anything --out seen.png
+sensorium generate --read out-1.png"""
+File = Path | None
+
+
+def generate(
+    prompt: tyro.conf.Positional[str | None] = None,
+    *,
+    model: str | None = None,
+    to: str | None = None,
+    out: File = None,
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 1,
+    from_image: File = None,
+    from_audio: File = None,
+    from_video: File = None,
+    from_sensor: File = None,
+    without: list[str] | None = None,
+    weights: list[str] | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    sampler: str | None = None,
+    temperature: float | None = None,
+    seed: int = 0,
+    sheet: File = None,
+    overwrite: bool = False,
+    read: File = None,
+) -> dict:
+    """Make pictures, sounds, clips, traces or texts out of what is said, shown or played; or read how a file was made.
+
+    Args:
+        prompt: What is to be made, in words.
+        model: A model that makes things: its folder, or the id of its repository.
+        to: What is made: image, audio, video, sensor or text; by default what the model makes, where that is one thing.
+        out: The file that is written: .png, .wav, .mp4 or .gif, .csv, .txt. Of several things, out-1.png, out-2.png, … Without
+            it texts are printed.
+        n: How many things are made, each from a seed of its own.
+        from_image: A picture to go by.
+        from_audio: A sound to go by.
+        from_video: A clip to go by.
+        from_sensor: A trace of a sensor to go by.
+        without: Texts whose meaning is taken away from that of the others (of a model with a space).
+        weights: What each of several sources counts, such as text=1 audio=0.5 (of a model with a space).
+        steps: Steps from noise to the thing, 20 by default; more are slower and a little better.
+        guidance: How far to go towards what is asked for, 2 by default; 1: as learned, 0: whatever it is.
+        sampler: euler (the default), heun, ddim or dpm++.
+        temperature: Of texts: how freely words are drawn; by default the likeliest are taken.
+        seed: The same seed, the same files.
+        sheet: Write one picture of all pictures or clips here, a .png.
+        overwrite: Replace files that are there.
+        read: Make nothing: say how this file was made.
+    """
+    if read is not None:
+        return _said(read)
+    if model is None:
+        raise WrongUsage("give --model: a folder or the id of a repository; or --read FILE")
+    import sensorium
+    from sensorium.cli import device
+
+    start = time.perf_counter()
+    sources = {"text": prompt, "image": from_image, "audio": from_audio, "video": from_video, "sensor": from_sensor}
+    given = {kind: raw for kind, raw in sources.items() if raw is not None}
+    if not given and not without:
+        raise WrongUsage("from what? Give a text, --from-image, --from-audio, --from-video or --from-sensor")
+    how = _how(steps, guidance, sampler, temperature)
+    device.prepare()
+    loaded = sensorium.load(model)
+    field = _target(loaded, to)
+    files = _files(out, sheet, n, field, overwrite)
+    made = _made(loaded, field, _told(loaded, given, without or [], weights or []), n, how, seed)
+    note = _note(loaded, model, field, given, {"without": without, "weights": weights}, seed, how)
+    for number, (path, thing) in enumerate(zip(files, made, strict=bool(files)), 1):
+        _write(field, thing, path, {**note, "number": number})
+    if sheet is not None:
+        _write_sheet(made, field, sheet, note)
+    texts = {"texts": made} if field.kind == "text" else {}
+    wrote = [str(path) for path in files]
+    said = {"target": field.name, "model": model, **texts, "files": wrote, "sheet": str(sheet) if sheet else None}
+    return said | {"note": note, "seconds": round(time.perf_counter() - start, 2)}
+
+
+def show(result: dict, console: "Console") -> None:
+    if "number" in result:  # what was read
+        for key, value in result.items():
+            print(f"{key}: {value}")
+        return
+    for line in result["files"] or result.get("texts", ()):
+        print(line)
+    if result["sheet"]:
+        print(result["sheet"])
+
+
+def _said(path: Path) -> dict:
+    from sensorium.modalities.kept import provenance
+
+    return provenance(path)
+
+
+def _how(steps: int | None, guidance: float | None, sampler: str | None, temperature: float | None) -> Any:
+    """A `Drawing`, a `Sampling`, or None where nothing is said; `WrongUsage` for dials that are none."""
+    from sensorium.decoders import Drawing, Sampling
+
+    drawing = {key: x for key, x in (("steps", steps), ("guidance", guidance), ("sampler", sampler)) if x is not None}
+    if drawing and temperature is not None:
+        raise WrongUsage(f"--temperature is of texts, --{next(iter(drawing))} of all else: give one or the other")
+    try:
+        return Sampling(temperature) if temperature is not None else Drawing(**drawing) if drawing else None
+    except ValueError as error:
+        raise WrongUsage(str(error)) from error
+
+
+def _target(loaded: "Sensorium", to: str | None) -> "Modality":
+    """The field that is made, by its name or, where there is one such, by its kind."""
+    making = loaded.making
+    kinds = {loaded.field(name).kind: name for name in making.model.targets}
+    return making.target(to if to in making.model.targets else kinds.get(to or "", to))
+
+
+def _told(loaded: "Sensorium", given: Mapping[str, Any], without: Sequence[str], weights: Sequence[str]) -> dict[str, Any]:
+    """What is given of each field, weighed; by the kinds of the fields that the model reads."""
+    from sensorium.models.mix import Mix
+
+    fields = {loaded.field(name).kind: name for name in loaded.model.encoders}
+    wanted = [*given, *(["text"] if without else [])]
+    if other := [kind for kind in wanted if kind not in fields]:
+        raise SensoriumError(f"this model is told of things by {', '.join(fields)}, not by {other[0]}")
+    counts = dict(_weight(said, given) for said in weights)
+    parts = {kind: [(raw, counts.get(kind, 1.0))] for kind, raw in given.items()}
+    if without:
+        parts.setdefault("text", []).extend((text, -1.0) for text in without)
+    return {fields[kind]: own[0][0] if own[0][1] == 1 and len(own) == 1 else Mix(*own) for kind, own in parts.items()}
+
+
+def _weight(said: str, given: Mapping[str, Any]) -> tuple[str, float]:
+    kind, _, number = said.partition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        raise WrongUsage(f"--weights {said}: expected a source and a number, such as audio=0.5") from None
+    if kind not in given:
+        raise WrongUsage(f"--weights {said}: there is no such source, given are {', '.join(given) or 'none'}")
+    return kind, value
+
+
+def _files(out: File, sheet: File, n: int, field: "Modality", overwrite: bool) -> list[Path]:
+    """The files that will be written; looked at before anything is made."""
+    from sensorium.cli.place import folder
+    from sensorium.modalities.kept import BESIDE, notes_within, suffixes
+
+    if n < 1:
+        raise WrongUsage(f"-n {n}: expected 1 or more")
+    if out is None and field.kind != "text":
+        raise WrongUsage(f"give --out: the file for what is made, such as out{next(iter(suffixes(field)), '.png')}")
+    if out is not None and out.suffix not in suffixes(field):
+        known = ", ".join(suffixes(field)) or "no file that is known here"
+        raise WrongUsage(f"--out {out}: {field.name} is kept in {known}")
+    if sheet is not None and (field.kind not in ("image", "video") or sheet.suffix != ".png"):
+        raise WrongUsage(f"--sheet {sheet}: a sheet is a .png of pictures or clips, and this is {field.name}")
+    files = [] if out is None else [out] if n == 1 else [out.with_stem(f"{out.stem}-{i + 1}") for i in range(n)]
+    every = files + [Path(f"{path}{BESIDE}") for path in files if not notes_within(path.suffix)] + ([sheet] if sheet else [])
+    if there := [path for path in every if path.exists() and (path.is_dir() or not overwrite)]:
+        raise SensoriumError(f"{there[0]} is there: give another name, or --overwrite to replace it")
+    if twice := [path for path in files if path == sheet]:
+        raise WrongUsage(f"--sheet {twice[0]}: this is one of the pictures themselves: give another name")
+    for path in every:
+        folder(path.parent)
+    return files
+
+
+def _made(loaded: "Sensorium", field: "Modality", told: Mapping[str, Any], n: int, how: Any, seed: int) -> list[Any]:
+    """The things themselves, with a bar."""
+    from sensorium.cli.progress import progress
+
+    with progress() as bar:
+        row = bar.add_task("sampling, steps", total=None, text="")
+        try:
+            return loaded.generate(
+                field.name,
+                n=n,
+                how=how,
+                seed=seed,
+                progress=lambda done, total: bar.update(row, completed=done, total=total),
+                **told,
+            )
+        except ValueError as error:
+            if isinstance(error, SensoriumError):
+                raise
+            raise SensoriumError(str(error)) from error
+
+
+def _note(
+    loaded: "Sensorium", model: str, field: "Modality", given: Mapping[str, Any], more: Mapping[str, Any], seed: int, how: Any
+) -> dict[str, Any]:
+    """What is said of how a file was made: nothing of when or where, so that it is the same everywhere."""
+    from dataclasses import asdict
+
+    from sensorium import __version__
+    from sensorium.core.files import sha256
+    from sensorium.decoders import Drawing
+
+    files = {kind: {"file": raw.name, "sha256": sha256(raw)} for kind, raw in given.items() if kind != "text"}
+    called = Path(model).resolve().name if Path(model).exists() else model
+    note: dict[str, Any] = {"software": f"Sensorium {__version__}", "prompt": given.get("text"), "from": files or None}
+    note |= {**more, "to": field.name, "seed": seed}
+    note |= asdict(how or Drawing()) if field.kind != "text" else asdict(how) if how else {"temperature": 0.0}
+    note |= {"model": called, "fingerprint": loaded.fingerprint}
+    return {key: value for key, value in note.items() if value is not None}
+
+
+def _write(field: "Modality", thing: Any, path: Path, note: Mapping[str, Any]) -> None:
+    from sensorium.core.files import replacing, write_text
+    from sensorium.modalities.kept import BESIDE, kept, notes_within
+    from sensorium.modalities.noted import text_of
+
+    content = kept(field, thing, path.suffix, note)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+    if not notes_within(path.suffix):
+        write_text(f"{path}{BESIDE}", text_of(note) + "\n")
+
+
+def _write_sheet(made: Sequence[Any], field: "Modality", path: Path, note: Mapping[str, Any]) -> None:
+    from sensorium.modalities import Image
+    from sensorium.show.sheet import sheet
+
+    pictures = made if field.kind == "image" else [field.show(frames) for frames, _ in made]
+    _write(Image(), sheet(pictures), path, note)
