@@ -10,12 +10,13 @@ from sensorium.recipes.folder import folder as folder
 from sensorium.recipes.pictures import pictures as pictures
 from sensorium.recipes.questions import questions as questions
 from sensorium.recipes.senses import senses as senses
+from sensorium.recipes.sounds import sounds as sounds
 from sensorium.recipes.start import begun as begun
 from sensorium.training import Experiment
 
 WORLDLY: Table[Callable[..., Experiment]] = Table(
     "recipe of the built-in world",
-    {recipe.__name__: recipe for recipe in (senses, captions, questions, pictures, clips, anything)},
+    {recipe.__name__: recipe for recipe in (senses, captions, questions, pictures, sounds, clips, anything)},
 )
 """Recipes that need no data of a user's."""
 RECIPES: Table[Callable[..., Experiment]] = Table("recipe", {**WORLDLY, "folder": folder})
