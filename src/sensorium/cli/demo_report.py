@@ -1,7 +1,7 @@
 """What the demo has to say, as a report."""
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from sensorium.show import (
     Headline,
     QueryResult,
     Report,
+    Sheet,
     Shown,
     SimilarityMap,
     SplitTable,
@@ -31,8 +32,15 @@ KS = (1, 5, 10)
 MAP_ITEMS, HEAT_ITEMS, HITS, CONFUSIONS = 150, 12, 5, 4
 
 
-def write(path: Path, run: Run, metrics: dict[str, Any], health: dict[str, Health], collection: Collection) -> None:
-    """Writes the report of a run on the built-in world."""
+def write(
+    path: Path,
+    run: Run,
+    metrics: dict[str, Any],
+    health: dict[str, Health],
+    collection: Collection,
+    sheets: Sequence[Sheet] = (),
+) -> None:
+    """Writes the report of a run on the built-in world, with sheets of what models made, if any."""
     items = health["validation"].good
     report = Report(
         title="One space for pictures, words and sounds",
@@ -57,6 +65,7 @@ def write(path: Path, run: Run, metrics: dict[str, Any], health: dict[str, Healt
         embedding=_vectors(run.sensorium, items[:MAP_ITEMS]),
         queries=_queries(run.sensorium, items, collection),
         confusions=_confusions(run.sensorium, items),
+        sheets=list(sheets),
         contrasts=[
             Contrast(
                 "colours exchanged",

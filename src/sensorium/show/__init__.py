@@ -13,7 +13,10 @@ from sensorium.show.report import Confusion as Confusion
 from sensorium.show.report import Contrast as Contrast
 from sensorium.show.report import DirectionRow as DirectionRow
 from sensorium.show.report import Headline as Headline
+from sensorium.show.report import Made as Made
+from sensorium.show.report import Measure as Measure
 from sensorium.show.report import Report as Report
+from sensorium.show.report import Sheet as Sheet
 from sensorium.show.report import SimilarityMap as SimilarityMap
 from sensorium.show.report import SplitTable as SplitTable
 from sensorium.show.report import write_report as write_report

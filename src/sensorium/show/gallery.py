@@ -10,7 +10,7 @@ from sensorium.core.errors import BadFile, need
 from sensorium.core.files import write_text
 from sensorium.modalities import picture_file, sound_file
 from sensorium.search.collection import Collection, Hit
-from sensorium.show.inline import picture_uri, sound_uri, waveform
+from sensorium.show.inline import clip_uri, picture_uri, sound_uri, waveform
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -22,8 +22,9 @@ else:
 class Shown:
     """Something to look at, to read and to hear.
 
-    `picture`: a PIL image, a path or the bytes of a file; `sound`: (array, rate) or a path; `label`: a word above it
-    ("text query", a file's name); `correct`: whether it is what was looked for, None where that is not known.
+    `picture`: a PIL image, a path or the bytes of a file; `sound`: (array, rate) or a path; `clip`: (frames u8[T H W 3], frames a
+    second), shown moving; `label`: a word above it ("text query", a file's name); `correct`: whether it is what was looked for,
+    None where that is not known.
     """
 
     caption: str = ""
@@ -32,6 +33,7 @@ class Shown:
     score: float | None = None
     label: str = ""
     correct: bool | None = None
+    clip: Any = None
 
 
 @dataclass(frozen=True)
@@ -79,5 +81,5 @@ def environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"picture_uri": picture_uri, "sound_uri": sound_uri, "waveform": waveform}
+    made.filters |= {"picture_uri": picture_uri, "clip_uri": clip_uri, "sound_uri": sound_uri, "waveform": waveform}
     return made

@@ -41,6 +41,17 @@ def picture_uri(picture: Any) -> str:
     return _uri("image/jpeg", buffer.getvalue())
 
 
+def clip_uri(clip: Any) -> str:
+    """A clip, (frames u8[T H W 3], frames a second), as a `data:` URI of a picture that moves over and over, bit by bit."""
+    from PIL import Image as Pillow
+
+    frames, fps = clip
+    first, *others = (Pillow.fromarray(np.asarray(frame)) for frame in frames)
+    buffer = BytesIO()
+    first.save(buffer, "WEBP", save_all=True, append_images=others, duration=round(1000 / fps), loop=0, lossless=True)
+    return _uri("image/webp", buffer.getvalue())
+
+
 def sound_uri(sound: Any) -> tuple[str, str]:
     """A sound, (array, rate) or path, as a `data:` URI, and what has to be said of it (that it was cut), or nothing."""
     if not isinstance(sound, str | Path):

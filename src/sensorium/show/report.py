@@ -14,6 +14,9 @@ from sensorium.show.gallery import environment
 from sensorium.show.heat import plot_similarity
 from sensorium.show.inline import figure_svg
 from sensorium.show.plots import axes, plot_curves, plot_embedding
+from sensorium.show.sheets import Made as Made
+from sensorium.show.sheets import Measure as Measure
+from sensorium.show.sheets import Sheet as Sheet
 from sensorium.show.tables import Contrast as Contrast
 from sensorium.show.tables import DirectionRow as DirectionRow
 from sensorium.show.tables import SplitTable as SplitTable
@@ -68,6 +71,7 @@ class Report:
     queries: list[QueryResult] = field(default_factory=list)
     confusions: list[Confusion] = field(default_factory=list)
     contrasts: list[Contrast] = field(default_factory=list)
+    sheets: list[Sheet] = field(default_factory=list)
 
 
 def write_report(report: Report, path: Path | str) -> None:

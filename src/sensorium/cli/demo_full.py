@@ -1,0 +1,157 @@
+"""What `sensorium demo --full` learns beside the space: to tell, to answer, to paint, to play; and the sheets that show it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sensorium.cli.training import train_with_bar
+from sensorium.data.questions import even
+from sensorium.data.synthetic import RENDERERS
+from sensorium.recipes import WORLDLY
+from sensorium.recipes.clips import MOVING
+from sensorium.recipes.questions import types_of
+from sensorium.recipes.sounds import DRAWN
+from sensorium.run import Run
+from sensorium.sensorium import Sensorium
+from sensorium.show import Made, Measure, Sheet, Shown
+from sensorium.truth import JUDGES
+from sensorium.world import caption, motion, scene
+from sensorium.world.caption import Thing
+from sensorium.world.judge_text import read
+from sensorium.world.scene import Scenes
+
+LEARNED: Mapping[str, Mapping[str, Any]] = {
+    "captions": {},
+    "questions": {},
+    "pictures": {},
+    "sounds": {},
+    "clips": {},
+    "anything": {"targets": ("image", "text")},
+}
+"""The recipes, and their dials."""
+SAMPLES = 12
+TEXT = (1.0, 0.0, 0.0)
+
+
+def learn_all(
+    out: Path, space: Path, seed: int, learned: Mapping[str, Mapping[str, Any]] = LEARNED
+) -> tuple[dict[str, Any], list[Sheet]]:
+    """Trains each of some recipes into a folder of its name: the numbers, by recipe, and a sheet for each. `space`: the run that
+    `anything` begins with."""
+    numbers: dict[str, Any] = {}
+    sheets = []
+    for name, dials in learned.items():
+        given = {**dials, **({"init": space} if name == "anything" else {})}
+        run = train_with_bar(WORLDLY[name](**given, seed=seed), out / name, overwrite=True)
+        numbers |= {f"{name}/{key}": value for key, value in run.metrics.items()}
+        numbers[f"{name}/seconds"] = run.history[-1]["seconds"]
+        sheets.append(SHEETS[name](run))
+    return numbers, sheets
+
+
+def _captions(run: Run) -> Sheet:
+    scenes = scene.distinct("validation", SAMPLES)
+    pictures = RENDERERS["image"](scenes, TEXT)
+    told = run.sensorium.caption(pictures)
+    made = []
+    for picture, text, things in zip(pictures, told, caption.objects(scenes), strict=True):
+        found = read(str(text))
+        right, wrong = _compared(things, [] if found is None else found.things)
+        made.append(Made(_picture(picture), Shown(str(text), correct=right), wrong))
+    return Sheet("What a picture shows, in words", _note(run), _measures(run, "exact", "attributes"), made)
+
+
+def _questions(run: Run) -> Sheet:
+    scenes, drawn = even("validation", 3, types_of("image"))
+    pictures = RENDERERS["image"](scenes, TEXT)
+    answers = run.sensorium.ask([pictures[one.row] for one in drawn], [one.question for one in drawn])
+    made = []
+    for one, answer in zip(drawn, answers, strict=True):
+        right = str(answer) == one.answer
+        truth = "" if right else f"it is: {one.answer}"
+        made.append(Made(_picture(pictures[one.row], one.question), Shown(str(answer), correct=right), truth))
+    return Sheet("Questions about pictures", _note(run), _measures(run, "accuracy"), made)
+
+
+def _from_words(run: Run, title: str, target: str, most: int, styles: tuple[float, ...] = TEXT, how: Any = None) -> Sheet:
+    scenes = scene.distinct("validation", SAMPLES, most=most)
+    asked = [Shown(text, label="asked for") for text in RENDERERS["text"](scenes, styles)]
+    things = run.sensorium.generate(target, text=[one.caption for one in asked], how=how)
+    names = ("motion",) if target == "video" else ("exact", "attributes")
+    return Sheet(title, _note(run), _measures(run, *names), _judged(run.sensorium, target, scenes, asked, things))
+
+
+def _anything(run: Run) -> Sheet:
+    """Sounds to pictures: a direction that no decoder was trained for alone."""
+    scenes = scene.distinct("validation", SAMPLES, most=2)
+    heard = RENDERERS["audio"](scenes, TEXT)
+    asked = [Shown(sound=one, label="heard") for one in heard]
+    things = run.sensorium.generate("image", audio=heard)
+    made = _judged(run.sensorium, "image", scenes, asked, things)
+    return Sheet("Sounds painted, through the shared space", _note(run), _directions(run), made)
+
+
+def _judged(model: Sensorium, target: str, scenes: Scenes, asked: list[Shown], things: list[Any]) -> list[Made]:
+    kind = model.field(target).kind
+    arrays = {"image": lambda x: np.asarray(x), "audio": lambda x: x[0], "video": lambda x: x[0]}[kind]
+    found, moved = JUDGES[kind](np.stack([arrays(thing) for thing in things]))
+    motions = motion.draw(scenes).kind
+    out = []
+    for i, (thing, there, got) in enumerate(zip(things, caption.objects(scenes), caption.objects(found), strict=True)):
+        right, wrong = _compared(there, got)
+        if moved is not None:
+            right = bool(moved[i] == motions[i])
+            wrong = "" if right else f"it moves: {motion.MOTIONS[moved[i]]}"
+        shown = {"image": {"picture": thing}, "audio": {"sound": thing}, "video": {"clip": thing}}[kind]
+        out.append(Made(asked[i], Shown(correct=right, **shown), wrong))
+    return out
+
+
+def _compared(there: list[Thing], found: list[Thing]) -> tuple[bool, str]:
+    """Whether what was found is what is there, and what of it is not."""
+    wrong = [f"“{_said(thing)}” is not there" for thing in found if thing not in there]
+    missing = [f"{_said(thing)} is missing" for thing in there if thing not in found]
+    return not wrong and not missing, "; ".join([*wrong, *missing])
+
+
+def _said(thing: Thing) -> str:
+    return caption.sentence([thing], "list", [0.9, 0.0, 0.0, 0.0, 0.0])
+
+
+def _picture(pixels: Any, text: str = "") -> Shown:
+    from PIL import Image as Pillow
+
+    return Shown(text, picture=Pillow.fromarray(pixels))
+
+
+def _note(run: Run) -> str:
+    return f"Trained for {run.history[-1]['seconds']:.0f} s."
+
+
+def _measures(run: Run, *names: str) -> list[Measure]:
+    said = {"validation": "scenes never seen", "compositional": "combinations never seen"}
+    told = {"exact": "everything", "attributes": "attributes", "accuracy": "answers", "motion": "motions"}
+    keys = [(f"{split}/{name}", f"{told[name]} right, {said[split]}") for name in names for split in said]
+    return [Measure(text, run.metrics[key], run.metrics.get(f"{key}/chance", np.nan)) for key, text in keys if key in run.metrics]
+
+
+def _directions(run: Run) -> list[Measure]:
+    end = "/validation/attributes"
+    found = [key.removesuffix(end) for key in run.metrics if key.endswith(end)]
+    return [
+        Measure(f"attributes right, {name.replace('->', ' → ')}", run.metrics[name + end], run.metrics[f"{name}{end}/chance"])
+        for name in found
+    ]
+
+
+SHEETS: Mapping[str, Callable[[Run], Sheet]] = {
+    "captions": _captions,
+    "questions": _questions,
+    "pictures": lambda run: _from_words(run, "Pictures of what is said", "image", 2),
+    "sounds": lambda run: _from_words(run, "Sounds of what is said", "audio", scene.MOST, how=DRAWN),
+    "clips": lambda run: _from_words(run, "Clips of what is said", "video", 2, MOVING),
+    "anything": _anything,
+}
+"""A trained recipe -> what it made."""
