@@ -86,7 +86,7 @@ def _facts(run: Run, metrics: dict[str, Any]) -> dict[str, str]:
     return {
         "trained": f"{arguments['steps']} steps of {arguments['batch']} scenes; {arguments['missing']:.0%} lack a modality",
         "time": f"{metrics['seconds/train']:.0f} s, and {metrics['seconds/compile']:.1f} s to compile",
-        "parameters": f"{parameters / 1e6:.2f} million, {run.sensorium.model.width}-dimensional space",
+        "parameters": f"{parameters / 1e6:.2f} million, {arguments['width']}-dimensional space",
         "seed": str(arguments["seed"]),
         "machine": f"{platform.system()} {platform.machine()}",
         "versions": ", ".join(f"{name} {version}" for name, version in metrics["versions"].items()),
