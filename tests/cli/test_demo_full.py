@@ -1,0 +1,82 @@
+"""The sheets of `sensorium demo --full`: what a judge reads in what was made decides what is marked as right."""
+
+import numpy as np
+import pytest
+
+from sensorium.cli import demo_full
+from sensorium.cli.demo_full import SAMPLES, SHEETS
+from sensorium.recipes import pictures
+from sensorium.run import Run
+from sensorium.sensorium import Sensorium
+from sensorium.show import Report, write_report
+from sensorium.world import clip, picture, scene
+
+
+class Perfect(Sensorium):
+    """Gives back the true renders of the scenes that are asked for, but for the first one, which is another's."""
+
+    def __init__(self, fields, render):
+        self.fields, self._render = fields, render
+
+    def field(self, name):
+        return next(field for field in self.fields if field.name == name)
+
+    def generate(self, target, *, how=None, **sources):
+        made = self._render(scene.distinct("validation", SAMPLES, most=2))
+        return [made[1], *made[1:]]
+
+
+def paint(scenes):
+    from PIL import Image as Pillow
+
+    return [Pillow.fromarray(one) for one in picture.render(scenes)]
+
+
+NUMBER = ("everything right, scenes never seen", 0.25, 0.01)
+RENDER = {
+    "pictures": paint,
+    "clips": lambda scenes: [(one[:, ::2, ::2], clip.FPS) for one in clip.render(scenes)],
+}
+
+
+@pytest.mark.parametrize("name", sorted(RENDER))
+def test_a_sheet_marks_what_is_right_and_says_what_is_wrong(name, tmp_path):
+    from sensorium.modalities import Image, Video
+
+    model = Perfect((Image(), Video()), RENDER[name])
+    run = Run(model, [{"seconds": 61.0}], {"validation/exact": 0.25, "validation/exact/chance": 0.01})
+    sheet = SHEETS[name](run)
+    first, *others = sheet.made
+    assert len(others) == SAMPLES - 1
+    if name == "pictures":
+        assert all(one.made.correct and not one.read for one in others)
+        assert not first.made.correct and "is not there" in first.read and "is missing" in first.read
+        assert [(one.name, one.value, one.chance) for one in sheet.measures] == [
+            ("everything right, scenes never seen", 0.25, 0.01)
+        ]
+    else:
+        assert np.mean([one.made.correct for one in others]) >= 0.8, "halved by leaving pixels out, not by their mean"
+    page = tmp_path / "report.html"
+    write_report(Report("made", "sensorium demo --full", "all of it", {}, sheets=[sheet]), page)
+    text = page.read_text()
+    kind = "image/png" if name == "pictures" else "image/webp"
+    assert text.count(f'src="data:{kind}') == SAMPLES and first.read in text.replace("&#39;", "'")
+    assert text.count("✓ right") == sum(bool(one.made.correct) for one in sheet.made)
+
+
+def test_what_was_trained_a_little_is_judged_as_it_is():
+    """A real model of a recipe goes all the way: its pictures are judged, and none of them is right yet."""
+    experiment = pictures(steps=1, batch=2, width=16, depth=1)
+    model = Sensorium(experiment.model.build(0), experiment.fields, experiment.model)
+    sheet = demo_full.SHEETS["pictures"](Run(model, [{"seconds": 0.0}], {}))
+    assert len(sheet.made) == SAMPLES and not any(one.made.correct for one in sheet.made) and not sheet.measures
+
+
+def test_sounds_are_compared_thing_by_thing():
+    things = [(0, 0, 0, 0, 4), (1, 1, 2, 3, 0)]
+    assert demo_full._compared(things, things) == (True, "")
+    right, wrong = demo_full._compared(things, [things[0], (1, 1, 2, 3, 1)])
+    assert not right
+    assert (
+        wrong == "“a large striped yellow star in the top” is not there; a large striped yellow star in the top left is missing"
+    )
