@@ -34,7 +34,7 @@ def test_every_answer_is_the_one_that_the_scene_gives(split):
         known = [one for one in said if one]
         assert len(known) >= 4 and len(set(known)) == len(known), "never twice in the same words"
         seen.update(known)
-    assert len(seen) > 150
+    assert len(seen) > 100
     for name in ("question", "answer"):
         assert (batch[f"{name}/mask"].sum(2) <= batch[name].shape[2]).all() and batch[f"{name}/here"].all()
 
@@ -69,12 +69,10 @@ def test_as_many_questions_of_each_type_about_the_scenes_that_they_are_asked_of(
 
 
 def test_what_the_world_has_not_is_said():
-    with pytest.raises(UnknownName, match="no questions of type 'color'.*'colour'"):
+    with pytest.raises(UnknownName, match=r"no questions of type 'color'.*'colour'"):
         source(shares={"color": 1.0})
     with pytest.raises(ValueError, match="each=0"):
         source(0)
     with pytest.raises(ValueError, match="above 0"):
         source(shares={"count": 0.0})
-    assert Questions((Audio(), Sensor(channels=3, samples=8, rate=4)), ASKED, ANSWERED, EVEN) and Questions(
-        (), ASKED, ANSWERED, EVEN
-    )
+    assert Questions((Audio(), Sensor()), ASKED, ANSWERED, EVEN) and Questions((), ASKED, ANSWERED, EVEN)

@@ -41,9 +41,8 @@ class ChoosingDecoder(nnx.Module):
         if not rows or len(set(rows)) < len(rows) or any(not 2 <= len(row) <= length + 1 for row in rows):
             raise ValueError(f"{len(rows)} choices: expected one or more, each once, of 2 to {length + 1} tokens")
         if any(row[0] != rows[0][0] or not all(0 <= i < vocabulary for i in row) for row in rows):
-            raise ValueError(
-                f"choices begin with {sorted({row[0] for row in rows})}, of ids below {vocabulary}: expected one mark"
-            )
+            told = f"choices begin with {sorted({row[0] for row in rows})}"
+            raise ValueError(f"{told}: expected one mark, and ids < {vocabulary}")
         self.choices = rows
         self.up = nnx.Linear(whole("gist_width", gist_width), 2 * width, rngs=rngs)
         quiet = nnx.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
