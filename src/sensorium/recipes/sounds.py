@@ -14,9 +14,6 @@ from sensorium.world.scene import MOST
 
 WINDOW, HOP, PATCH = 500, 125, 8
 """Of the spectra, in samples at 16 kHz, and of the patches in hops: 31, 8 and 62 ms."""
-LOUDER = 1000.0
-"""What its losses are multiplied by. Most of a spectrum is silence, and the mean error of a bin so small that gradients of the
-first layers would be lost beside Adam's epsilon."""
 DRAWN = Drawing(steps=10, guidance=1.5)
 """How sounds are drawn where they are measured. Without guidance large things come out too soft; with much of it shapes are
 mistaken for others."""
@@ -57,7 +54,7 @@ def sounds(
         fields=(told, played),
         source=World((told, played), items=steps * batch, seed=seed, most=most),
         model=maker(told, played.name, decoder),
-        losses={name: (LOUDER * weight, loss) for name, (weight, loss) in denoising(played.name, told.name).items()},
+        losses=denoising(played.name, told.name),
         optimizer=optimizer_of(trainer, lr, steps),
         steps=steps,
         batch=batch,
