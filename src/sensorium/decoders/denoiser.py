@@ -13,10 +13,11 @@ from sensorium.core.encoding import Encoding
 from sensorium.core.table import Table
 from sensorium.decoders.dit import DiT
 from sensorium.decoders.form import formed
+from sensorium.decoders.unet import UNet
 from sensorium.diffusion import DRAWS, KINDS, SAMPLERS, corrupt, draw_noise, grid, guided, sample, scheduled
 from sensorium.nn.sizes import whole
 
-NETWORKS: Table[type] = Table("network", {"dit": DiT})
+NETWORKS: Table[type] = Table("network", {"dit": DiT, "unet": UNet})
 """`hear(Encoding)` -> what is heard, with a `sketch` or None; (noisy f32[B *shape C], t f32[B], heard) -> f32[B *shape C];
 `shape` and `channels` say what is read."""
 
@@ -62,7 +63,9 @@ class Denoiser(nnx.Module):
     `NETWORKS` and its arguments, `vector` and `tokens` are the widths of what an `Encoding` holds. `says` is one of
     `diffusion.KINDS`: what the network says of x_t. Errors of an x0 count 1/sigma² (as an error of v would), but at most
     1/`floor`²: a low floor teaches the finest of details first, a high one what is where. A share `unconditional` of the rows
-    is learned with a learned vector in the place of the condition and no tokens: what guidance goes away from.
+    is learned with a learned vector in the place of the condition and no tokens: what guidance goes away from. The network
+    sees what is in form less `middle`, times `scale`: noise has a deviation of 1, and what has a far smaller one is drowned
+    in it at all but the last of the times (Rombach et al. 2022, appendix G, scale their latents so).
     """
 
     def __init__(
@@ -75,6 +78,8 @@ class Denoiser(nnx.Module):
         process: Mapping[str, Any] | None = None,
         floor: float = 0.5,
         unconditional: float = 0.1,
+        middle: float = 0.0,
+        scale: float = 1.0,
         *,
         rngs: nnx.Rngs,
     ):
@@ -85,6 +90,9 @@ class Denoiser(nnx.Module):
         known = {"schedule": "rectified", "times": "uniform"} | dict(process or {})
         self.schedule, self.times = scheduled(known["schedule"]), DRAWS[known["times"]]()
         self.kind, self.floor, self.unconditional = KINDS[says], floor, unconditional
+        self.middle, self.scale = middle, scale
+        if not 0 < scale < float("inf"):
+            raise ValueError(f"scale={scale}: expected more than 0")
         if not 0 < floor <= 1 or not 0 <= unconditional < 1:
             raise ValueError(f"floor={floor}, unconditional={unconditional}: expected over 0 and at most 1, and from 0 to 1")
 
@@ -94,7 +102,7 @@ class Denoiser(nnx.Module):
         return (*self.network.shape, self.network.channels)
 
     def __call__(self, x: Num[jax.Array, "B ..."], about: Encoding, key: Key[jax.Array, ""]) -> Denoised:
-        x = self.form.into(x)
+        x = (self.form.into(x) - self.middle) * self.scale
         when, noisy, dropped = jax.random.split(key, 3)
         t = self.times(when, len(x))
         noise = jax.random.normal(noisy, x.shape, jnp.float32)
@@ -123,7 +131,7 @@ class Denoiser(nnx.Module):
 
         def denoise(x: jax.Array, t: jax.Array, heard: Any) -> jax.Array:
             x0 = self.kind.to_x0(self.schedule, self.network(x, t, heard).astype(jnp.float32), x, t)
-            return jnp.clip(x0, -1.0, 1.0)
+            return self._within(x0)
 
         nothing = self.without(about, jnp.ones(len(about.pooled), bool))
         asked = guided(denoise, self.network.hear(about), self.network.hear(nothing), how.guidance)
@@ -131,4 +139,8 @@ class Denoiser(nnx.Module):
         fresh = jax.vmap(jax.random.fold_in, (0, None))(keys, 1) if how.eta else None
         times = grid(how.steps, self.schedule, shift=how.shift)
         x = sample(asked, noise, times, self.schedule, how.sampler, keys=fresh, eta=how.eta, tell=tell)
-        return self.form.back(jnp.clip(x, -1.0, 1.0))
+        return self.form.back(self._within(x) / self.scale + self.middle)
+
+    def _within(self, x: Float[jax.Array, "B *shape C"]) -> Float[jax.Array, "B *shape C"]:
+        """Nothing in form is beyond -1 and 1."""
+        return jnp.clip(x, (-1.0 - self.middle) * self.scale, (1.0 - self.middle) * self.scale)

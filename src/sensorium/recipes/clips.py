@@ -5,7 +5,7 @@ from sensorium.data.synthetic import World
 from sensorium.modalities import Video
 from sensorium.optim.dials import optimizer_of
 from sensorium.recipes.captions import words
-from sensorium.recipes.makers import denoiser, denoising, maker, smoothed
+from sensorium.recipes.makers import PAINTED, denoiser, denoising, early, maker, smoothed
 from sensorium.sensorium import Sensorium
 from sensorium.training import Experiment
 from sensorium.truth import Numbers, made_of, of_splits
@@ -50,8 +50,8 @@ def clips(
         arguments=arguments,
         fields=fields,
         source=World(fields, items=steps * batch, seed=seed, most=most, styles=MOVING),
-        model=maker(told, "video", decoder),
-        losses=denoising("video", "text"),
+        model=maker(told, "video", decoder | PAINTED),
+        losses=denoising("video", "text", outline=early(steps)),
         optimizer=optimizer_of(trainer, lr, steps),
         steps=steps,
         batch=batch,

@@ -5,7 +5,7 @@ from sensorium.data.synthetic import World
 from sensorium.modalities import Image
 from sensorium.optim.dials import optimizer_of
 from sensorium.recipes.captions import words
-from sensorium.recipes.makers import denoiser, denoising, maker, smoothed
+from sensorium.recipes.makers import PAINTED, denoiser, denoising, early, maker, smoothed
 from sensorium.sensorium import Sensorium
 from sensorium.training import Experiment
 from sensorium.truth import Numbers, made_of, of_splits
@@ -46,8 +46,8 @@ def pictures(
         arguments=arguments,
         fields=fields,
         source=World(fields, items=steps * batch, seed=seed, most=most),
-        model=maker(told, "image", decoder),
-        losses=denoising("image", "text"),
+        model=maker(told, "image", decoder | PAINTED),
+        losses=denoising("image", "text", outline=early(steps)),
         optimizer=optimizer_of(trainer, lr, steps),
         steps=steps,
         batch=batch,
