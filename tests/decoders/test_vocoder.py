@@ -62,7 +62,7 @@ def test_other_sounds_and_their_energy_come_back(there_and_back):
     _, waves, _, again = there_and_back
     off = convergence(waves[ROWS:], again[ROWS:])
     assert (off < [-16.5, -17.5, -16]).all(), off
-    np.testing.assert_allclose((again**2).sum(1) / (waves**2).sum(1), 1.0, atol=0.03)
+    np.testing.assert_allclose((again**2).sum(1) / (waves**2).sum(1), 1.0, atol=0.04)
 
 
 def test_turns_bring_the_magnitudes_nearer(there_and_back):
