@@ -18,6 +18,10 @@ def pictures(*shape: int) -> jax.Array:
     return jax.random.randint(jax.random.key(1), (*shape, 8, 12, 3), 0, 256).astype(jnp.uint8)
 
 
+def numbers(x: jax.Array) -> jax.Array:
+    return x.astype(jnp.float32) / 127.5 - 1.0
+
+
 @pytest.fixture(scope="module")
 def counted() -> GridVAE:
     """An autoencoder that has seen six pictures."""
@@ -36,7 +40,7 @@ def counted() -> GridVAE:
 
 
 def test_levels_are_the_mean_and_variance_of_each_channel(counted):
-    means = run(counted, pictures(6) / 127.5 - 1.0, method="encode").mean
+    means = run(counted, numbers(pictures(6)), method="encode").mean
     assert means.shape == (6, 2, 3, 2)
     level = run(counted, method="levels")
     np.testing.assert_allclose(level.mean, means.mean((0, 1, 2)), rtol=1e-4, atol=1e-6)
@@ -55,7 +59,7 @@ def test_the_form_of_a_clip_is_that_of_its_frames_within_one_and_comes_back(coun
     np.testing.assert_allclose(y[1], one, atol=1e-6)
     back = run(form, jnp.asarray(y), method="back")
     assert back.dtype == np.uint8
-    mean = run(counted, clip[0] / 127.5 - 1.0, method="encode").mean
+    mean = run(counted, numbers(clip[0]), method="encode").mean
     expected = np.clip(np.round((run(counted, jnp.asarray(mean), method="decode") + 1) * 127.5), 0, 255)
     assert np.abs(back[0] - expected).max() <= 1
     form.reach = 0.01

@@ -29,6 +29,11 @@ class PictureVAE(nnx.Module):
         """The model that JSON describes: `vae` holds the arguments of a `GridVAE`."""
         return cls(GridVAE(**vae, rngs=rngs), field)
 
+    @property
+    def encoders(self) -> dict[str, GridVAE]:
+        """What reads the one field that it has."""
+        return {self.field: self.vae}
+
     def settle(self) -> None:
         """Called after every update: there is nothing to hold within bounds."""
 
