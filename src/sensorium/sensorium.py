@@ -21,7 +21,7 @@ from sensorium.data.ready import batched, cuts, listed, prepared, read
 from sensorium.decoders import Drawing, Sampling
 from sensorium.encoders import PublishedText
 from sensorium.modalities import BadRaw
-from sensorium.models import AnyToAny, Generator, Model, Space, given, looking
+from sensorium.models import AnyToAny, Generator, Maker, Model, Space, given, looking
 from sensorium.models.describing import DRAWS, Description, described
 from sensorium.models.making import Doing, Making
 from sensorium.models.shares import directions, softmax
@@ -311,7 +311,8 @@ class Sensorium:
         kinds = [field.kind for field in self.fields if field.name in read]
         size = sum(x.size for x in self._leaves)
         family, writes = "" if layout == OWN else layout, isinstance(self.model, Generator)
-        write_card(path, About(kinds, size, family, library_of(path, layout), self.origin, writes), licence)
+        makes = self.model.targets if isinstance(self.model, Maker | AnyToAny) else ()
+        write_card(path, About(kinds, size, family, library_of(path, layout), self.origin, writes, makes), licence)
 
     def push_to_hub(
         self,

@@ -100,7 +100,7 @@ def generate(
 
 
 def show(result: dict, console: "Console") -> None:
-    if "number" in result:  # what was read
+    if "software" in result:  # what was read
         for key, value in result.items():
             print(f"{key}: {value}")
         return
@@ -120,7 +120,9 @@ def _how(steps: int | None, guidance: float | None, sampler: str | None, tempera
     """A `Drawing`, a `Sampling`, or None where nothing is said; `WrongUsage` for dials that are none."""
     from sensorium.decoders import Drawing, Sampling
 
-    drawing = {key: x for key, x in (("steps", steps), ("guidance", guidance), ("sampler", sampler)) if x is not None}
+    drawing: dict[str, Any] = {
+        key: x for key, x in (("steps", steps), ("guidance", guidance), ("sampler", sampler)) if x is not None
+    }
     if drawing and temperature is not None:
         raise WrongUsage(f"--temperature is of texts, --{next(iter(drawing))} of all else: give one or the other")
     try:
@@ -140,7 +142,7 @@ def _told(loaded: "Sensorium", given: Mapping[str, Any], without: Sequence[str],
     """What is given of each field, weighed; by the kinds of the fields that the model reads."""
     from sensorium.models.mix import Mix
 
-    fields = {loaded.field(name).kind: name for name in loaded.model.encoders}
+    fields = {loaded.field(name).kind: name for name in loaded.making.model.encoders}
     wanted = [*given, *(["text"] if without else [])]
     if other := [kind for kind in wanted if kind not in fields]:
         raise SensoriumError(f"this model is told of things by {', '.join(fields)}, not by {other[0]}")

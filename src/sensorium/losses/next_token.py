@@ -36,8 +36,9 @@ class Captioning:
 
     Beside `InfoNCE` it is CoCa's other half (Yu et al. 2022, eq. 4): `{"contrast": (1.0, InfoNCE("image", "text")), "caption":
     (2.0, Captioning("text", given=("image",)))}`. A row counts where the field is there, every field of `given` (what is told
-    about) is, and a word of it is real. Without a mask in the batch every token is. `begun`: the first token is given with the
-    rest, as a `Generator` has it, and no word to be learned.
+    about) is, and a word of it is real; where the outputs have `"<field>/known"` bool[B], it must be True as well. Without a mask
+    in the batch every token is real. `begun`: the first token is given with the rest, as a `Generator` has it, and no word to be
+    learned.
     """
 
     field: str
@@ -51,6 +52,7 @@ class Captioning:
 
     def __call__(self, outputs: dict[str, jax.Array], batch: dict[str, jax.Array]) -> LossRows:
         text, counts = jnp.asarray(batch[self.field]), jnp.asarray(here(batch, self.field, *self.given))
+        counts = counts & outputs.get(f"{self.field}/known", jnp.ones(len(text), bool))  # whether anything was there to go by
         mask = jnp.asarray(batch[f"{self.field}/mask"]) if f"{self.field}/mask" in batch else jnp.ones(text.shape, bool)
         if self.begun:
             mask = mask & jnp.broadcast_to(jnp.arange(text.shape[-1]) > 0, text.shape)

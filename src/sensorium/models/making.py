@@ -146,7 +146,8 @@ class Making:
             numbers = np.uint32(seed), np.int32(start)
             if isinstance(how, Drawing):
                 self._ticker.set(progress, piece * steps, len(pieces) * steps)
-                made = self._draw(leaves, part, *numbers, target, how, progress is not None)
+                tells = progress is not None and size * steps >= LONG
+                made = self._draw(leaves, part, *numbers, target, how, tells)
             else:
                 made = self._words(leaves, part, *numbers, target, how, self._mark(target))
             out.append(jax.device_get(made)[: len(own)])
@@ -208,6 +209,9 @@ def shown(field: Modality, x: np.ndarray) -> Any:
     return field.show(x)
 
 
+LONG = 500
+"""Evaluations times rows from which on each one is told of, and not their end alone: a program that tells is compiled anew by
+every process, as JAX keeps none that calls back, and that would take longer than a short drawing."""
 MOST_SEED = 2**32 - 1
 DRAWN = Sampling(temperature=0.0)
 """Words are the likeliest ones, unless it is said how they are drawn."""

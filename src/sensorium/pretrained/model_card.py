@@ -25,6 +25,12 @@ WRITING: Mapping[frozenset[str], str] = {
 }
 """What the Hub calls what a model of these kinds of fields is for, and one that writes about them; "feature-extraction" and
 "text-generation" for all others."""
+MAKING: Mapping[tuple[str, str], str] = {
+    ("text", "image"): "text-to-image",
+    ("text", "audio"): "text-to-audio",
+    ("text", "video"): "text-to-video",
+}
+"""And one that makes things of the second kind from those of the first; "any-to-any" for all others."""
 LOADING: Mapping[str, str] = {
     "transformers": "from transformers import AutoProcessor, {architecture}  # the layout is that of transformers\n"
     'model, processor = {architecture}.from_pretrained("{name}"), AutoProcessor.from_pretrained("{name}")',
@@ -58,7 +64,7 @@ USES = {
 class About:
     """What a card is written of: the kinds of the fields that a model encodes, and whether it `writes` about them; how many
     parameters it has; of which family and for which library it is ("" and "sensorium" for a model of the house); where it comes
-    from."""
+    from; and of what fields it `makes` things."""
 
     kinds: Sequence[str]
     parameters: int
@@ -66,6 +72,7 @@ class About:
     library: str = "sensorium"
     origin: Origin = Origin()
     writes: bool = False
+    makes: Sequence[str] = ()
 
 
 def write_card(folder: Path, about: About, licence: str | None = None) -> None:
@@ -166,6 +173,9 @@ def _inherited(begun: str) -> Licence:
 
 
 def _task(about: About) -> str:
+    if about.makes:
+        alone = len(about.kinds) == len(about.makes) == 1
+        return MAKING.get((about.kinds[0], about.makes[0]), "any-to-any") if alone else "any-to-any"
     kinds = frozenset(about.kinds)
     return WRITING.get(kinds, "text-generation") if about.writes else TASKS.get(kinds, "feature-extraction")
 
@@ -189,6 +199,7 @@ def _base(origin: Origin, run: Mapping[str, Any]) -> str:
 def _what(about: About, base: str) -> str:
     kinds = ", ".join(about.kinds)
     what = "A writer about" if about.writes else "A shared space of" if len(about.kinds) > 1 else "An encoder of"
+    what = f"A maker of {', '.join(about.makes)} from" if about.makes else what
     of = f"of the family {about.family}" if about.family else "of Sensorium"
     begun = f" It began as [{base}](https://huggingface.co/{base})." if base else ""
     return f"{what} {kinds}: a model {of} with {about.parameters / 1e6:.1f} million parameters.{begun}"
@@ -199,6 +210,8 @@ def _loading(name: str, about: About) -> str:
     use = f"vectors = s.encode({given})  # for each a float32 array of unit vectors"
     if about.writes:
         use = USES.get(frozenset(about.kinds), use)
+    if about.makes:
+        use = f'made = s.generate("{about.makes[0]}", {about.kinds[0]}=…, n=4, seed=1)'
     lines = [
         "```python",
         'import sensorium  # pip install "sensorium[hub]"',
