@@ -25,6 +25,7 @@ from sensorium.decoders.scores import scores as scores
 from sensorium.decoders.telling import TellingDecoder as TellingDecoder
 from sensorium.decoders.tokens import Context as Context
 from sensorium.decoders.tokens import TokenDecoder as TokenDecoder
+from sensorium.decoders.unet import UNet as UNet
 from sensorium.decoders.writer import Ruled as Ruled
 from sensorium.decoders.writer import Writer as Writer
 
