@@ -59,7 +59,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             for name in asked.recipes:
                 runs.setdefault(name, {})[str(seed)] = learned(name, seed, Path(folder))
-                write("learn", {"question": __doc__.partition("\n")[0], "goals": met(runs), "runs": runs})
+                write("learn", {"question": (__doc__ or "").partition("\n")[0], "goals": met(runs), "runs": runs})
     for goal in met(runs):
         print({key: value for key, value in goal.items() if key != "met"}, "met" if goal["met"] else "MISSED")
     return int(not all(goal["met"] for goal in met(runs)))
