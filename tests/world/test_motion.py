@@ -115,7 +115,7 @@ def test_the_judge_reads_motion_from_traces(split):
 def test_a_trace_is_gravity_and_the_way_it_went():
     """Twice summed, the acceleration of a straight way is where it went: that far to either side."""
     traces = trace.render(SCENES)
-    assert traces.shape == (240, 100, 3) and traces.dtype == np.float32
+    assert traces.shape == (160, 100, 3) and traces.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(traces.mean(1), axis=1), trace.GRAVITY, atol=0.05)
     assert (traces.mean(1)[:, 1] > 9.5).all(), "at rest it is pushed up"
     for name, axis in motion.AXES.items():

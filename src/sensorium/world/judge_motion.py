@@ -17,6 +17,7 @@ EVERY = (1, 2, 4)
 """Clips are read of all frames, of every second one, and of every fourth."""
 _MOST = 8  # frames looked at
 _AT_ONCE = 32  # clips; bounds the memory
+_GRAIN = 12  # of 255: what differs from the ground by less is none of the things
 _QUIET = 0.25  # m/s²: the root-mean-square of a motion that is felt through the noise
 
 
@@ -49,8 +50,8 @@ def motions_of_traces(traces: Float[np.ndarray, "B 100 3"]) -> Int[np.ndarray, "
 
 
 def _paths(clips: np.ndarray) -> Int[np.ndarray, " B"]:
-    """The number in `PATHS` of the motion along which the frames of each clip are most alike: of all, the one that leaves the
-    least variance about their mean, of what several frames show."""
+    """The number in `PATHS` of the motion along which the frames of each clip are most alike: the one whose mean frame has the
+    largest share of the energy of all."""
     frames, side = clips.shape[1:3]
     if frames not in [FRAMES // every for every in EVERY] or side not in judge_picture.SIDES or clips.shape[3] != side:
         raise ValueError(
@@ -62,17 +63,30 @@ def _paths(clips: np.ndarray) -> Int[np.ndarray, " B"]:
     seen = sum(inside for _, inside in warps)
     out = np.empty(len(clips), np.int64)
     for start in range(0, len(clips), _AT_ONCE):
-        grey = clips[start : start + _AT_ONCE, asked].astype(np.float32).sum(-1)
-        grey = grey.reshape(*grey.shape[:2], -1)
-        grey -= np.median(grey[:, len(asked) // 2], axis=1)[:, None, None]
+        shown = _standing_out(clips[start : start + _AT_ONCE, asked].astype(np.float32))
         total = squares = np.zeros((), np.float32)
         for i, (warp, _) in enumerate(warps):
-            there = warp @ np.ascontiguousarray(grey[:, i].T)
+            there = warp @ np.ascontiguousarray(shown[:, i].T)
             total, squares = total + there, squares + there**2
-        rest = (squares - total**2 / np.maximum(seen, 1)[:, None]).reshape(len(PATHS), side * side, -1).sum(1)
-        samples = np.maximum(seen - 1, 0).reshape(len(PATHS), -1).sum(1)
-        out[start : start + _AT_ONCE] = (rest / samples[:, None]).argmin(0)
+        shared = (total**2 / np.maximum(seen, 1)[:, None]).reshape(len(PATHS), side * side, -1).sum(1)
+        whole = squares.reshape(len(PATHS), side * side, -1).sum(1)
+        out[start : start + _AT_ONCE] = (shared / np.maximum(whole, 1)).argmax(0)
     return out
+
+
+def _standing_out(frames: np.ndarray) -> np.ndarray:
+    """f32[B T S·S]: by how much each pixel of f32[B T S S 3] differs from its frame's ground in all channels together.
+
+    Noise is smoothed first and then left out: of it, the lines between neighbours by which frames are zoomed leave less.
+    """
+    for axis in (2, 3):
+        for _ in range(2):
+            near = np.concatenate([frames.take([0], axis), frames, frames.take([-1], axis)], axis)
+            before, own, after = (near.take(np.arange(frames.shape[axis]) + i, axis) for i in range(3))
+            frames = (before + 2 * own + after) / 4
+    flat = frames.reshape(*frames.shape[:2], -1, 3)
+    apart = flat - np.median(flat, axis=2, keepdims=True)
+    return np.maximum(np.sqrt(np.square(apart).sum(-1)) - _GRAIN, 0)
 
 
 def _or(numbers: Iterable[int]) -> str:

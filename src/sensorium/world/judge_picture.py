@@ -50,7 +50,7 @@ def of_pictures(pictures: UInt8[np.ndarray, "B H W 3"], moved: Int[np.ndarray, "
     return caption.scenes([[(a, b, c, d, place) for a, b, c, d, place in row if place >= 0] for row in table.tolist()])
 
 
-def half(pictures: UInt8[np.ndarray, "*B S S 3"]) -> UInt8[np.ndarray, "*B S/2 S/2 3"]:
+def half(pictures: UInt8[np.ndarray, "*B H W 3"]) -> UInt8[np.ndarray, "*B h w 3"]:
     """Pictures or frames of half the side: the mean of 2×2 pixels, rounded to the nearest."""
     *rows, height, width, channels = pictures.shape
     if height % 2 or width % 2:
