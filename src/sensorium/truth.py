@@ -24,7 +24,7 @@ from sensorium.modalities import Text
 from sensorium.models import Generator
 from sensorium.models.making import Making
 from sensorium.sensorium import Sensorium
-from sensorium.world import caption, judge, judge_motion, motion, scene
+from sensorium.world import caption, compare, judge, judge_motion, motion, scene
 from sensorium.world.caption import Thing
 from sensorium.world.judge import true
 from sensorium.world.judge_text import motion_said, read
@@ -33,7 +33,6 @@ from sensorium.world.scene import Scenes
 
 Numbers = dict[str, float]
 SPLITS = ("validation", "compositional")
-FACTORS = ("size", "texture", "colour", "shape", "place")
 SCENES = 1000
 """How many are measured on unless told otherwise: an interval of 95 % is at most 6 % wide."""
 AT_ONCE = 100
@@ -52,15 +51,18 @@ def of_splits(measure: Callable[[str], Numbers], gap: Sequence[str] = ("exact",)
 def agreement(there: Sequence[Sequence[Thing]], found: Sequence[Sequence[Thing] | None]) -> Numbers:
     """How well things that were found agree with those that are there, scene by scene; None: nothing could be read.
 
-    `"exact"`: the share of scenes of which all is right (with `exact/low` and `exact/high`, Wilson's interval of 95 %),
-    `"count"`: of which the number is. `"size"`, `"texture"`, `"colour"`, `"shape"` and `"place"` are shares of things, matched by
-    place: those that are there or were found, so that one too many counts as one too few does; "place": the place holds one in
-    both. `"attributes"` is their mean. Each has its `…/chance`: what comes of the findings in the order of the next scene's.
+    The means of `world.compare.agreement`: `"exact"`, the share of scenes of which all is right (with `exact/low` and
+    `exact/high`, Wilson's interval of 95 %), `"count"`, `"size"`, `"texture"`, `"colour"`, `"shape"`, `"place"`, `"attributes"`.
+    Each has its `…/chance`: what comes of the findings in the order of the next scene's.
     """
-    right = _shares(there, found)
-    chance = _shares(there, [*found[1:], *found[:1]])
-    low, high = wilson(round(right["exact"] * len(there)), len(there))
-    return right | {f"{name}/chance": value for name, value in chance.items()} | {"exact/low": low, "exact/high": high}
+    true, read_back = caption.scenes(there), [things or () for things in found]
+    by_chance = compare.agreement(caption.scenes([*read_back[1:], *read_back[:1]]), true)
+    right = compare.agreement(caption.scenes(read_back), true)
+    low, high = wilson(round(float(right["exact"].sum())), len(there))
+    out = {name: float(rows.mean()) for name, rows in right.items()}
+    return (
+        out | {f"{name}/chance": float(rows.mean()) for name, rows in by_chance.items()} | {"exact/low": low, "exact/high": high}
+    )
 
 
 def captions_of(model: Sensorium, split: str, n: int = SCENES, seed: int = 0, beams: int = 1) -> Numbers:
@@ -171,15 +173,3 @@ def _holds(things: list[Thing], sentence: str, moved: int) -> bool:
         return true(things, sentence, moved)
     except ValueError:  # no sentence of the grammar
         return False
-
-
-def _shares(there: Sequence[Sequence[Thing]], found: Sequence[Sequence[Thing] | None]) -> Numbers:
-    rows = []
-    for things, got in zip(there, found, strict=True):
-        by_place, said = {t[4]: t for t in things}, {t[4]: t for t in got or ()}
-        rows += [[p in by_place and p in said and by_place[p][i] == said[p][i] for i in range(5)] for p in by_place | said]
-    exact = [got is not None and sorted(things) == sorted(got) for things, got in zip(there, found, strict=True)]
-    count = [got is not None and len(things) == len(got) for things, got in zip(there, found, strict=True)]
-    parts = dict(zip(FACTORS, np.mean(rows, axis=0).tolist(), strict=True))
-    attributes = {"attributes": float(np.mean(list(parts.values())))}
-    return {"exact": float(np.mean(exact)), "count": float(np.mean(count))} | parts | attributes

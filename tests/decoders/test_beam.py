@@ -10,7 +10,7 @@ import pytest
 from decoders.writers import about, decoder
 from flax import nnx
 
-from sensorium.decoders import Context, Ends, Sampling, search, write
+from sensorium.decoders import Context, Ends, Sampling, search, several, write
 from sensorium.decoders.beam import length_penalty
 
 VOCABULARY, LENGTH, ROWS = 5, 4, 24
@@ -117,3 +117,13 @@ def test_bad_dials_are_refused():
         search(model(), about(1), ENDS, 0)
     with pytest.raises(ValueError, match=r"length_penalty=-1\.0"):
         search(model(), about(1), ENDS, 2, -1.0)
+
+
+def test_several_texts_are_the_best_ones_there_are_each_once():
+    graph, state = nnx.split(model())
+    many = jax.jit(lambda state: several(nnx.merge(graph, state), about(ROWS), ENDS, VOCABULARY**3, 6))
+    ids, scores = map(np.asarray, many(state))
+    order = np.argsort(-chances(), axis=1)[:, :6]
+    np.testing.assert_allclose(scores, np.take_along_axis(chances(), order, 1), atol=1e-4)
+    assert all(len({tuple(text) for text in row}) == 6 for row in ids.tolist())
+    np.testing.assert_array_equal(ids[:, 0], every_text()[order[:, 0]])

@@ -145,7 +145,7 @@ def test_the_command_line_says_the_same(capsys, monkeypatch):
     assert main(["caption", *map(str, PATHS), "--model", "blip", "--beams", str(BEAMS), "--length", str(WORDS), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["captions"]
     assert [row["caption"] for row in rows] == words(reference("blip")["caption/beams"])
-    assert [row["picture"] for row in rows] == list(map(str, PATHS))
+    assert [row["file"] for row in rows] == list(map(str, PATHS))
     expected, question = reference("blip_vqa")["answer/texts"], several(4)[3]
     assert main(["ask", str(PATHS[3]), question, "--model", "blip_vqa", "--length", str(ANSWER_WORDS)]) == 0
     assert capsys.readouterr().out == f"{expected[3]}\n"

@@ -1,4 +1,4 @@
-"""`sensorium ask`: the answer to a question about a picture."""
+"""`sensorium ask`: the answer to a question about a picture, a sound or a clip."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,30 +15,30 @@ sensorium ask photo.png "is it raining?" --model models/blip-vqa --answers yes n
 
 
 def ask(
-    picture: tyro.conf.Positional[Path],
+    file: tyro.conf.Positional[Path],
     question: tyro.conf.Positional[str],
     *,
     model: str,
     answers: list[str] | None = None,
     beams: int = 1,
-    length: int = 10,
+    length: int | None = None,
 ) -> dict:
-    """Answer a question about a picture.
+    """Answer a question about a picture, or about a sound or a clip, by what the model reads.
 
     Args:
-        picture: The file.
+        file: The file.
         question: What is asked.
-        model: A model that answers (BLIP): its folder, or the id of its repository.
+        model: A model that answers: its folder, or the id of its repository (BLIP).
         answers: Answers to choose the likeliest of; any words by default.
         beams: How many beginnings of an answer are followed side by side.
-        length: The most pieces of words that are written.
+        length: The most pieces of words that are written; by default what suits the model.
     """
     import sensorium
     from sensorium.cli import device
 
     device.prepare()
-    (answer,) = sensorium.load(model).ask([picture], question, answers=answers, beams=beams, length=length)
-    return {"picture": str(picture), "question": question, "model": model, "answer": answer}
+    (answer,) = sensorium.load(model).ask([file], question, answers=answers, beams=beams, length=length)
+    return {"file": str(file), "question": question, "model": model, "answer": str(answer), "score": round(answer.score, 4)}
 
 
 def show(result: dict, console: "Console") -> None:

@@ -50,8 +50,12 @@ VERBS = {
     "transcribe": Verb(
         "write down what is said in a sound or a video", "sensorium transcribe talk.wav --model openai/whisper-tiny"
     ),
-    "caption": Verb("say what pictures show", "sensorium caption photo.png --model Salesforce/blip-image-captioning-base"),
+    "caption": Verb(
+        "say what pictures, sounds and clips hold", "sensorium caption photo.png --model Salesforce/blip-image-captioning-base"
+    ),
     "ask": Verb("answer a question about a picture", 'sensorium ask photo.png "what is it?" --model Salesforce/blip-vqa-base'),
+    "describe": Verb("describe a picture to somebody who cannot see it", "sensorium describe photo.png --model runs/captions"),
+    "summarize": Verb("say what happens in a clip, and when", "sensorium summarize clip.mp4 --model runs/watcher"),
     "generate": Verb(
         "make pictures, sounds, clips or texts of what is said or shown",
         'sensorium generate "a red circle" --model runs/pictures --out out.png',

@@ -79,11 +79,12 @@ def _thing(place: str, things: Sequence[Thing], there: float) -> Sentence:
             words += f", perhaps {' or '.join(names)},"
         elif names[0] != PLAIN:  # which people leave out
             words += f" {names[0]}"
-    words = words.strip(" ,").replace(",,", ",")
+    words = words.lstrip(" ,").replace(",,", ",")
     if said[-1][1] >= SURE:
         what = _a(f"{words} {shape[0]}".strip())
     else:
-        what = f"{_a(f'{words} thing'.strip())}, perhaps {' or '.join(map(_a, shape))}"
+        something = _a(f"{words.rstrip(',')} thing".strip())
+        what = f"{something}, perhaps {' or '.join(map(_a, shape))}"
     sure = min(there, *(share for _, share in said))
     return Sentence(f"In the {place} there is {'' if there >= SURE else 'perhaps '}{what}.", sure)
 

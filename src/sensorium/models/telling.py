@@ -206,7 +206,7 @@ class Teller:
         if not isinstance(question, str) or not question.strip():
             raise BadRaw(f"the question {question!r}: expected a text, and not an empty one")
         marks = int(asked.prepare("")[f"{asked.name}/mask"].sum())
-        tokens, room = int(asked.measure(question)[0]), asked.length - marks
+        tokens, room = int(asked.measure(question)[0]) - marks, asked.length - marks  # what is measured has its marks
         if tokens > room:
             spelt = " Words that it does not know are spelt" if tokens > len(question.split()) else ""
             raise BadRaw(f"the question {question[:40]!r}: {tokens} tokens, where {room} are read: make it shorter.{spelt}")

@@ -1,0 +1,44 @@
+"""`sensorium describe`: a picture (or a sound) in whole sentences, for somebody who cannot see it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from sensorium.cli.main import WrongUsage
+
+if TYPE_CHECKING:
+    from rich.console import Console
+else:
+    Console = Any
+
+EXAMPLE = """sensorium describe photo.png --model runs/captions
+sensorium describe photo.png --model Salesforce/blip-image-captioning-base --draws 100"""
+
+
+def describe(file: tyro.conf.Positional[Path], *, model: str, draws: int = 64, seed: int = 0) -> dict:
+    """Describe a picture in whole sentences: what there is, how many, and where, hedged where the model is not sure.
+
+    Many captions are drawn from the model. What most of them say is said plainly, what some say with "perhaps".
+
+    Args:
+        file: The picture, or whatever the model reads.
+        model: A model that captions: its folder, or the id of its repository.
+        draws: How many captions are drawn.
+        seed: Of the draws.
+    """
+    if draws < 2:
+        raise WrongUsage(f"--draws {draws}: at least 2, as one alone is always sure of itself")
+
+    import sensorium
+    from sensorium.cli import device
+
+    device.prepare()
+    found = sensorium.load(model).describe(file, draws=draws, seed=seed)
+    sentences = [{"sentence": text, "sure": round(sure, 4)} for text, sure in found.sentences]
+    return {"file": str(file), "model": model, "description": str(found), "sentences": sentences}
+
+
+def show(result: dict, console: "Console") -> None:
+    for row in result["sentences"]:
+        print(row["sentence"])

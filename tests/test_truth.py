@@ -1,0 +1,56 @@
+"""What is said of scenes against the truth: a perfect speaker, one with known mistakes, and both splits."""
+
+from typing import Any
+
+import pytest
+
+from sensorium import truth
+from sensorium.sensorium import Sensorium
+from sensorium.world import caption, scene
+
+
+class Speaker(Sensorium):
+    """Stands in for a model: says what it is told to say."""
+
+    def __init__(self, say):
+        self.say, self.asked = say, []
+
+    def caption(self, things: list[Any], *, beams: int) -> list[str]:  # type: ignore[override]
+        self.asked.append((len(things), beams))
+        return self.say(len(things))
+
+
+def test_a_perfect_speaker_is_right_in_all_and_a_guesser_at_chance():
+    scenes = scene.distinct("validation", 300)
+    right = truth.judged(scenes, caption.render(scenes, "list", 1))
+    factors = ("exact", "count", "size", "texture", "colour", "shape", "place", "attributes", "true")
+    assert all(right[name] == 1.0 for name in factors) and "motion" not in right
+    assert right["exact/low"] > 0.98 and right["exact/chance"] < 0.02 < right["size/chance"] < 0.15
+
+
+def test_mistakes_are_counted_where_they_are():
+    things = [[(0, 0, 1, 3, 4), (1, 2, 0, 5, 0)], [(0, 1, 2, 2, 8)]]
+    found = truth.agreement(things, [[(0, 0, 1, 3, 4), (1, 2, 7, 5, 0)], None])  # one colour wrong; one that cannot be read
+    assert found["exact"] == 0.0 and found["count"] == 0.5 and found["place"] == found["shape"] == 0.5
+    assert found["colour"] == pytest.approx(0.25) and found["attributes"] == pytest.approx(0.45)
+    assert 0.0 <= found["exact/low"] < 1e-9 and found["exact/high"] == pytest.approx(0.658, abs=1e-3)
+
+
+def test_motions_are_told_apart_from_what_else_a_sentence_says():
+    scenes = scene.distinct("validation", 200)
+    told = truth.judged(scenes, caption.render(scenes, caption.MOTION))
+    assert told["true"] == told["motion"] == 1.0 and 0.03 < told["motion/chance"] < 0.25 and told["exact"] < 0.2
+    assert truth.judged(scenes, ["it moves"] * 200)["true"] == 0.0
+
+
+def test_both_splits_are_measured_with_the_gap(monkeypatch):
+    said = {
+        split: caption.render(scene.distinct(split, 20, 5), "list" if split == "validation" else "short")
+        for split in truth.SPLITS
+    }
+    made = Speaker(lambda n: said[turn.pop(0)])
+    monkeypatch.setattr(truth, "shown", lambda model, scenes: [None] * len(scenes))
+    turn = list(truth.SPLITS)
+    out = truth.of_splits(lambda split: truth.captions_of(made, split, 20, 5, beams=3))
+    assert made.asked == [(20, 3), (20, 3)] and out["validation/exact"] == 1.0
+    assert out["gap/exact"] == 1.0 - out["compositional/exact"] > 0.5
