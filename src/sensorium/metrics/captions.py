@@ -134,7 +134,7 @@ def captioning(said: Sequence[str], references: Sequence[Sequence[str]], split: 
         raise Unmeasurable("captions are measured on two items or more, got 1: chance is what another item's references give")
     out: dict[str, float] = {}
     order = np.random.default_rng(seed).permutation(len(said))
-    turned = [references[i] for i in np.roll(order, 1)[np.argsort(order)].tolist()]  # no item keeps its own
+    turned = [references[int(i)] for i in np.roll(order, 1)[np.argsort(order)]]  # no item keeps its own
     for name, rows in (("rouge_l", rouge_l), ("cider", cider)):
         values = rows(said, references, split=split)
         low, high = bootstrap(values, seed=seed)
