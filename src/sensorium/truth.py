@@ -153,7 +153,7 @@ def _answers(model: Sensorium, scenes: Scenes, drawn: Sequence[Question]) -> lis
     mark = answered.prepare("")[answered.name][0]
 
     @jax.jit
-    def answer(state: nnx.State, batch: Batch) -> jax.Array:
+    def answer(state: Any, batch: dict[str, jax.Array]) -> jax.Array:
         whole = nnx.merge(graph, state)
         about, prompt = whole.context(batch), jnp.full((AT_ONCE, 1), mark, jnp.int32)
         return write(whole.decoder, Prompted(about, prompt), whole.ends, Sampling(), None, whole.decoder.length)[0]

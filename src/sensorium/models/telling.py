@@ -205,11 +205,12 @@ class Teller:
         assert isinstance(asked, Text)
         if not isinstance(question, str) or not question.strip():
             raise BadRaw(f"the question {question!r}: expected a text, and not an empty one")
-        marks = int(asked.prepare("")[f"{asked.name}/mask"].sum())
-        tokens, room = int(asked.measure(question)[0]) - marks, asked.length - marks  # what is measured has its marks
-        if tokens > room:
-            spelt = " Words that it does not know are spelt" if tokens > len(question.split()) else ""
-            raise BadRaw(f"the question {question[:40]!r}: {tokens} tokens, where {room} are read: make it shorter.{spelt}")
+        tokens, kept = asked.measure(question)
+        if tokens > kept:
+            told = (
+                f"the question {question[:40]!r}: {tokens:g} tokens, where {kept:g} are read (words that are not known are spelt)"
+            )
+            raise BadRaw(f"{told}: make it shorter")
 
     def readable(self, text: str) -> bool:
         """Whether the whole of a text is read: what a model spells may come back as more pieces than it was written in."""
