@@ -18,9 +18,10 @@ from sensorium.checkpoints.lock import RunLock
 from sensorium.core.errors import SensoriumError
 from sensorium.core.files import read_json, write_json
 from sensorium.core.protocols import Item
-from sensorium.metrics import retrieval
+from sensorium.metrics import captioning, retrieval
 from sensorium.modalities.text import identity
-from sensorium.models import Model
+from sensorium.modalities.transcript import NotAsked
+from sensorium.models import Generator, Model
 from sensorium.pretrained.model_card import Origin, remove_card
 from sensorium.recipes.start import INIT, keep
 from sensorium.sensorium import Sensorium
@@ -181,6 +182,23 @@ def evaluate(model: Sensorium, items: Sequence[Item], ks: Sequence[int] = (1, 5,
             found = retrieval(vectors[a], vectors[b], owners[a], owners[b], ks, pairs)
             out |= {f"{a}->{b}/{name}": value for name, value in found.items()}
     return out
+
+
+def evaluate_captions(model: Sensorium, items: Sequence[Item]) -> dict[str, float]:
+    """What a model that captions says of things, beside the texts that their items have: `metrics.captioning` as
+    `"image->text/bleu4"` and so on, and `"image->text/captions"`, their number. Every picture of an item is captioned, and all of
+    its texts are references. {} where fewer than two can be measured; `NotAsked` for a model that does not caption."""
+    if not isinstance(model.model, Generator):
+        raise NotAsked(f"this model of {', '.join(model.modalities)} does not caption: see evaluate, which measures retrieval")
+    source, target = model.field(model.model.reads[0]), model.field(model.model.target)
+    owned = [
+        (raw, item.raws[target.kind]) for item in items if item.raws.get(target.kind) for raw in item.raws.get(source.kind, ())
+    ]
+    if len(owned) < 2:
+        return {}
+    said = [str(text) for text in model.caption([raw for raw, _ in owned])]
+    found = captioning(said, [list(texts) for _, texts in owned]) | {"captions": len(owned)}
+    return {f"{source.name}->{target.name}/{name}": float(value) for name, value in found.items()}
 
 
 def _equal_captions(texts: np.ndarray, own: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""`sensorium evaluate`: how well a model finds each modality by each other, on a folder."""
+"""`sensorium evaluate`: how well a model finds each modality by each other, or captions, on a folder."""
 
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 else:
     Console = Any
 
-EXAMPLE = "sensorium evaluate runs/photos photos/"
+EXAMPLE = """sensorium evaluate runs/photos photos/
+sensorium evaluate Salesforce/blip-image-captioning-base photos/"""
 
 
 def evaluate(
@@ -24,6 +25,9 @@ def evaluate(
     """Measure retrieval in every direction: recall among the first 1, 5 and 10, its 95 % interval, and chance.
 
     Every caption of an item is a query and a right answer of its own; equal captions of two items are right for both.
+
+    Of a model that captions, what it says is measured beside the captions of the folder: BLEU-4, ROUGE-L and CIDEr-D, with
+    their 95 % intervals, and what the same words get beside the captions of another item.
 
     Args:
         model: The folder that `sensorium train` wrote, a published checkpoint's, or its id on the Hub.
@@ -39,6 +43,8 @@ def evaluate(
     from sensorium.core.errors import SensoriumError
     from sensorium.data import check
     from sensorium.data import split as part
+    from sensorium.models import Generator
+    from sensorium.run import evaluate_captions
 
     given = mapping.given(columns)
     device.prepare()
@@ -50,11 +56,11 @@ def evaluate(
         task = bar.add_task("reading every file", total=None, text="")
         health = check(folder, loaded.fields, lambda done, total: bar.update(task, completed=done, total=total), columns=given)
     items = part(health.good, chosen)
-    metrics = sensorium.evaluate(loaded, items)
+    metrics = evaluate_captions(loaded, items) if isinstance(loaded.model, Generator) else sensorium.evaluate(loaded, items)
     if not metrics:
         advice = "see sensorium data check" if chosen == "all" else "try --split all"
         raise SensoriumError(
-            f"{folder}: nothing to measure: none of the {len(items)} items of the split {chosen!r} has two of "
+            f"{folder}: nothing to measure: of the {len(items)} items of the split {chosen!r} too few have two of "
             f"{', '.join(loaded.modalities)}; {advice}"
         )
     return {
@@ -76,7 +82,24 @@ def show(result: dict, console: "Console") -> None:
         console.print("all items: if the model was trained on some of these, the numbers flatter it", style="dim")
     if result["problems"]:
         console.print(f"[yellow]{len(result['problems'])} problems, left out[/] (see: sensorium data check)")
-    table(result["metrics"], console)
+    if any(key.endswith("/recall@1") for key in result["metrics"]):
+        table(result["metrics"], console)
+    else:
+        captions(result["metrics"], console)
+
+
+def captions(metrics: dict[str, float], console: "Console") -> None:
+    """A row a measure of captions, with its interval and chance: in percent but for CIDEr, which goes to 10."""
+    from rich import box
+    from rich.table import Table
+
+    (direction,) = {key.split("/")[0] for key in metrics}
+    grid = Table(direction.replace("->", " → "), "", "95 %", "chance", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, said, factor, digits in (("bleu4", "BLEU-4", 100, 1), ("rouge_l", "ROUGE-L", 100, 1), ("cider", "CIDEr-D", 1, 2)):
+        value, low, high, chance = (factor * metrics[f"{direction}/{name}{part}"] for part in ("", "/low", "/high", "/chance"))
+        grid.add_row(said, f"{value:.{digits}f}", f"{low:.{digits}f}–{high:.{digits}f}", f"{chance:.{digits}f}")
+    console.print(grid)
+    console.print(f"of {metrics[f'{direction}/captions']:.0f} captions; CIDEr-D goes from 0 to 10", style="dim", highlight=False)
 
 
 def table(metrics: dict[str, float], console: "Console") -> None:
