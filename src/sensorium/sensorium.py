@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from sensorium.core.batch import Batch, pad
-from sensorium.core.encoding import Labelled, Prompting
+from sensorium.core.encoding import Encoder, Labelled, Prompting
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.core.protocols import Modality, Raw
 from sensorium.data.folder import opened
@@ -360,9 +360,10 @@ class Sensorium:
         return next((field for field in self.fields if field.kind != "text"), self.fields[0]), listed(things)
 
     def _encode(self, field: Modality, raws: list[Raw]) -> Float[np.ndarray, "N D"]:
-        if field.name not in self.model.encoders:
-            raise UnknownName(f"this model has vectors of {', '.join(self.model.encoders)}, and none of {field.name!r} alone")
-        encoder = self.model.encoders[field.name]
+        known = {name: encoder for name, encoder in self.model.encoders.items() if isinstance(encoder, Encoder)}
+        if field.name not in known:
+            raise UnknownName(f"this model has vectors of {', '.join(known) or 'nothing'}, and none of {field.name!r} alone")
+        encoder = known[field.name]
         width = self.model.width if isinstance(self.model, Space | AnyToAny) else encoder.pooled_width
         out = np.zeros((len(raws), width), np.float32)
         for rows, batch, size in batched(field, raws, isinstance(encoder, PublishedText) and encoder.form.masks):

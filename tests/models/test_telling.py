@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 
 import sensorium
 from sensorium.cli.main import main
+from sensorium.decoders import TellingDecoder
 from sensorium.modalities import Audio, BadRaw, Image, Text, Video
 from sensorium.modalities.transcript import NotAsked
 from sensorium.models import Generator
@@ -33,7 +34,9 @@ def model(kind: str = "image") -> Sensorium:
     card = teller((field,), WORDS, 8, {kind: dials}, depth=1, heads=2)
     made = card.build(1)
     assert isinstance(made, Generator)
-    head = made.decoder.inner.head  # type: ignore[union-attr]
+    assert isinstance(made.decoder, TellingDecoder)
+    head = made.decoder.inner.head
+    assert head.bias is not None
     head.kernel[...] *= 20.0
     head.bias[...] = jnp.full(WORDS.vocabulary_size, -1e4).at[-5:].set(0.0).at[3].set(2.0)  # words and the end, no letters
     return Sensorium(made, (field, WORDS), card)

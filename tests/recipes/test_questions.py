@@ -1,19 +1,21 @@
 """The recipe of questions: answers from tiny models that learn, a choice, and a blind one that no picture can move."""
 
 from functools import cache
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from sensorium.modalities import BadRaw
+from sensorium.models import Generator
 from sensorium.recipes.questions import LONGEST, LONGEST_ANSWER, questions, texts, types_of
 from sensorium.sensorium import Sensorium
 from sensorium.training import fit
 from sensorium.truth import questions_of
 from sensorium.world import picture, question, scene
 
-TINY = {"steps": 2, "batch": 4, "each": 3, "width": 16, "queries": 2, "depth": 1}
+TINY: dict[str, Any] = {"steps": 2, "batch": 4, "each": 3, "width": 16, "queries": 2, "depth": 1}
 
 
 @cache
@@ -50,6 +52,7 @@ def test_a_choice_is_one_of_all_answers_and_asking_is_told_what_cannot_be():
 
 def test_no_picture_can_move_a_blind_model_and_one_that_sees_is_moved():
     blind, seeing = trained(blind=True), trained(answers="choose")
+    assert isinstance(blind.model, Generator)
     assert blind.modalities == ("question", "answer") and blind.model.reads == ("question",)
     batch = questions(**TINY).source.read(np.arange(4))
     other = batch | {"image": 255 - batch["image"]}

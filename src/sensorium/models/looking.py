@@ -16,7 +16,6 @@ from jaxtyping import Float
 from sensorium.core.batch import Batch, pad, size
 from sensorium.encoders.probed import Probed
 from sensorium.encoders.published import PublishedViT
-from sensorium.models.generator import Generator
 from sensorium.models.space import Space
 from sensorium.nn.norms import unit
 
@@ -24,7 +23,7 @@ ROWS = 8
 """Pictures at a time: all weights of all layers are held at once, which a call of the model never does."""
 
 
-def viewer(model: Space | Generator) -> str:
+def viewer(model: Any) -> str:
     """The name of the field whose encoder is a published vision transformer; a `ValueError` where there is none, or more."""
     found = [name for name, encoder in model.encoders.items() if isinstance(_inner(encoder), PublishedViT)]
     if len(found) != 1:
@@ -36,7 +35,7 @@ def viewer(model: Space | Generator) -> str:
     return found[0]
 
 
-def attention(model: Space | Generator, batch: Batch, rollout: bool = False) -> Float[np.ndarray, "B heads h w"]:
+def attention(model: Any, batch: Batch, rollout: bool = False) -> Float[np.ndarray, "B heads h w"]:
     """With which weights the pooled vector takes the patches in the last layer, or where a question is asked of all tokens, in
     that: a map a head. A map sums to at most 1: the rest goes to the first token and the registers, where there are any.
 
@@ -45,7 +44,7 @@ def attention(model: Space | Generator, batch: Batch, rollout: bool = False) -> 
     return _in_parts(partial(_attention, rollout=rollout), model, batch)
 
 
-def relevance(model: Space | Generator, batch: Batch, other: str, layers: int | None = None) -> Float[np.ndarray, "B h w"]:
+def relevance(model: Any, batch: Batch, other: str, layers: int | None = None) -> Float[np.ndarray, "B h w"]:
     """Which patches of picture i make it like row i of the field `other`: attention, weighted by the gradient of scale × cosine
     in it, from layer to layer (Chefer et al. 2021, "Generic attention-model explainability", equations 5 and 6). At least 0.
 
@@ -59,7 +58,7 @@ def relevance(model: Space | Generator, batch: Batch, other: str, layers: int | 
     return _in_parts(partial(_relevance, other=other, layers=layers or count), model, batch)
 
 
-def encoder_of(model: Space | Generator) -> PublishedViT:
+def encoder_of(model: Any) -> PublishedViT:
     encoder = _inner(model.encoders[viewer(model)])
     assert isinstance(encoder, PublishedViT)
     return encoder
@@ -122,7 +121,7 @@ def _patches(encoder: PublishedViT, x: Float[jax.Array, "B heads L"], pictures: 
     return x[:, :, x.shape[2] - h * w :].reshape(*x.shape[:2], h, w)
 
 
-def _in_parts(compute: Any, model: Space | Generator, batch: Batch) -> Float[np.ndarray, "..."]:
+def _in_parts(compute: Any, model: Any, batch: Batch) -> Float[np.ndarray, "..."]:
     graph, state = nnx.split(model)
     if not size(batch):
         one = {key: np.zeros((1, *x.shape[1:]), x.dtype) for key, x in batch.items()}

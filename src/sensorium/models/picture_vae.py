@@ -30,9 +30,14 @@ class PictureVAE(nnx.Module):
         return cls(GridVAE(**vae, rngs=rngs), field)
 
     @property
-    def encoders(self) -> dict[str, GridVAE]:
+    def encoders(self) -> Mapping[str, Any]:
         """What reads the one field that it has."""
         return {self.field: self.vae}
+
+    @property
+    def width(self) -> int:
+        """Numbers of a latent at each place."""
+        return self.vae.latent
 
     def settle(self) -> None:
         """Called after every update: there is nothing to hold within bounds."""

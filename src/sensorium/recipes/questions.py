@@ -70,12 +70,12 @@ def questions(
     types = types_of(source)
     look = {"queries": queries, "depth": depth}
     shares = {type: SHARES[type] for type in types}
-    rows = {"items": steps * batch, "easy": round(easy * steps) * batch}
+    rows = {"items": steps * batch, "easy": round(easy * steps) * batch, "seed": seed}
     return Experiment(
         recipe="questions",
         arguments=arguments,
         fields=(*things, asked, answered),
-        source=Questions(things, asked, answered, shares, each, seed=seed, **rows),
+        source=Questions(things, asked, answered, shares, each, "train", **rows),
         model=_model(things, asked, answered, width, look, types if answers == "choose" else ()),
         losses={"answer": (1.0, Captioning("answer", given=("question",), begun=True))},
         optimizer=optimizer_of(trainer, lr, steps),
