@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from sensorium.core.batch import Batch, pad
+from sensorium.core.batch import pad
 from sensorium.core.table import Table
 from sensorium.data.questions import even, rendered
 from sensorium.data.synthetic import RENDERERS
