@@ -3,24 +3,23 @@
 All of it is set before anything imports jax or sensorium. `warnings as errors` is in pyproject.toml.
 """
 
-import hashlib
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
+from quick import PROGRAMS, collect_seldom, equal_programs_once, one_context
 
 for _name in ("jax", "sensorium"):
     if _name in sys.modules:
         raise RuntimeError(f"{_name} was imported before tests/conftest.py: its strict settings would come too late")
 
-FAST = "--xla_cpu_use_fusion_emitters=false"
-"""The older way of compiling for a CPU, in half the time: what tests wait for is mostly the compilation of tiny programs."""
+FAST = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+"""The older way of compiling for a CPU, each program in one piece: what tests wait for is mostly the compilation of tiny ones."""
 STRICT = {
     "JAX_NUMPY_DTYPE_PROMOTION": "strict",
     "JAX_NUMPY_RANK_PROMOTION": "raise",
@@ -31,6 +30,8 @@ EVERYWHERE = {  # the processes that tests start get these too
     "JAX_PLATFORMS": "cpu",
     "JAX_ENABLE_COMPILATION_CACHE": "false",
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # most of a tiny program's time is its compilation
+    "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",  # no program says which line of Python each of its operations is from
+    "PYTHONDONTWRITEBYTECODE": "",  # where it is set, every process would compile all of Python's sources again
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -38,6 +39,7 @@ EVERYWHERE = {  # the processes that tests start get these too
 }
 os.environ.update(EVERYWHERE)
 os.environ.update(STRICT)
+sys.dont_write_bytecode = False
 install_import_hook("sensorium", "typecheck.check")
 
 # The same examples in every run: a red test stays red until it is mended, and the timings of runs compare.
@@ -48,32 +50,12 @@ MOST_MAPS = 16_000
 """Of the 65,530 memory maps that Linux gives a process; every compiled program takes three, and past the last one it crashes."""
 
 
-PROGRAMS: dict[tuple[str, str, bytes], Any] = {}
-"""What this process has compiled, by the text of the program, its devices and options."""
-
-
 @pytest.fixture(autouse=True, scope="session")
-def equal_programs_once():
-    """Compiles equal programs once a process, where jax would for each function that is traced anew.
-
-    It took a sixth off the CPU time of three files, run once (92 and 76 s).
-    """
-    from jax._src import compiler
-
-    compile_anew = compiler.compile_or_get_cached
-
-    def remembered(backend, computation, devices, compile_options, host_callbacks, *rest, **more):
-        if host_callbacks:
-            return compile_anew(backend, computation, devices, compile_options, host_callbacks, *rest, **more)
-        text = hashlib.sha256(str(computation).encode()).hexdigest()
-        key = text, str(devices), compile_options.SerializeAsString()
-        if key not in PROGRAMS:
-            PROGRAMS[key] = compile_anew(backend, computation, devices, compile_options, host_callbacks, *rest, **more)
-        return PROGRAMS[key]
-
-    compiler.compile_or_get_cached = remembered
-    yield
-    compiler.compile_or_get_cached = compile_anew
+def quickly():
+    """See tests/quick.py."""
+    collect_seldom()
+    with one_context(), equal_programs_once():
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -86,6 +68,21 @@ def few_programs():
 
         PROGRAMS.clear()
         jax.clear_caches()
+
+
+@pytest.fixture(scope="session")
+def programs_kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables for processes that run equal programs one after another: what took long to compile is kept for the next.
+
+    Not for this process: of its many small programs each would be written and few found.
+    """
+    kept = tmp_path_factory.mktemp("programs")
+    return {
+        "JAX_ENABLE_COMPILATION_CACHE": "true",
+        "JAX_COMPILATION_CACHE_DIR": str(kept),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+        "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
+    }
 
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -5,6 +5,8 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -89,13 +91,21 @@ def test_a_worker_of_ray_fails_where_its_command_does(capsys):
     assert "--steps 0: at least 1 is needed" in capsys.readouterr().err
 
 
-def processes(count: int, script: str, *arguments: object, devices: int = 1) -> list[subprocess.CompletedProcess[str]]:
-    """So many processes of a script, which find each other by plain variables."""
+@pytest.fixture(scope="module")
+def processes(user_env, programs_kept) -> Callable[..., list[subprocess.CompletedProcess[str]]]:
+    """`processes(2, "pair.py", …)`: so many processes of a script, which find each other by plain variables."""
+    quick = {"XLA_FLAGS": user_env["XLA_FLAGS"]} | programs_kept
+    return partial(begun, os.environ | quick)
+
+
+def begun(
+    env: dict[str, str], count: int, script: str, *arguments: object, devices: int = 1
+) -> list[subprocess.CompletedProcess[str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_cpu_multi_thread_eigen=false"
-    plain = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+    flags = f"{env['XLA_FLAGS']} --xla_force_host_platform_device_count={devices} --xla_cpu_multi_thread_eigen=false"
+    plain = {key: value for key, value in env.items() if not key.lower().endswith("_proxy")}
     env = plain | {"XLA_FLAGS": flags, "PYTHONPATH": str(HERE.parent)}
     started = []
     for number in range(count):
@@ -134,7 +144,7 @@ def near(got: dict[int, float], expected: dict[int, float]) -> None:
     np.testing.assert_allclose(list(got.values()), [expected[step] for step in got], rtol=1e-5, atol=1e-6)
 
 
-def test_two_processes_are_one_run_also_after_one_was_killed(alone, tmp_path):
+def test_two_processes_are_one_run_also_after_one_was_killed(alone, processes, tmp_path):
     """Process 0 is killed after step 25: the other says so and ends, and both go on from the checkpoint of step 20."""
     killed, left = processes(2, "pair.py", tmp_path, STEPS, "KILL=25", "who=0")
     assert killed.returncode == -9
@@ -149,7 +159,7 @@ def test_two_processes_are_one_run_also_after_one_was_killed(alone, tmp_path):
     assert (tmp_path / "model.safetensors").is_file()
 
 
-def test_what_two_processes_tell_each_other_and_that_one_is_missed(tmp_path):
+def test_what_two_processes_tell_each_other_and_that_one_is_missed(processes, tmp_path):
     zero, one = processes(2, "together.py", tmp_path)
     assert one.returncode == -9
     assert zero.returncode == 1 and zero.stderr.splitlines()[-1].startswith("error: another process of this run has ended")
@@ -167,7 +177,7 @@ def test_what_two_processes_tell_each_other_and_that_one_is_missed(tmp_path):
     }
 
 
-def test_eight_devices_compute_what_one_does(alone, tmp_path):
+def test_eight_devices_compute_what_one_does(alone, processes, tmp_path):
     (done,) = processes(1, "pair.py", tmp_path, STEPS, "mesh=fsdp=4,data=2", devices=8)
     assert done.returncode == 0, done.stderr[-2000:]
     near(losses(tmp_path), alone)

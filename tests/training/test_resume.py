@@ -166,13 +166,13 @@ train(longer(), sys.argv[1], lambda record: print(record["step"], flush=True), r
 """
 
 
-def test_killed_at_any_moment_again_and_again_it_comes_to_the_same_bits(whole, tmp_path):
+def test_killed_at_any_moment_again_and_again_it_comes_to_the_same_bits(whole, programs_kept, tmp_path):
     """kill −9 while it computes and while it saves, the second time right after it went on."""
     folder, tests = tmp_path / "run", Path(__file__).parents[1]
     random, kills, how = np.random.default_rng(0), 0, "new"
     for _ in range(8):
         line = [sys.executable, "-c", SCRIPT, str(folder), how]
-        env = os.environ | {"PYTHONPATH": str(tests)}
+        env = os.environ | programs_kept | {"PYTHONPATH": str(tests)}
         process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, cwd=tests, env=env)
         assert process.stdout is not None
         for text in process.stdout:
