@@ -14,11 +14,13 @@ from sensorium.core.objective import Loss, LossRows
 from sensorium.losses import (
     Captioning,
     Cycle,
+    Denoise,
     Distill,
     Divergence,
     Elbo,
     InfoNCE,
     Matryoshka,
+    Outline,
     Reconstruct,
     Sigmoid,
     Triplet,
@@ -47,6 +49,8 @@ LOSSES: dict[str, tuple[Loss, tuple[str, ...]]] = {  # the loss, and the outputs
     "Cycle": (Cycle("b"), ("b/back",)),
     "Cycle cosine": (Cycle("b", "cosine"), ("b/back", "b/unit")),
     "Elbo": (Elbo(("b",), beta=0.5, free=0.1), ("b/nats", "joint/kl")),
+    "Denoise": (Denoise("b", ("a",)), ("b/said",)),
+    "Outline": (Outline("b"), ("b/sketch",)),
     "Divergence": (Divergence(given=("b",)), ("joint/kl",)),
 }
 
@@ -69,6 +73,8 @@ def given(name: str) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
     logits = random.normal(size=(ROWS, WIDTH, 7)).astype(np.float32)
     outputs = {**units, "scale": np.float32(3), "b/logits": logits, "b/made": made, "b/back": back}
     outputs |= {"b/nats": made[:, :2], "b/share": WAYS, "joint/kl": np.abs(back[:, :2]) + 0.2, "joint/share": WAYS}
+    outputs |= {"b/said": made, "b/wanted": back, "b/weight": np.arange(1, ROWS + 1, dtype=np.float32)}
+    outputs |= {"b/sketch": back, "b/clean": made}
     words = random.integers(0, 7, (ROWS, WIDTH)).astype(np.int32)
     batch = {
         "b": words if name == "Captioning" else random.normal(size=(ROWS, WIDTH)).astype(np.float32),

@@ -77,6 +77,14 @@ def test_as_a_loss_it_reads_ids_mask_and_what_is_told_about():
         Captioning("text", smoothing=1.0)
 
 
+def test_a_row_whose_words_nothing_was_known_of_does_not_count():
+    logits, text, mask = example()
+    outputs, batch = {"a/logits": logits}, {"a": text, "a/mask": mask}
+    known = outputs | {"a/known": jnp.asarray([False, True, True])}
+    assert Captioning("a")(outputs, batch).counts.tolist() == [True, True, False]
+    assert Captioning("a")(known, batch).counts.tolist() == [False, True, False]
+
+
 def test_beside_a_contrast_it_is_coca():
     logits, text, mask = example()
     units = {f"{name}/unit": jax.random.normal(jax.random.key(i), (3, 4)) for i, name in enumerate(("image", "text"))}

@@ -14,7 +14,7 @@ class Mix:
     """One thing made of several of a field, in whose place it stands: `Mix((photo, 1), ("a red circle", -1))`. Their unit vectors
     in a space are added up, each times its weight; below 0 it is taken away."""
 
-    def __init__(self, *parts: tuple[Raw, float]):
+    def __init__(self, *parts: tuple[Raw, ...]):
         if not parts or not all(isinstance(part, tuple) and len(part) == 2 for part in parts):
             raise BadRaw(f"Mix: {len(parts)} parts: expected pairs of a thing and its weight, one or more")
         self.parts = tuple((thing, _weight(weight)) for thing, weight in parts)
@@ -40,7 +40,7 @@ def parts_of(things: Sequence[Raw | Mix]) -> Iterator[tuple[int, Raw, float]]:
             yield row, part, weight
 
 
-def _weight(weight: float) -> float:
+def _weight(weight: object) -> float:
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
         raise BadRaw(f"Mix: a weight of {weight!r}: expected a finite number")
     return float(weight)

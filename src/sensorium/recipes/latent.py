@@ -26,7 +26,7 @@ SCENES, AT_ONCE = 500, 50
 
 def latent(
     *,
-    steps: int = 1500,
+    steps: int = 1000,
     batch: int = 32,
     lr: float = 3e-3,
     factor: int = 4,
