@@ -1,0 +1,167 @@
+"""A denoiser: what it is trained on, what it forgets, what guidance does, and that it learns to draw what it is told."""
+
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from models.makers import PICTURES, shaken
+
+from sensorium.core.encoding import Encoding
+from sensorium.core.errors import UnknownName
+from sensorium.decoders import Denoiser, Drawing
+from sensorium.diffusion import draw_noise
+from sensorium.losses import Denoise, total
+
+KEY, ROWS = jax.random.key(3), 4
+MIDDLE, SCALE = -0.25, 1.5
+
+
+def built(**more) -> Denoiser:
+    return shaken(Denoiser(**PICTURES, vector=6, tokens=5, middle=MIDDLE, scale=SCALE, rngs=nnx.Rngs(0), **more))
+
+
+def about(seed: int = 1) -> Encoding:
+    random = np.random.default_rng(seed)
+    tokens, pooled = (jnp.asarray(random.normal(size=shape), jnp.float32) for shape in ((ROWS, 2, 5), (ROWS, 6)))
+    return Encoding(tokens, jnp.ones((ROWS, 2), bool), pooled)
+
+
+@cache
+def drawer(how: Drawing):
+    graph, state = nnx.split(built())
+    run = jax.jit(lambda told, keys: nnx.merge(graph, state).draw(told, keys, how))
+    return lambda told, keys: np.asarray(run(told, keys)).astype(int)
+
+
+@cache
+def trained(says: str, unconditional: float):
+    """What a call gives and the gradient of the sum of each row's `said` wrt the condition, compiled; and the pictures."""
+    graph, state, rest = nnx.split(built(says=says, unconditional=unconditional), nnx.Param, ...)
+    x = jax.random.randint(jax.random.key(0), (ROWS, 16, 16, 3), 0, 256).astype(jnp.uint8)
+
+    def call(told: Encoding, state, key: jax.Array):
+        given = told._replace(mask=jnp.ones(told.tokens.shape[:2], bool))
+        denoised = nnx.merge(graph, state, rest)(x, given, key)
+        return jnp.sum(denoised.said), denoised
+
+    told = about()
+    run = jax.jit(
+        jax.grad(lambda parts, state, key: call(Encoding(parts[0], told.mask, parts[1]), state, key), (0, 1), has_aux=True)
+    )
+    return (*run((told.tokens, told.pooled), state, KEY), x)
+
+
+KEYS = jax.random.split(jax.random.key(7), ROWS)
+FEW = Drawing(steps=2, guidance=2.0)
+
+
+def test_the_same_key_draws_the_same_whatever_is_drawn_beside_it():
+    draw, order = drawer(FEW), np.array([3, 0, 0, 1])
+    first = draw(about(), KEYS)
+    assert first.shape == (ROWS, 8, 8, 3) and (draw(about(), KEYS) == first).all()
+    turned = draw(jax.tree.map(lambda a: a[order], about()), KEYS[order])
+    assert np.abs(turned - first[order]).max() <= 1, "but for a rounding"
+    other = draw(about(), KEYS[order])
+    assert np.abs(other - first).max((1, 2, 3)).min() > 1, "another key draws another thing"
+
+
+def test_guidance_goes_from_nothing_through_what_is_told_and_beyond():
+    """Of one step from pure noise the outcome is what the network says of it."""
+    made, told = built(), about()
+    noise = draw_noise(jax.vmap(jax.random.fold_in, (0, None))(KEYS, 0), made.shape)
+    nothing = made.without(told, jnp.ones(ROWS, bool))
+    assert not nothing.mask.any() and (nothing.pooled == made.nothing[...][None]).all()
+    with_it, without = (np.asarray(made.network(noise, jnp.ones(ROWS), made.network.hear(x))) for x in (told, nothing))
+    low, high = ((end - MIDDLE) * SCALE for end in (-1, 1))
+    bounded = [np.clip(x, low, high) for x in (with_it, without)]
+    assert np.abs(bounded[0] - bounded[1]).max() > 0.1
+    for guidance in (0.0, 1.0, 3.0):
+        expected = np.clip(bounded[1] + guidance * (bounded[0] - bounded[1]), low, high) / SCALE + MIDDLE
+        drawn = drawer(Drawing(steps=1, guidance=guidance))(told, KEYS)
+        assert np.abs(drawn - (expected + 1) * 127.5).max() < 0.51, guidance
+
+
+def test_without_guidance_the_condition_has_no_effect():
+    draw = drawer(Drawing(steps=1, guidance=0.0))
+    assert (draw(about(1), KEYS) == draw(about(2), KEYS)).all()
+    assert (drawer(FEW)(about(1), KEYS) != drawer(FEW)(about(2), KEYS)).any()
+
+
+def test_a_row_that_is_learned_without_its_condition_sees_nothing_of_it():
+    ((tokens, pooled), parameters), _, _ = trained("x0", 0.5)
+    dropped = np.asarray(jax.random.uniform(jax.random.split(KEY, 3)[2], (ROWS,)) < 0.5)
+    assert 0 < dropped.sum() < ROWS
+    for gradient in (tokens, pooled):
+        assert not gradient[dropped].any(), "exactly zero"
+        assert np.abs(gradient[~dropped]).reshape((~dropped).sum(), -1).max(1).min() > 0
+    assert np.abs(parameters["nothing"][...]).max() > 0, "what stands in its place is learned"
+
+
+def test_it_is_asked_for_the_thing_or_the_noise_and_the_cleaner_the_more_it_counts():
+    _, denoised, x = trained("x0", 0.5)
+    made = built()
+    t = np.asarray(made.times(jax.random.split(KEY, 3)[0], ROWS))
+    np.testing.assert_allclose(denoised.wanted, (made.form.into(x) - MIDDLE) * SCALE, atol=1e-6)
+    np.testing.assert_allclose(denoised.weight, 1 / np.maximum(t, 0.5) ** 2, rtol=1e-6)
+    assert len(set(denoised.weight.tolist())) > 1 and denoised.sketch is None
+    assert denoised.outputs("a").keys() == {"a/said", "a/wanted", "a/weight", "a/clean"}
+    _, noisy, _ = trained("eps", 0.0)
+    np.testing.assert_allclose(noisy.wanted, jax.random.normal(jax.random.split(KEY, 3)[1], noisy.wanted.shape), atol=1e-6)
+    assert (noisy.weight == 1).all()
+
+
+def test_it_learns_to_draw_what_it_is_told():
+    """Of two vectors, one is told of white pictures and one of black ones."""
+    graph, state, rest = nnx.split(Denoiser(**PICTURES, vector=2, tokens=2, rngs=nnx.Rngs(0)), nnx.Param, ...)
+    which = jnp.arange(16) % 2
+    told = Encoding(jnp.zeros((16, 1, 2)), jnp.zeros((16, 1), bool), jax.nn.one_hot(which, 2))
+    x = jnp.broadcast_to((which * 255).astype(jnp.uint8)[:, None, None, None], (16, 16, 16, 3))
+    rule = optax.adam(1e-2)
+
+    @jax.jit
+    def learn(state):
+        def step(held, key):
+            state, memory = held
+            loss = lambda state: total(  # noqa: E731
+                {"it": (1.0, Denoise("a"))}, nnx.merge(graph, state, rest)(x, told, key).outputs("a"), {"a": x}
+            )[0]
+            value, slopes = jax.value_and_grad(loss)(state)
+            with jax.numpy_dtype_promotion("standard"):
+                updates, memory = rule.update(slopes, memory)
+            return (optax.apply_updates(state, updates), memory), value
+
+        (state, _), values = jax.lax.scan(step, (state, rule.init(state)), jax.random.split(jax.random.key(0), 80))
+        keys = jax.random.split(jax.random.key(1), 16)
+        return values, nnx.merge(graph, state, rest).draw(told, keys, Drawing(steps=4, guidance=1.0))
+
+    values, drawn = learn(state)
+    assert values[-10:].mean() < 0.1 * values[:5].mean()
+    light = np.asarray(drawn).astype(int).mean((1, 2, 3))
+    assert light[1::2].min() > 200 and light[::2].max() < 55
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"steps": 0}, "steps=0"),
+        ({"guidance": -0.5}, "guidance=-0.5"),
+        ({"guidance": float("inf")}, "guidance=inf"),
+        ({"sampler": "oiler"}, "Did you mean 'euler'"),
+    ],
+)
+def test_a_drawing_that_cannot_be_is_an_error(wrong, told):
+    with pytest.raises((ValueError, UnknownName), match=told):
+        Drawing(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"floor": 0.0}, {"scale": 0.0}, {"unconditional": 1.0}, {"says": "x1"}, {"process": {"schedule": "cosinus"}}]
+)
+def test_a_denoiser_that_cannot_be_is_an_error(wrong: dict[str, Any]):
+    with pytest.raises((ValueError, UnknownName)):
+        Denoiser(**PICTURES, vector=6, tokens=5, rngs=nnx.Rngs(0), **wrong)

@@ -1,0 +1,189 @@
+"""Making: what a user gets of what they ask for, mixtures of what is told, and every wrong question."""
+
+import re
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from models.makers import AUDIO, CLIPS, IMAGE, SENSOR, SOUNDS, TEXT, TRACES, VIDEO, any_card, any_to_any, maker, shaken
+
+from sensorium import Drawing, Mix, Sampling
+from sensorium.core.errors import SensoriumError, UnknownName
+from sensorium.modalities import BadRaw
+from sensorium.models import Space, making
+from sensorium.models.making import Making, NoDecoder, _pieces, shown
+from sensorium.models.mix import between
+from sensorium.sensorium import Sensorium, load
+from sensorium.training import Card
+
+FEW = Drawing(steps=2, guidance=2.0)
+PHOTO = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+
+
+def pixels(pictures) -> np.ndarray:
+    return np.stack([np.asarray(picture) for picture in pictures]).astype(int)
+
+
+def test_pictures_of_a_prompt_are_those_of_the_size_that_is_made_and_the_first_do_not_mind_the_others():
+    made = maker().generate("image", text="red circle", n=3, how=FEW, seed=1)
+    assert [picture.size for picture in made] == [(8, 8)] * 3, "Image(size=16), a decoder of 8×8"
+    nine = pixels(maker().generate(text="red circle", n=9, how=FEW, seed=1))
+    assert np.abs(pixels(made) - nine[:3]).max() <= 1, "another size of batch, but for a rounding"
+    assert (pixels(maker().generate(text="red circle", n=3, how=FEW, seed=1)) == pixels(made)).all()
+    apart = np.abs(nine[:, None] - nine[None]).max((2, 3, 4))
+    assert (apart[~np.eye(9, dtype=bool)] > 1).all()
+    other = pixels(maker().generate(text="red circle", n=3, how=FEW, seed=2))
+    assert np.abs(other - pixels(made)).max((1, 2, 3)).min() > 1
+
+
+def test_several_prompts_follow_one_another():
+    """Thing i is drawn from key i, of whichever prompt: those of a prompt that stands first are as they are alone."""
+    both = pixels(maker().generate(text=["red circle", "blue square"], n=3, how=FEW, seed=1))
+    alone = pixels(maker().generate(text="red circle", n=3, how=FEW, seed=1))
+    assert len(both) == 6 and np.abs(both[:3] - alone).max() <= 1
+    turned = pixels(maker().generate(text=["blue square", "red circle"], n=3, how=FEW, seed=1))
+    assert np.abs(both - turned).max((1, 2, 3)).min() > 1
+
+
+def test_what_is_saved_makes_the_same(tmp_path):
+    any_to_any().save_pretrained(tmp_path)
+    again = load(tmp_path)
+    assert again.fingerprint == any_to_any().fingerprint
+    assert again.generate("text", image=PHOTO) == any_to_any().generate("text", image=PHOTO)
+    z = again.encode(text="red circle", image=[PHOTO])
+    assert z["text"].shape == (1, 12) and z["image"].shape == (1, 12)
+
+
+def test_sources_are_added_up_at_length_one_each_by_its_weight():
+    made, leaves = any_to_any().making, any_to_any().parameters()
+
+    def told(**raws) -> np.ndarray:
+        given = {name: raw if isinstance(raw, list) else [raw] for name, raw in raws.items()}
+        return np.asarray(made.told(leaves, given, "image").tokens[:, 0])
+
+    red, blue, photo = told(text="red"), told(text="blue"), told(image=PHOTO)
+    units = any_to_any().encode(text="red")["text"]
+    model = any_to_any().model
+    np.testing.assert_allclose(red, model.told("text", jnp.asarray(units)), atol=1e-5)  # type: ignore[union-attr]
+
+    def sum_of(*parts) -> np.ndarray:
+        whole = np.sum([weight * x for x, weight in parts], axis=0)
+        return whole / np.linalg.norm(whole)
+
+    np.testing.assert_allclose(told(text="red", image=PHOTO), sum_of((red, 1), (photo, 1)), atol=1e-5)
+    mixed = told(text=Mix(("red", 0.5), ("blue", -2)), image=Mix((PHOTO, 3)))
+    np.testing.assert_allclose(mixed, sum_of((red, 0.5), (blue, -2), (photo, 3)), atol=1e-5)
+    way = told(text=between("red", "blue", 3))
+    np.testing.assert_allclose(way, np.concatenate([red, sum_of((red, 1), (blue, 1)), blue]), atol=1e-5)
+    rows = told(text=["red", "blue"], image=PHOTO)
+    np.testing.assert_allclose(rows, np.concatenate([sum_of((x, 1), (photo, 1)) for x in (red, blue)]), atol=1e-5)
+
+
+def test_texts_are_the_likeliest_or_are_drawn():
+    (one,) = any_to_any().generate("text", image=PHOTO)
+    assert isinstance(one, str)
+    how = Sampling(temperature=2.0)
+    drawn = any_to_any().generate("text", image=PHOTO, n=6, how=how, seed=1)
+    assert drawn == any_to_any().generate("text", image=PHOTO, n=6, how=how, seed=1) and len(set(drawn)) > 3
+    assert drawn != any_to_any().generate("text", image=PHOTO, n=6, how=how, seed=2)
+
+
+def test_sounds_clips_and_traces_are_as_their_fields_take_them():
+    noise = {"decoder": "denoiser"}
+    card = any_card(audio=SOUNDS | noise, video=CLIPS | noise, sensor=TRACES | noise)
+    model = Sensorium(shaken(card.build(0)), (TEXT, IMAGE, SENSOR, AUDIO, VIDEO), card)
+    how = Drawing(steps=1, guidance=1.0)
+    made = (AUDIO, (1024,), 2000), (VIDEO, (4, 8, 8, 3), 2.0), (SENSOR, (16, 2), 8.0)
+    for field, shape, times in made:
+        name = field.name
+        ((x, rate),) = model.generate(name, text="red", how=how)
+        assert x.shape == shape and np.isfinite(x).all() and np.ptp(x) > 0 and rate == times
+        assert field.prepare((x, rate))[f"{name}/mask"].all(), "what is made can be told of again"
+
+
+def test_a_clip_of_fewer_frames_takes_as_long():
+    x, fps = shown(VIDEO, np.zeros((2, 8, 8, 3), np.uint8))
+    assert len(x) / fps == VIDEO.seconds
+
+
+def test_progress_is_told_up_to_its_end_and_of_long_drawings_in_between(monkeypatch):
+    seen: list[tuple[int, int]] = []
+    maker().generate(text="red", n=9, how=FEW, progress=lambda *now: seen.append(now))
+    assert seen == [(2, 4), (4, 4)]
+    monkeypatch.setattr(making, "LONG", 40)
+    seen.clear()
+    maker().generate(text="red", n=9, how=Drawing(steps=3, sampler="heun"), progress=lambda *now: seen.append(now))
+    assert {total for _, total in seen} == {10} and seen[-1] == (10, 10)
+    assert sorted(done for done, _ in seen[:-1]) == [0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("n", "sizes"), [(1, [1]), (3, [1, 1, 1]), (4, [8]), (9, [8, 8]), (20, [8] * 3), (32, [64]), (40, [64]), (65, [64, 64])]
+)
+def test_no_more_than_half_of_the_rows_are_thrown_away(n, sizes):
+    assert [size for _, size in _pieces(n)] == sizes
+    assert [start for start, _ in _pieces(n)] == [i * sizes[0] for i in range(len(sizes))]
+
+
+WRONG = [
+    ({"to": "imgae", "text": "red"}, "no decoder for 'imgae': it makes image, text. Did you mean 'image'"),
+    ({"to": "sensor", "text": "red"}, "no decoder for 'sensor'"),
+    ({"to": None, "text": "red"}, "say which, by to="),
+    ({}, "nothing to make image from: give one of text, image, sensor"),
+    ({"audio": "a.wav"}, "not from 'audio'"),
+    ({"txt": "red"}, "Did you mean 'text'"),
+    ({"text": ""}, "an empty text"),
+    ({"text": ["red", "  "]}, "an empty text"),
+    ({"text": Mix(("red", 1), ("", -1))}, "an empty text"),
+    ({"text": []}, "0 of text: expected"),
+    ({"text": "red circle " * 9}, "tokens, where at most 10 are read"),
+    ({"text": ["red", "blue"], "image": [PHOTO] * 3}, "2 of text and 3 of image"),
+    ({"text": Mix(("red", 1), ("red", -1))}, "take each other away"),
+    ({"text": "red", "n": 0}, "n=0: expected a whole number of 1 or more"),
+    ({"text": "red", "seed": -1}, "seed=-1"),
+    ({"text": "red", "seed": 2**32}, "from 0 to 4294967295"),
+    ({"text": "red", "how": Sampling()}, "image is made out of noise, by a Drawing"),
+    ({"to": "text", "image": PHOTO, "how": Drawing()}, "text is made word by word, by a Sampling"),
+    ({"to": "text", "image": PHOTO, "n": 2}, "one text is the likeliest"),
+]
+
+
+@pytest.mark.parametrize(("asked", "told"), WRONG, ids=[told[:30] for _, told in WRONG])
+def test_a_wrong_question_is_told_what_is_wrong(asked, told):
+    with pytest.raises((SensoriumError, ValueError), match=re.escape(told)):
+        any_to_any().generate(**{"to": "image"} | asked)
+
+
+def test_a_maker_reads_all_that_it_was_made_for_and_mixes_nothing():
+    with pytest.raises(BadRaw, match="has no space in which things can be added"):
+        maker().generate(text=Mix(("red", 1), ("blue", 1)))
+    with pytest.raises(BadRaw, match="made from text, not from 'image'"):
+        maker().generate(image=PHOTO)
+
+
+def test_a_model_without_decoders_makes_nothing():
+    card = Card("space", {"encoders": any_to_any().card.arguments["space"]["encoders"]})
+    model = card.build(0)
+    assert isinstance(model, Space)
+    with pytest.raises(NoDecoder, match="makes nothing, it has no decoder"):
+        Sensorium(model, (TEXT, IMAGE, SENSOR), card).generate("image", text="red")
+    assert issubclass(NoDecoder, SensoriumError) and isinstance(any_to_any().making, Making)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ((), "0 parts"),
+        ((("red", 1, 2),), "pairs"),
+        ((("red", "1"),), "weight of '1'"),
+        ((("a", float("nan")),), "nan"),
+        ((("a", 0),), "every weight is 0"),
+    ],
+)
+def test_a_mix_of_no_weights_is_an_error(wrong, told):
+    with pytest.raises(BadRaw, match=told):
+        Mix(*wrong)
+    with pytest.raises(BadRaw, match="steps=1"):
+        between("a", "b", 1)
+    with pytest.raises(UnknownName):
+        Drawing(sampler="none")
