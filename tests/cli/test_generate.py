@@ -1,0 +1,134 @@
+"""`sensorium generate`: files that are there and say how they were made, the same ones for the same seed, and wrong usage."""
+
+import json
+
+import numpy as np
+import pytest
+from models.makers import any_to_any, maker
+from PIL import Image as Pillow
+
+import sensorium
+from sensorium.cli import device
+from sensorium.cli.generate import _how
+from sensorium.cli.main import main
+from sensorium.decoders import Drawing
+
+
+def opened(path):
+    """A picture that is read whole, its file closed."""
+    with Pillow.open(path) as picture:
+        picture.load()
+        return picture
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Where a maker and an any-to-any are."""
+    folder = tmp_path_factory.mktemp("models")
+    maker().save_pretrained(folder / "painter")
+    any_to_any().save_pretrained(folder / "anything")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def loaded(monkeypatch, models):
+    """Each model is read, and compiled, once; no cache of programs is written."""
+    known = {str(models / "painter"): maker(), str(models / "anything"): any_to_any()}
+    monkeypatch.setattr(sensorium, "load", lambda name: known[str(name)])
+    monkeypatch.setattr(device, "prepare", lambda: None)
+
+
+def run(capsys, *arguments) -> tuple[int, dict]:
+    code = main(["generate", *map(str, arguments), "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+FEW = ("--steps", 2, "--guidance", 2)
+
+
+def test_pictures_are_written_and_say_how_and_the_same_seed_gives_the_same_bytes(models, tmp_path, capsys):
+    asked = ("red circle", "--model", models / "painter", "-n", 3, *FEW, "--seed", 1)
+    code, said = run(capsys, *asked, "--to", "image", "--out", tmp_path / "a" / "out.png", "--sheet", tmp_path / "sheet.png")
+    files = sorted((tmp_path / "a").iterdir())
+    assert code == 0 and [path.name for path in files] == ["out-1.png", "out-2.png", "out-3.png"]
+    assert said["files"] == [str(path) for path in files] and said["target"] == "image"
+    made = maker().generate("image", text="red circle", n=3, how=Drawing(2, 2.0), seed=1)
+    for path, picture in zip(files, made, strict=True):
+        assert (np.asarray(opened(path)) == np.asarray(picture)).all()
+    note = sensorium.provenance(files[1])
+    assert note["prompt"] == "red circle" and (note["seed"], note["number"], note["steps"], note["guidance"]) == (1, 2, 2, 2.0)
+    assert (note["sampler"], note["to"], note["model"], note["fingerprint"]) == ("euler", "image", "painter", maker().fingerprint)
+    assert note["software"] == f"Sensorium {sensorium.__version__}" and opened(tmp_path / "sheet.png").size == (280, 280)
+    assert run(capsys, *asked, "--out", tmp_path / "b" / "out.png")[0] == 0
+    assert [path.read_bytes() for path in files] == [path.read_bytes() for path in sorted((tmp_path / "b").iterdir())]
+    assert main(["generate", "--read", str(files[1])]) == 0
+    assert "prompt: red circle\n" in capsys.readouterr().out
+
+
+def test_what_is_there_is_replaced_only_where_that_is_said(models, tmp_path, capsys):
+    out = tmp_path / "out.png"
+    out.write_bytes(b"mine")
+    asked = ("red", "--model", models / "painter", *FEW, "--out", out)
+    code, said = run(capsys, *asked)
+    assert code == 1 and "--overwrite to replace it" in said["error"] and out.read_bytes() == b"mine"
+    assert run(capsys, *asked, "--overwrite")[0] == 0 and opened(out).size == (8, 8)
+
+
+def test_a_picture_becomes_words_and_a_text_file_has_its_note_beside(models, tmp_path, capsys):
+    photo = tmp_path / "photo.png"
+    Pillow.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)).save(photo)
+    asked = ("--from-image", photo, "--to", "text", "--model", models / "anything")
+    (expected,) = any_to_any().generate("text", image=photo)
+    code, said = run(capsys, *asked)
+    assert code == 0 and said["texts"] == [expected] and said["files"] == []
+    assert main(["generate", *map(str, asked)]) == 0 and capsys.readouterr().out == f"{expected}\n"
+    out = tmp_path / "said.txt"
+    assert run(capsys, *asked, "--out", out)[0] == 0 and out.read_text() == f"{expected}\n"
+    note = sensorium.provenance(out)
+    assert note["from"]["image"]["file"] == "photo.png" and len(note["from"]["image"]["sha256"]) == 64 and "prompt" not in note
+    drawn = run(capsys, *asked, "--temperature", 2, "-n", 3)[1]["texts"]
+    assert len(drawn) == 3 and len(set(drawn)) > 1
+
+
+def test_weights_and_what_is_taken_away_are_mixed_in(models, tmp_path, capsys):
+    out = tmp_path / "out.png"
+    mixed = ("red", "--without", "blue", "--weights", "text=2")
+    assert run(capsys, *mixed, "--model", models / "anything", "--to", "image", "--out", out, *FEW)[0] == 0
+    (expected,) = any_to_any().generate("image", text=sensorium.Mix(("red", 2.0), ("blue", -1.0)), how=Drawing(2, 2.0))
+    assert (np.asarray(opened(out)) == np.asarray(expected)).all()
+    assert sensorium.provenance(out)["weights"] == ["text=2"] and sensorium.provenance(out)["without"] == ["blue"]
+
+
+WRONG = [
+    (("red",), 2, "give --out"),
+    (("red", "--out", "a.jpg"), 2, "--out a.jpg: image is kept in .png"),
+    (("--out", "a.png"), 2, "from what?"),
+    (("", "--out", "a.png"), 1, "an empty text"),
+    (("red", "--out", "a.png", "--to", "vidoe"), 1, "no decoder for 'vidoe'"),
+    (("red", "--out", "a.png", "-n", "0"), 2, "-n 0"),
+    (("red", "--out", "a.png", "--steps", "0"), 2, "steps=0"),
+    (("red", "--out", "a.png", "--guidance", "-1"), 2, "guidance=-1"),
+    (("red", "--out", "a.png", "--sampler", "oiler"), 1, "Did you mean 'euler'"),
+    (("red", "--out", "a.png", "--temperature", "1", "--steps", "3"), 2, "--temperature is of texts"),
+    (("red", "--out", "a.png", "--temperature", "1"), 1, "by a Drawing"),
+    (("red", "--out", "a.png", "--seed", "-1"), 1, "seed=-1"),
+    (("red", "--out", "a.png", "--weights", "audio=1"), 2, "there is no such source"),
+    (("red", "--out", "a.png", "--weights", "text=much"), 2, "expected a source and a number"),
+    (("red", "--out", "a.png", "--sheet", "s.gif"), 2, "a sheet is a .png"),
+    (("--from-audio", "a.wav", "--out", "a.png"), 1, "told of things by text, not by audio"),
+    (("red " * 9, "--out", "a.png"), 1, "tokens, where at most 10 are read"),
+]
+
+
+@pytest.mark.parametrize(("asked", "code", "told"), WRONG, ids=[told[:25] for *_, told in WRONG])
+def test_a_wrong_request_is_told_what_is_wrong_and_leaves_nothing(models, tmp_path, capsys, monkeypatch, asked, code, told):
+    monkeypatch.chdir(tmp_path)
+    found, said = run(capsys, *asked, "--model", models / "painter")
+    assert found == code and told in said["error"] and not any(tmp_path.iterdir())
+
+
+def test_without_a_model_or_with_one_that_makes_nothing(tmp_path, capsys):
+    assert "give --model" in run(capsys, "red")[1]["error"]
+    assert _how(None, None, None, None) is None and _how(20, 2.0, "euler", None) == Drawing()
+    code, said = run(capsys, "--read", tmp_path / "absent.png")
+    assert code == 1 and "no such file" in said["error"]
