@@ -71,7 +71,7 @@ def test_at_full_size_every_shape_fits(name, make):
 
     def loss(state, batch):
         outputs = nnx.merge(graph, state)(batch, jax.random.key(0))
-        return outputs, total(experiment.losses, outputs, batch)
+        return outputs, total(experiment.losses, outputs, batch, 0)
 
     outputs, (value, parts) = jax.eval_shape(loss, state, rows)
     assert value.shape == () and set(parts) == set(experiment.losses)
@@ -100,7 +100,7 @@ def test_its_arguments_are_json_that_makes_it_again(name, make):
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_a_few_steps_of_a_small_batch_move_every_parameter_that_trains(name, make):
-    experiment = make(steps=2 if name in SPACES else 6, batch=8, **small(name))
+    experiment = make(steps=2 if name in SPACES else 10, batch=8, **small(name))
     model, history = fit(experiment)
     assert all(np.isfinite(record["loss"]) for record in history[1:])
     before = nnx.to_flat_state(nnx.state(experiment.model.build(0)))

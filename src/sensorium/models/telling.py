@@ -78,6 +78,7 @@ class Teller:
 
     def __init__(self, model: Any, fields: Sequence[Modality]):
         self.words, self.asks = told(model, fields), bool(model.asked)
+        self._refuses = model.question is None  # published ones cut what is too long, as their references do
         self.start, self.ends, self.places = model.start, model.ends, model.decoder.length
         usual = ANSWER if self.asks else CAPTION
         self.usual = min(usual, self.places) if isinstance(model.decoder, PublishedDecoder) else self.places
@@ -200,9 +201,12 @@ class Teller:
         return ids if self.start is None else np.concatenate([[np.int32(self.start)], ids[1:]]).astype(np.int32)
 
     def _asks_something(self, question: Raw) -> None:
-        """A `BadRaw` for a question that is none: no text, an empty one, or one that is longer than what is read of it."""
+        """A `BadRaw` for a question that is none: no text, an empty one, or one that is longer than what is read of it. What is a
+        text is left to published models as it is."""
         asked = self._fields[-1]
         assert isinstance(asked, Text)
+        if isinstance(question, str) and not self._refuses:
+            return
         if not isinstance(question, str) or not question.strip():
             raise BadRaw(f"the question {question!r}: expected a text, and not an empty one")
         tokens, kept = asked.measure(question)
