@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensorium.decoders.patches import cells, cut, joined
@@ -11,6 +11,7 @@ from sensorium.decoders.patches import cells, cut, joined
 SIDES = st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), min_size=1, max_size=3)
 
 
+@settings(max_examples=15)
 @given(SIDES, st.integers(1, 3), st.integers(1, 2))
 def test_joined_undoes_cut_on_one_two_and_three_axes(sides, channels, rows):
     patch = tuple(p for _, p in sides)

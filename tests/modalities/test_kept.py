@@ -11,7 +11,7 @@ from sensorium.core.errors import BadFile
 from sensorium.modalities import Audio, BadRaw, Image, Sensor, Text, Video
 from sensorium.modalities.kept import WRITERS, kept, provenance, suffixes
 
-NOTE = {"software": "Sensorium 0.1.0", "prompt": "ein „roter“ Kreis\nand more, " * 20, "seed": 3}
+NOTE = {"software": "Sensorium 0.10.0", "prompt": "ein „roter“ Kreis\nand more, " * 20, "seed": 3}
 RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.integers(0, 256, (4, 8, 6, 3)).astype(np.uint8)
 PIXELS[1:] //= 64  # few colours, as a GIF has them
