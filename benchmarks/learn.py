@@ -4,7 +4,7 @@ Each recipe is trained as `sensorium learn` trains it, for each seed in a proces
 saw and on combinations of shape and colour that training never showed (`sensorium.truth`). `anything` goes through a space of the
 recipe `senses` of the same seed, which is trained first and whose time is told apart. Writes results/learn.json after every run,
 and keeps what stands there of others. Exits with 1 where a goal is missed.
-Run alone on a machine: python benchmarks/learn.py [--seeds 0 1 2] [--recipes captions pictures] (45 minutes a seed)
+Run alone on a machine: python benchmarks/learn.py [--seeds 0 1 2] [--recipes captions pictures]
 """
 
 import argparse

@@ -22,7 +22,6 @@ from sensorium.decoders import Drawing, Prompted, Sampling, write
 from sensorium.metrics import by_type, wilson
 from sensorium.modalities import Text
 from sensorium.models import Generator
-from sensorium.models.making import Making
 from sensorium.sensorium import Sensorium
 from sensorium.world import caption, compare, judge, judge_motion, motion, scene
 from sensorium.world.caption import Thing
@@ -104,7 +103,7 @@ def made_of(
     *,
     most: int = scene.MOST,
     styles: Sequence[float] = (1.0, 0.0, 0.0),
-    how: Drawing = Drawing(),  # noqa: B008 (frozen)
+    how: Drawing | None = None,
     n: int = SCENES,
     seed: int = 0,
 ) -> Numbers:
@@ -112,7 +111,7 @@ def made_of(
     is read back from the pictures, sounds or clips of its field `target`; of clips also `"motion"`, and its chance. `styles`:
     how often each style of sentence is said (see `World`)."""
     scenes = scene.distinct(split, n, seed, most)
-    making = Making(model.model, model.fields)
+    making = model.making
     field = making.target(target)
     told = making.told(model.parameters(), {source: RENDERERS[model.field(source).kind](scenes, styles)}, target)
     made = making.make(model.parameters(), told, target, 1, how, seed)

@@ -10,8 +10,8 @@ from PIL import Image as Pillow
 import sensorium
 from sensorium.cli import device
 from sensorium.cli.generate import _how
-from sensorium.cli.main import main
-from sensorium.decoders import Drawing
+from sensorium.cli.main import WrongUsage, main
+from sensorium.decoders import Drawing, Sampling
 
 
 def opened(path):
@@ -109,8 +109,7 @@ WRONG = [
     (("red", "--out", "a.png", "--steps", "0"), 2, "steps=0"),
     (("red", "--out", "a.png", "--guidance", "-1"), 2, "guidance=-1"),
     (("red", "--out", "a.png", "--sampler", "oiler"), 1, "Did you mean 'euler'"),
-    (("red", "--out", "a.png", "--temperature", "1", "--steps", "3"), 2, "--temperature is of texts"),
-    (("red", "--out", "a.png", "--temperature", "1"), 1, "by a Drawing"),
+    (("red", "--out", "a.png", "--temperature", "1", "--steps", "3"), 2, "--temperature: this model makes it by --steps"),
     (("red", "--out", "a.png", "--seed", "-1"), 1, "seed=-1"),
     (("red", "--out", "a.png", "--weights", "audio=1"), 2, "there is no such source"),
     (("red", "--out", "a.png", "--weights", "text=much"), 2, "expected a source and a number"),
@@ -129,6 +128,10 @@ def test_a_wrong_request_is_told_what_is_wrong_and_leaves_nothing(models, tmp_pa
 
 def test_without_a_model_or_with_one_that_makes_nothing(tmp_path, capsys):
     assert "give --model" in run(capsys, "red")[1]["error"]
-    assert _how(None, None, None, None) is None and _how(20, 2.0, "euler", None) == Drawing()
+    usual, words = Drawing(steps=7, guidance=1.5), Sampling(temperature=0.0)
+    assert _how(usual, None, None, None, None) == usual and _how(usual, 9, None, "heun", None) == Drawing(9, 1.5, "heun")
+    assert _how(words, None, None, None, None) == words and _how(words, None, None, None, 0.7) == Sampling(0.7)
+    with pytest.raises(WrongUsage, match="--guidance: this model makes it by --temperature"):
+        _how(words, None, 2.0, None, None)
     code, said = run(capsys, "--read", tmp_path / "absent.png")
     assert code == 1 and "no such file" in said["error"]

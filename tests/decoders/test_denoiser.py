@@ -14,7 +14,7 @@ from models.makers import PICTURES, shaken
 from sensorium.core.encoding import Encoding
 from sensorium.core.errors import UnknownName
 from sensorium.decoders import Denoiser, Drawing
-from sensorium.diffusion import draw_noise
+from sensorium.diffusion import Cosine, LogitNormal, Rectified, Uniform, draw_noise
 from sensorium.losses import Denoise, total
 
 KEY, ROWS = jax.random.key(3), 4
@@ -86,6 +86,27 @@ def test_guidance_goes_from_nothing_through_what_is_told_and_beyond():
         assert np.abs(drawn - (expected + 1) * 127.5).max() < 0.51, guidance
 
 
+def test_a_denoiser_says_itself_how_it_is_drawn_unless_told_otherwise():
+    told = about()
+    made = Denoiser(**PICTURES, vector=6, tokens=5, drawn={"steps": 1, "guidance": 3.0}, rngs=nnx.Rngs(0))
+    assert made.drawn == Drawing(1, 3.0)
+    assert (np.asarray(made.draw(told, KEYS)) == np.asarray(made.draw(told, KEYS, Drawing(1, 3.0)))).all()
+    assert built().drawn == Drawing()
+
+
+def test_schedules_and_times_take_their_arguments():
+    made = Denoiser(
+        **PICTURES,
+        vector=6,
+        tokens=5,
+        schedule={"schedule": "cosine", "offset": 0.1},
+        times={"times": "logit_normal", "mean": 1.0},
+        rngs=nnx.Rngs(0),
+    )
+    assert made.schedule == Cosine(0.1) and made.times == LogitNormal(1.0)
+    assert built().schedule == Rectified() and built().times == Uniform()
+
+
 def test_without_guidance_the_condition_has_no_effect():
     draw = drawer(Drawing(steps=1, guidance=0.0))
     assert (draw(about(1), KEYS) == draw(about(2), KEYS)).all()
@@ -135,7 +156,7 @@ def test_it_learns_to_draw_what_it_is_told():
                 updates, memory = rule.update(slopes, memory)
             return (optax.apply_updates(state, updates), memory), value
 
-        (state, _), values = jax.lax.scan(step, (state, rule.init(state)), jax.random.split(jax.random.key(0), 80))
+        (state, _), values = jax.lax.scan(step, (state, rule.init(state)), jax.random.split(jax.random.key(0), 120))
         keys = jax.random.split(jax.random.key(1), 16)
         return values, nnx.merge(graph, state, rest).draw(told, keys, Drawing(steps=4, guidance=1.0))
 
@@ -159,9 +180,17 @@ def test_a_drawing_that_cannot_be_is_an_error(wrong, told):
         Drawing(**wrong)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"floor": 0.0}, {"scale": 0.0}, {"unconditional": 1.0}, {"says": "x1"}, {"process": {"schedule": "cosinus"}}]
-)
+WRONG = [
+    {"floor": 0.0},
+    {"scale": 0.0},
+    {"unconditional": 1.0},
+    {"says": "x1"},
+    {"schedule": {"schedule": "cosinus"}},
+    {"times": {"times": "uniform", "men": 1}},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_a_denoiser_that_cannot_be_is_an_error(wrong: dict[str, Any]):
     with pytest.raises((ValueError, UnknownName)):
         Denoiser(**PICTURES, vector=6, tokens=5, rngs=nnx.Rngs(0), **wrong)

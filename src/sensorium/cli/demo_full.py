@@ -12,7 +12,6 @@ from sensorium.data.synthetic import RENDERERS
 from sensorium.recipes import WORLDLY
 from sensorium.recipes.clips import MOVING
 from sensorium.recipes.questions import types_of
-from sensorium.recipes.sounds import DRAWN
 from sensorium.run import Run
 from sensorium.sensorium import Sensorium
 from sensorium.show import Made, Measure, Sheet, Shown
@@ -75,10 +74,10 @@ def _questions(run: Run) -> Sheet:
     return Sheet("Questions about pictures", _note(run), _measures(run, "accuracy"), made)
 
 
-def _from_words(run: Run, title: str, target: str, most: int, styles: tuple[float, ...] = TEXT, how: Any = None) -> Sheet:
+def _from_words(run: Run, title: str, target: str, most: int, styles: tuple[float, ...] = TEXT) -> Sheet:
     scenes = scene.distinct("validation", SAMPLES, most=most)
     asked = [Shown(text, label="asked for") for text in RENDERERS["text"](scenes, styles)]
-    things = run.sensorium.generate(target, text=[one.caption for one in asked], how=how)
+    things = run.sensorium.generate(target, text=[one.caption for one in asked])
     names = ("motion",) if target == "video" else ("exact", "attributes")
     return Sheet(title, _note(run), _measures(run, *names), _judged(run.sensorium, target, scenes, asked, things))
 
@@ -150,7 +149,7 @@ SHEETS: Mapping[str, Callable[[Run], Sheet]] = {
     "captions": _captions,
     "questions": _questions,
     "pictures": lambda run: _from_words(run, "Pictures of what is said", "image", 2),
-    "sounds": lambda run: _from_words(run, "Sounds of what is said", "audio", scene.MOST, how=DRAWN),
+    "sounds": lambda run: _from_words(run, "Sounds of what is said", "audio", scene.MOST),
     "clips": lambda run: _from_words(run, "Clips of what is said", "video", 2, MOVING),
     "anything": _anything,
 }

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,9 +62,9 @@ def generate(
         from_sensor: A trace of a sensor to go by.
         without: Texts whose meaning is taken away from that of the others (of a model with a space).
         weights: What each of several sources counts, such as text=1 audio=0.5 (of a model with a space).
-        steps: Steps from noise to the thing, 20 by default; more are slower and a little better.
-        guidance: How far to go towards what is asked for, 2 by default; 1: as learned, 0: whatever it is.
-        sampler: euler (the default), heun, ddim or dpm++.
+        steps: Steps from noise to the thing, by default as many as the model says; more are slower and a little better.
+        guidance: How far to go towards what is asked for, by default as far as the model says; 1: as learned, 0: whatever it is.
+        sampler: euler, heun, ddim or dpm++.
         temperature: Of texts: how freely words are drawn; by default the likeliest are taken.
         seed: The same seed, the same files.
         sheet: Write one picture of all pictures or clips here, a .png.
@@ -82,10 +83,10 @@ def generate(
     given = {kind: raw for kind, raw in sources.items() if raw is not None}
     if not given and not without:
         raise WrongUsage("from what? Give a text, --from-image, --from-audio, --from-video or --from-sensor")
-    how = _how(steps, guidance, sampler, temperature)
     device.prepare()
     loaded = sensorium.load(model)
     field = _target(loaded, to)
+    how = _how(loaded.making.how(field.name), steps, guidance, sampler, temperature)
     files = _files(out, sheet, n, field, overwrite)
     made = _made(loaded, field, _told(loaded, given, without or [], weights or []), n, how, seed)
     note = _note(loaded, model, field, given, {"without": without, "weights": weights}, seed, how)
@@ -116,17 +117,18 @@ def _said(path: Path) -> dict:
     return provenance(path)
 
 
-def _how(steps: int | None, guidance: float | None, sampler: str | None, temperature: float | None) -> Any:
-    """A `Drawing`, a `Sampling`, or None where nothing is said; `WrongUsage` for dials that are none."""
-    from sensorium.decoders import Drawing, Sampling
+def _how(usual: Any, steps: int | None, guidance: float | None, sampler: str | None, temperature: float | None) -> Any:
+    """The usual `Drawing` or `Sampling`, but for the dials that are given; `WrongUsage` for those that cannot be."""
+    from sensorium.decoders import Drawing
 
-    drawing: dict[str, Any] = {
-        key: x for key, x in (("steps", steps), ("guidance", guidance), ("sampler", sampler)) if x is not None
-    }
-    if drawing and temperature is not None:
-        raise WrongUsage(f"--temperature is of texts, --{next(iter(drawing))} of all else: give one or the other")
+    dials = {"steps": steps, "guidance": guidance, "sampler": sampler, "temperature": temperature}
+    given = {key: x for key, x in dials.items() if x is not None}
+    draws = isinstance(usual, Drawing)
+    if other := [key for key in given if (key == "temperature") == draws]:
+        expected = "--steps, --guidance and --sampler" if draws else "--temperature"
+        raise WrongUsage(f"--{other[0]}: this model makes it by {expected}")
     try:
-        return Sampling(temperature) if temperature is not None else Drawing(**drawing) if drawing else None
+        return replace(usual, **given)
     except ValueError as error:
         raise WrongUsage(str(error)) from error
 
@@ -214,17 +216,14 @@ def _note(
     loaded: "Sensorium", model: str, field: "Modality", given: Mapping[str, Any], more: Mapping[str, Any], seed: int, how: Any
 ) -> dict[str, Any]:
     """What is said of how a file was made: nothing of when or where, so that it is the same everywhere."""
-    from dataclasses import asdict
-
     from sensorium import __version__
     from sensorium.core.files import sha256
-    from sensorium.decoders import Drawing
 
     files = {kind: {"file": raw.name, "sha256": sha256(raw)} for kind, raw in given.items() if kind != "text"}
     called = Path(model).resolve().name if Path(model).exists() else model
     note: dict[str, Any] = {"software": f"Sensorium {__version__}", "prompt": given.get("text"), "from": files or None}
     note |= {**more, "to": field.name, "seed": seed}
-    note |= asdict(how or Drawing()) if field.kind != "text" else asdict(how) if how else {"temperature": 0.0}
+    note |= asdict(how)
     note |= {"model": called, "fingerprint": loaded.fingerprint}
     return {key: value for key, value in note.items() if value is not None}
 

@@ -23,6 +23,7 @@ from sensorium.decoders.sampling import Sampling as Sampling
 from sensorium.decoders.sampling import write as write
 from sensorium.decoders.scores import scores as scores
 from sensorium.decoders.telling import TellingDecoder as TellingDecoder
+from sensorium.decoders.telling import teacher_forced as teacher_forced
 from sensorium.decoders.tokens import Context as Context
 from sensorium.decoders.tokens import TokenDecoder as TokenDecoder
 from sensorium.decoders.unet import UNet as UNet

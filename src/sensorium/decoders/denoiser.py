@@ -10,11 +10,11 @@ from flax import nnx
 from jaxtyping import Float, Key, Num
 
 from sensorium.core.encoding import Encoding
-from sensorium.core.table import Table
+from sensorium.core.table import Table, made
 from sensorium.decoders.dit import DiT
 from sensorium.decoders.form import formed
 from sensorium.decoders.unet import UNet
-from sensorium.diffusion import DRAWS, KINDS, SAMPLERS, corrupt, draw_noise, grid, guided, sample, scheduled
+from sensorium.diffusion import DRAWS, KINDS, SAMPLERS, SCHEDULES, corrupt, draw_noise, grid, guided, sample
 from sensorium.nn.sizes import whole
 
 NETWORKS: Table[type] = Table("network", {"dit": DiT, "unet": UNet})
@@ -52,7 +52,7 @@ class Drawing:
     def __post_init__(self):
         object.__setattr__(self, "steps", whole("steps", self.steps))
         if not 0 <= self.guidance < float("inf"):
-            raise ValueError(f"guidance={self.guidance}: expected 1 (none) or more, or at least 0")
+            raise ValueError(f"guidance={self.guidance}: expected 0 (as if nothing were told), 1 (no guidance) or more")
         _ = SAMPLERS[self.sampler]
 
 
@@ -65,7 +65,9 @@ class Denoiser(nnx.Module):
     1/`floor`²: a low floor teaches the finest of details first, a high one what is where. A share `unconditional` of the rows
     is learned with a learned vector in the place of the condition and no tokens: what guidance goes away from. The network
     sees what is in form less `middle`, times `scale`: noise has a deviation of 1, and what has a far smaller one is drowned
-    in it at all but the last of the times (Rombach et al. 2022, appendix G, scale their latents so).
+    in it at all but the last of the times (Rombach et al. 2022, appendix G, scale their latents so). `schedule` and `times`
+    are names of `diffusion.SCHEDULES` and `diffusion.DRAWS` with their arguments, by default `{"schedule": "rectified"}` and
+    `{"times": "uniform"}`; `drawn` are the arguments of the `Drawing` by which things are drawn unless told otherwise.
     """
 
     def __init__(
@@ -75,11 +77,13 @@ class Denoiser(nnx.Module):
         vector: int,
         tokens: int,
         says: str = "x0",
-        process: Mapping[str, Any] | None = None,
+        schedule: Mapping[str, Any] | None = None,
+        times: Mapping[str, Any] | None = None,
         floor: float = 0.5,
         unconditional: float = 0.1,
         middle: float = 0.0,
         scale: float = 1.0,
+        drawn: Mapping[str, Any] | None = None,
         *,
         rngs: nnx.Rngs,
     ):
@@ -87,8 +91,9 @@ class Denoiser(nnx.Module):
         rest = {key: value for key, value in network.items() if key != "network"}
         self.network = NETWORKS[network["network"]](**rest, vector=vector, tokens=tokens, rngs=rngs)
         self.nothing = nnx.Param(jnp.zeros((vector,)))
-        known = {"schedule": "rectified", "times": "uniform"} | dict(process or {})
-        self.schedule, self.times = scheduled(known["schedule"]), DRAWS[known["times"]]()
+        self.schedule = made(SCHEDULES, *_named(schedule, "schedule", "rectified"))
+        self.times = made(DRAWS, *_named(times, "times", "uniform"))
+        self.drawn = Drawing(**(drawn or {}))
         self.kind, self.floor, self.unconditional = KINDS[says], floor, unconditional
         self.middle, self.scale = middle, scale
         if not 0 < scale < float("inf"):
@@ -123,11 +128,12 @@ class Denoiser(nnx.Module):
         self,
         about: Encoding,
         keys: Key[jax.Array, " B"],
-        how: Drawing = Drawing(),
+        how: Drawing | None = None,
         tell: Callable[[Any], None] | None = None,
     ) -> Num[jax.Array, "B ..."]:
         """The array of a thing a row, each from its own key, whatever is drawn beside it. `tell` is told of each evaluation of
         the network, by its number from 0."""
+        how = how or self.drawn
 
         def denoise(x: jax.Array, t: jax.Array, heard: Any) -> jax.Array:
             x0 = self.kind.to_x0(self.schedule, self.network(x, t, heard).astype(jnp.float32), x, t)
@@ -144,3 +150,9 @@ class Denoiser(nnx.Module):
     def _within(self, x: Float[jax.Array, "B *shape C"]) -> Float[jax.Array, "B *shape C"]:
         """Nothing in form is beyond -1 and 1."""
         return jnp.clip(x, (-1.0 - self.middle) * self.scale, (1.0 - self.middle) * self.scale)
+
+
+def _named(given: Mapping[str, Any] | None, key: str, usual: str) -> tuple[str, dict[str, Any]]:
+    """The name that is given under `key`, and the arguments beside it."""
+    rest = dict(given or {})
+    return rest.pop(key, usual), rest

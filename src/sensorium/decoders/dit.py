@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from sensorium.core.encoding import Encoding
 from sensorium.decoders.patches import cells, cut, joined
-from sensorium.decoders.sketch import READING, Sketch
+from sensorium.decoders.places import Places
+from sensorium.decoders.sketch import Sketch
 from sensorium.nn.attention import CrossAttention, geglu, mixed_by
 from sensorium.nn.norms import rms_norm
 from sensorium.nn.sizes import check_heads
@@ -64,10 +65,8 @@ class DiT(nnx.Module):
         self.gist = nnx.Linear(vector, width, rngs=rngs)
         self.time = nnx.Linear(2 * WAVES, width, rngs=rngs)
         self.sketch = None if sketch is None else Sketch(self.shape, channels, **sketch, vector=vector, tokens=tokens, rngs=rngs)
-        if self.sketch is None:
-            self.read = nnx.Param(initial(rngs.params(), (places, width, READING)) / math.sqrt(width))
-            self.spread = nnx.Linear(READING, width, use_bias=False, rngs=rngs)
-        else:
+        self.reads = Places(vector, places, width, rngs=rngs) if self.sketch is None else None
+        if self.sketch is not None:
             self.part = cells(self.sketch.patch, self.patch)
             self.spread = nnx.Linear(self.sketch.place.shape[1], math.prod(self.part) * width, use_bias=False, rngs=rngs)
         seen = tokens if looks else None
@@ -77,8 +76,9 @@ class DiT(nnx.Module):
     def hear(self, about: Encoding) -> Heard:
         """What does not depend on the noisy grid or on the time."""
         gist = self.gist(about.pooled)
-        if self.sketch is None:
-            return Heard(about, gist, self.spread(jnp.einsum("bd,ldr->blr", rms_norm(gist), self.read[...])), None)
+        if self.reads is not None:
+            return Heard(about, gist, self.reads(about.pooled), None)
+        assert self.sketch is not None
         found = self.sketch(about)
         fine = joined(self.spread(found.cells), self.sketch.cells, self.part)
         return Heard(about, gist, fine.reshape(len(gist), -1, fine.shape[-1]), found.whole)

@@ -11,11 +11,9 @@ from jaxtyping import Float
 
 from sensorium.core.encoding import Encoding
 from sensorium.decoders.patches import cells, joined
+from sensorium.decoders.places import Places
 from sensorium.nn.attention import Block, CrossAttention
 from sensorium.nn.norms import rms_norm
-
-READING = 16
-"""Numbers that a place reads of the gist."""
 
 
 class Sketched(NamedTuple):
@@ -26,7 +24,7 @@ class Sketched(NamedTuple):
 
 
 class Sketch(nnx.Module):
-    """An `Encoding` -> `Sketched`. Every cell reads the pooled vector with a small matrix of its own, and looks at the tokens."""
+    """An `Encoding` -> `Sketched`. Every cell reads its part of the pooled vector (`Places`), and looks at the tokens."""
 
     def __init__(
         self,
@@ -42,19 +40,16 @@ class Sketch(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.patch, self.cells = tuple(patch), cells(tuple(shape), tuple(patch))
-        places, initial = math.prod(self.cells), nnx.initializers.normal(1.0)
-        self.place = nnx.Param(initial(rngs.params(), (places, width)))
-        self.gist = nnx.Linear(vector, width, rngs=rngs)
-        self.read = nnx.Param(initial(rngs.params(), (places, width, READING)) / math.sqrt(width))
-        self.spread = nnx.Linear(READING, width, use_bias=False, rngs=rngs)
+        places = math.prod(self.cells)
+        self.place = nnx.Param(nnx.initializers.normal(1.0)(rngs.params(), (places, width)))
+        self.reads = Places(vector, places, width, rngs=rngs)
         self.look = nnx.List([CrossAttention(width, heads, tokens, rngs=rngs) for _ in range(depth)])
         self.layers = nnx.List([Block(width, heads, rngs=rngs) for _ in range(depth)])
         zeros = nnx.initializers.zeros
         self.leave = nnx.Linear(width, math.prod(self.patch) * channels, kernel_init=zeros, rngs=rngs)
 
     def __call__(self, about: Encoding) -> Sketched:
-        gist = rms_norm(self.gist(about.pooled))
-        x = self.place[...][None] + self.spread(jnp.einsum("bd,ldr->blr", gist, self.read[...]))
+        x = self.place[...][None] + self.reads(about.pooled)
         everywhere = jnp.ones(x.shape[:2], bool)
         for look, layer in zip(self.look, self.layers, strict=True):
             x = layer(x + look(rms_norm(x), about.tokens, about.mask), everywhere)

@@ -1,5 +1,6 @@
 """A `TokenDecoder` that writes about an `Encoding`, in the ids of a field of texts: the mark that begins one, words, the end."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -79,3 +80,14 @@ class TellingDecoder(nnx.Module):
     def follow(self, cache: Begun, rows: Int[jax.Array, " B"]) -> Begun:
         """The cache of other beginnings: row i goes on where row `rows[i]` was, about what row i is about."""
         return cache._replace(inner=self.inner.follow(cache.inner, rows))
+
+
+def teacher_forced(
+    decoder: Callable[..., Float[jax.Array, "B L V"]],
+    text: Int[jax.Array, "B L"],
+    about: Encoding,
+    mask: Bool[jax.Array, "B L"] | None,
+) -> Float[jax.Array, "B L V"]:
+    """Logits of each token given the true ones before it; of the first, which is given, zeros."""
+    said = decoder(text[:, :-1], about, None if mask is None else mask[:, :-1])
+    return jnp.pad(said, ((0, 0), (1, 0), (0, 0)))

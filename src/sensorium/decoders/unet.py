@@ -12,8 +12,9 @@ from jaxtyping import Float
 from sensorium.core.encoding import Encoding
 from sensorium.decoders.dit import Heard
 from sensorium.decoders.patches import joined
+from sensorium.decoders.places import Places
 from sensorium.decoders.sketch import Sketch
-from sensorium.decoders.unet_parts import GroupNorm, Level, Look, Places, Residual, convolution, doubled
+from sensorium.decoders.unet_parts import GroupNorm, Level, Look, Residual, convolution, doubled
 from sensorium.nn.sizes import whole
 
 TICKS, LONGEST = 1000.0, 10_000.0

@@ -1,6 +1,5 @@
 """What a U-Net is made of: residual blocks that time and condition modulate, attention over a grid, halving and doubling."""
 
-import math
 from collections.abc import Sequence
 
 import jax
@@ -9,9 +8,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from sensorium.core.encoding import Encoding
-from sensorium.decoders.sketch import READING
 from sensorium.nn.attention import mixed_by
-from sensorium.nn.norms import rms_norm
 from sensorium.nn.sizes import check_heads, whole
 from sensorium.nn.standard import LayerNorm
 
@@ -128,18 +125,6 @@ class Look(nnx.Module):
         value, gate = jnp.split(self.up(self.norm_up(y)), 2, axis=-1)
         y = y + self.down(value * jax.nn.gelu(gate, approximate=False))
         return x + self.leave(y).reshape(x.shape)
-
-
-class Places(nnx.Module):
-    """Vectors f32[B P] -> what each cell of a grid reads there, with a small matrix of its own: f32[B L D], as in `DiT`."""
-
-    def __init__(self, vector: int, places: int, width: int, *, rngs: nnx.Rngs):
-        self.told = nnx.Linear(vector, width, rngs=rngs)
-        self.read = nnx.Param(jax.random.normal(rngs.params(), (places, width, READING)) / math.sqrt(width))
-        self.spread = nnx.Linear(READING, width, use_bias=False, rngs=rngs)
-
-    def __call__(self, x: Float[jax.Array, "B P"]) -> Float[jax.Array, "B L D"]:
-        return self.spread(jnp.einsum("bd,ldr->blr", rms_norm(self.told(x)), self.read[...]))
 
 
 class Level(nnx.Module):

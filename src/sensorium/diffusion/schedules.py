@@ -1,7 +1,7 @@
 """How much data and how much noise there is at a time: x_t = alpha(t)·x0 + sigma(t)·noise, t from 0 (data) to 1 (noise)."""
 
-import inspect
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from sensorium.core.errors import UnknownName, nearest
-from sensorium.core.table import Table
+from sensorium.core.table import Table, made
 from sensorium.nn.sizes import whole
 
 
@@ -50,14 +49,14 @@ class Rectified:
         return jax.nn.sigmoid(-0.5 * log_snr)
 
 
-class _Preserving:
+class _Preserving(ABC):
     """Of schedules that preserve variance (alpha² + sigma² = 1): all follows from `lost(t)` = -log alpha², and its inverse."""
 
-    def lost(self, t: Float[jax.Array, "*B"]) -> Float[jax.Array, "*B"]:
-        raise NotImplementedError
+    @abstractmethod
+    def lost(self, t: Float[jax.Array, "*B"]) -> Float[jax.Array, "*B"]: ...
 
-    def when(self, lost: Float[jax.Array, "*B"]) -> Float[jax.Array, "*B"]:
-        raise NotImplementedError
+    @abstractmethod
+    def when(self, lost: Float[jax.Array, "*B"]) -> Float[jax.Array, "*B"]: ...
 
     def alpha(self, t: Float[jax.Array, "*B"]) -> Float[jax.Array, "*B"]:
         return jnp.exp(-0.5 * self.lost(t))
@@ -164,9 +163,4 @@ SCHEDULES: Table[Callable[..., Schedule]] = Table(
 
 def scheduled(name: str, arguments: Mapping[str, Any] | None = None) -> Schedule:
     """A schedule by its name and its arguments, as a JSON file has them. An argument that it does not take is `UnknownName`."""
-    kind, given = SCHEDULES[name], dict(arguments or {})
-    known = inspect.signature(kind).parameters
-    for argument in given:
-        if argument not in known:
-            raise UnknownName(f"the schedule {name!r} has no argument {argument!r}.{nearest(argument, known)}")
-    return kind(**given)
+    return made(SCHEDULES, name, arguments or {})

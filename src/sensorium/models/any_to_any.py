@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Key
 
 from sensorium.core.encoding import Encoding
 from sensorium.core.table import Table
-from sensorium.decoders import Denoiser, Ends, TellingDecoder
+from sensorium.decoders import Denoiser, Ends, TellingDecoder, teacher_forced
 from sensorium.models.space import Outputs, Space
 from sensorium.nn.norms import unit
 
@@ -97,7 +97,7 @@ class AnyToAny(nnx.Module):
             if isinstance(decoder, Denoiser):
                 out |= decoder(batch[name], about, jax.random.fold_in(key, 2 * i + 1)).outputs(name)
             else:
-                out[f"{name}/logits"] = _said(decoder, batch[name], about, batch.get(f"{name}/mask"))
+                out[f"{name}/logits"] = teacher_forced(decoder, batch[name], about, batch.get(f"{name}/mask"))
         return out
 
     def all_outputs(self, batch: dict[str, jax.Array]) -> Outputs:
@@ -133,12 +133,6 @@ class AnyToAny(nnx.Module):
             mean = jnp.sum(jnp.where(here[name][:, None], x, 0.0), axis=0) / jnp.maximum(count, 1.0)
             known = self.means[name]
             known[...] = jnp.where(count > 0, keep * known[...] + (1 - keep) * mean, known[...])
-
-
-def _said(decoder: TellingDecoder, text: jax.Array, about: Encoding, mask: jax.Array | None) -> Float[jax.Array, "B L V"]:
-    """Logits of each token given those before it; of the first, which is given, zeros."""
-    said = decoder(text[:, :-1], about, None if mask is None else mask[:, :-1])
-    return jnp.pad(said, ((0, 0), (1, 0), (0, 0)))
 
 
 def _denoiser(rest: dict[str, Any], width: int, rngs: nnx.Rngs) -> Denoiser | TellingDecoder:

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from sensorium.core.encoding import Encoder, Encoding, encoded
-from sensorium.decoders import DECODERS, ChoosingDecoder, Ends, PublishedDecoder, TellingDecoder
+from sensorium.decoders import DECODERS, ChoosingDecoder, Ends, PublishedDecoder, TellingDecoder, teacher_forced
 from sensorium.encoders import ENCODERS
 from sensorium.encoders.published_question import PublishedQuestion
 from sensorium.fusions import FUSIONS, Asking, Fusion
@@ -170,10 +170,7 @@ class Generator(nnx.Module):
         return self.question(batch[self.asked], _joined(found), batch.get(f"{self.asked}/mask"))
 
     def _logits(self, batch: dict[str, jax.Array], about: Encoding) -> Float[jax.Array, "B L V"]:
-        mask = batch.get(f"{self.target}/mask")
-        text = self.begun(batch[self.target])[:, :-1]
-        said = self.decoder(text, about, None if mask is None else mask[:, :-1])
-        return jnp.pad(said, ((0, 0), (1, 0), (0, 0)))
+        return teacher_forced(self.decoder, self.begun(batch[self.target]), about, batch.get(f"{self.target}/mask"))
 
 
 def _joined(found: dict[str, Encoding]) -> Encoding:

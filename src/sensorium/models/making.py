@@ -91,6 +91,11 @@ class Making:
         made = self.make(leaves, told, field.name, n, how, seed, progress)
         return [shown(field, x) for x in made]
 
+    def how(self, target: str) -> Drawing | Sampling:
+        """How a field is made unless told otherwise: as its decoder says; words are the likeliest ones."""
+        decoder = _decoder(self.model, target)
+        return decoder.drawn if isinstance(decoder, Denoiser) else Sampling(temperature=0.0)
+
     def target(self, to: str | None) -> Modality:
         """The field that is made: the one of this name, or the only one. `NoDecoder` where there is none."""
         if to is None and len(self.model.targets) > 1:
@@ -135,8 +140,7 @@ class Making:
         of batches of other sizes.
         """
         n, seed = whole("n", n), _seed(seed)
-        decoder = _decoder(self.model, target)
-        how = _fitting(decoder, target, how, n)
+        how = _fitting(self.how(target), target, how, n)
         rows = np.repeat(np.arange(len(told.pooled)), n)
         pieces, out = list(_pieces(len(rows))), []
         steps = evaluations(how.sampler, how.steps) if isinstance(how, Drawing) else 1
@@ -213,8 +217,6 @@ LONG = 500
 """Evaluations times rows from which on each one is told of, and not their end alone: a program that tells is compiled anew by
 every process, as JAX keeps none that calls back, and that would take longer than a short drawing."""
 MOST_SEED = 2**32 - 1
-DRAWN = Sampling(temperature=0.0)
-"""Words are the likeliest ones, unless it is said how they are drawn."""
 
 
 class _Ticker:
@@ -232,10 +234,9 @@ class _Ticker:
             self._progress(self._before + int(number), self._whole)
 
 
-def _fitting(decoder: Denoiser | TellingDecoder, target: str, how: Drawing | Sampling | None, n: int) -> Drawing | Sampling:
-    """How it is done, in the way of the decoder; a `BadRaw` where that is another one."""
-    draws = isinstance(decoder, Denoiser)
-    found = (Drawing() if draws else DRAWN) if how is None else how
+def _fitting(usual: Drawing | Sampling, target: str, how: Drawing | Sampling | None, n: int) -> Drawing | Sampling:
+    """How it is done: as is usual, or in another way of the same kind; a `BadRaw` where that is another kind."""
+    draws, found = isinstance(usual, Drawing), how or usual
     if isinstance(found, Drawing) != draws:
         expected = "out of noise, by a Drawing" if draws else "word by word, by a Sampling"
         raise BadRaw(f"how={found}: {target} is made {expected}")

@@ -1,14 +1,9 @@
 """Clips of the built-in world made by what is said of them: what is there, and how it moves."""
 
 from sensorium.core.trainer import Trainer
-from sensorium.data.synthetic import World
 from sensorium.modalities import Video
-from sensorium.optim.dials import optimizer_of
-from sensorium.recipes.captions import words
-from sensorium.recipes.makers import PAINTED, denoiser, denoising, early, maker, smoothed
-from sensorium.sensorium import Sensorium
+from sensorium.recipes.makers import PAINTED, denoiser, early, making
 from sensorium.training import Experiment
-from sensorium.truth import Numbers, made_of, of_splits
 from sensorium.world import clip, motion
 
 MOVING = (0.0, 0.0, 0.0, 1.0)
@@ -41,27 +36,7 @@ def clips(
         trainer: How the steps are taken, watched and kept.
     """
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
-    trainer, told = smoothed(trainer), words()
-    fields = (told, Video(size=64, frames=clip.FRAMES, seconds=motion.SECONDS))
+    moving = Video(size=64, frames=clip.FRAMES, seconds=motion.SECONDS)
     form = {"form": "pixels", "every": [1, 64 // SIDE, 64 // SIDE], "frames": clip.FRAMES // FRAMES}
-    decoder = denoiser(form, [FRAMES, SIDE, SIDE], 3, [FRAMES, SIDE // 4, SIDE // 4], width, depth)
-    return Experiment(
-        recipe="clips",
-        arguments=arguments,
-        fields=fields,
-        source=World(fields, items=steps * batch, seed=seed, most=most, styles=MOVING),
-        model=maker(told, "video", decoder | PAINTED),
-        losses=denoising("video", "text", outline=early(steps)),
-        optimizer=optimizer_of(trainer, lr, steps),
-        steps=steps,
-        batch=batch,
-        seed=seed,
-        shuffle=False,
-        trainer=trainer,
-        truth=lambda model: measured(model, most),
-    )
-
-
-def measured(model: Sensorium, most: int) -> Numbers:
-    """How its clips move, and what they show, on both splits."""
-    return of_splits(lambda split: made_of(model, "video", split, most=most, styles=MOVING), gap=("motion",))
+    decoder = denoiser(form, [FRAMES, SIDE, SIDE], 3, [FRAMES, SIDE // 4, SIDE // 4], width, depth) | PAINTED
+    return making("clips", arguments, moving, decoder, trainer, outline=early(steps), styles=MOVING, gap=("motion",))

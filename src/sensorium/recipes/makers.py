@@ -1,4 +1,4 @@
-"""The card of a maker that makes things of one field from what is said of them, and what it is trained on."""
+"""Recipes by which things of one field are made of what is said of them: the model, the losses, what is measured."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,11 +8,16 @@ import jax
 import jax.numpy as jnp
 
 from sensorium.core.objective import Loss
+from sensorium.core.protocols import Modality
 from sensorium.core.trainer import Trainer
+from sensorium.data.synthetic import World
 from sensorium.encoders import ENCODERS
 from sensorium.losses import Denoise, Outline, Weight
 from sensorium.modalities import Text
-from sensorium.training import Card
+from sensorium.optim.dials import optimizer_of
+from sensorium.recipes.captions import words
+from sensorium.training import Card, Experiment
+from sensorium.truth import SCENES, made_of, of_splits
 
 EMA = 0.995
 """The decay of the average, unless told otherwise."""
@@ -32,6 +37,41 @@ def denoiser(
     """The arguments of a `Denoiser`, but for the widths of what it is told: a `DiT` with a sketch of the same patches."""
     network = {"network": "dit", "shape": list(shape), "channels": channels, "patch": list(patch), "width": width}
     return {"form": dict(form), "network": network | {"depth": depth, "looks": False, "sketch": {"patch": list(patch)}}}
+
+
+def making(
+    recipe: str,
+    arguments: Mapping[str, Any],
+    target: Modality,
+    decoder: Mapping[str, Any],
+    trainer: Trainer | None,
+    *,
+    outline: Weight = OUTLINE,
+    styles: Sequence[float] = (1.0, 0.0, 0.0),
+    gap: Sequence[str] = ("exact", "attributes"),
+    measured: int = SCENES,
+) -> Experiment:
+    """A recipe by which things of the field `target` of the built-in world are made of what is said of them: `arguments` are its
+    dials, `styles` how things are said, and so many scenes of each split are `measured`, with the `gap` between the two."""
+    steps, batch, most, seed = (arguments[name] for name in ("steps", "batch", "most", "seed"))
+    trainer, told = smoothed(trainer), words()
+    return Experiment(
+        recipe=recipe,
+        arguments=dict(arguments),
+        fields=(told, target),
+        source=World((told, target), items=steps * batch, seed=seed, most=most, styles=styles),
+        model=maker(told, target.name, decoder),
+        losses=denoising(target.name, told.name, outline=outline),
+        optimizer=optimizer_of(trainer, arguments["lr"], steps),
+        steps=steps,
+        batch=batch,
+        seed=seed,
+        shuffle=False,
+        trainer=trainer,
+        truth=lambda model: of_splits(
+            lambda split: made_of(model, target.name, split, most=most, styles=styles, n=measured), gap
+        ),
+    )
 
 
 def maker(told: Text, target: str, decoder: Mapping[str, Any]) -> Card:

@@ -1,14 +1,9 @@
 """Pictures of the built-in world painted by what is said of them."""
 
 from sensorium.core.trainer import Trainer
-from sensorium.data.synthetic import World
 from sensorium.modalities import Image
-from sensorium.optim.dials import optimizer_of
-from sensorium.recipes.captions import words
-from sensorium.recipes.makers import PAINTED, denoiser, denoising, early, maker, smoothed
-from sensorium.sensorium import Sensorium
+from sensorium.recipes.makers import PAINTED, denoiser, early, making
 from sensorium.training import Experiment
-from sensorium.truth import Numbers, made_of, of_splits
 
 
 def pictures(
@@ -37,27 +32,6 @@ def pictures(
         trainer: How the steps are taken, watched and kept.
     """
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
-    trainer, told = smoothed(trainer), words()
-    fields = (told, Image(size=64))
     patch = [side // 4] * 2
     decoder = denoiser({"form": "pixels", "every": [64 // side] * 2}, [side] * 2, 3, patch, width, depth)
-    return Experiment(
-        recipe="pictures",
-        arguments=arguments,
-        fields=fields,
-        source=World(fields, items=steps * batch, seed=seed, most=most),
-        model=maker(told, "image", decoder | PAINTED),
-        losses=denoising("image", "text", outline=early(steps)),
-        optimizer=optimizer_of(trainer, lr, steps),
-        steps=steps,
-        batch=batch,
-        seed=seed,
-        shuffle=False,
-        trainer=trainer,
-        truth=lambda model: measured(model, most),
-    )
-
-
-def measured(model: Sensorium, most: int) -> Numbers:
-    """What its pictures show of what they were to show, on both splits."""
-    return of_splits(lambda split: made_of(model, "image", split, most=most), gap=("exact", "attributes"))
+    return making("pictures", arguments, Image(size=64), decoder | PAINTED, trainer, outline=early(steps))

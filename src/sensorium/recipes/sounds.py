@@ -1,21 +1,15 @@
 """Sounds of the built-in world played by what is said of them."""
 
 from sensorium.core.trainer import Trainer
-from sensorium.data.synthetic import World
-from sensorium.decoders import Drawing
 from sensorium.modalities import Audio
-from sensorium.optim.dials import optimizer_of
-from sensorium.recipes.captions import words
-from sensorium.recipes.makers import denoiser, denoising, maker, smoothed
-from sensorium.sensorium import Sensorium
+from sensorium.recipes.makers import denoiser, making
 from sensorium.training import Experiment
-from sensorium.truth import Numbers, made_of, of_splits
 from sensorium.world.scene import MOST
 
 WINDOW, HOP, PATCH = 500, 125, 8
 """Of the spectra, in samples at 16 kHz, and of the patches in hops: 31, 8 and 62 ms."""
-DRAWN = Drawing(steps=10, guidance=1.5)
-"""How sounds are drawn where they are measured. Without guidance large things come out too soft; with much of it shapes are
+DRAWN = {"steps": 10, "guidance": 1.5}
+"""How sounds are drawn. Without guidance large things come out too soft; with much of it shapes are
 mistaken for others."""
 SCENES = 500
 """How many are measured on."""
@@ -45,26 +39,7 @@ def sounds(
         trainer: How the steps are taken, watched and kept.
     """
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
-    trainer, told, played = smoothed(trainer), words(), Audio()
+    played = Audio()
     form = {"form": "spectrum", "window": WINDOW, "hop": HOP}
     decoder = denoiser(form, [played.samples // HOP], WINDOW // 2 + 1, [PATCH], width, depth)
-    return Experiment(
-        recipe="sounds",
-        arguments=arguments,
-        fields=(told, played),
-        source=World((told, played), items=steps * batch, seed=seed, most=most),
-        model=maker(told, played.name, decoder),
-        losses=denoising(played.name, told.name),
-        optimizer=optimizer_of(trainer, lr, steps),
-        steps=steps,
-        batch=batch,
-        seed=seed,
-        shuffle=False,
-        trainer=trainer,
-        truth=lambda model: measured(model, most),
-    )
-
-
-def measured(model: Sensorium, most: int) -> Numbers:
-    """What is heard in its sounds of what they were to play, on both splits."""
-    return of_splits(lambda split: made_of(model, "audio", split, most=most, how=DRAWN, n=SCENES), gap=("exact", "attributes"))
+    return making("sounds", arguments, played, decoder | {"drawn": DRAWN}, trainer, measured=SCENES)

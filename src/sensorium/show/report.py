@@ -14,9 +14,9 @@ from sensorium.show.gallery import environment
 from sensorium.show.heat import plot_similarity
 from sensorium.show.inline import figure_svg
 from sensorium.show.plots import axes, plot_curves, plot_embedding
-from sensorium.show.sheets import Made as Made
-from sensorium.show.sheets import Measure as Measure
-from sensorium.show.sheets import Sheet as Sheet
+from sensorium.show.samples import Made as Made
+from sensorium.show.samples import Measure as Measure
+from sensorium.show.samples import Sheet as Sheet
 from sensorium.show.tables import Contrast as Contrast
 from sensorium.show.tables import DirectionRow as DirectionRow
 from sensorium.show.tables import SplitTable as SplitTable
