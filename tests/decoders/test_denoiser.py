@@ -15,7 +15,7 @@ from sensorium.core.encoding import Encoding
 from sensorium.core.errors import UnknownName
 from sensorium.decoders import Denoiser, Drawing
 from sensorium.diffusion import Cosine, LogitNormal, Rectified, Uniform, draw_noise
-from sensorium.losses import Denoise, total
+from sensorium.losses import Denoise, Outline, total
 
 KEY, ROWS = jax.random.key(3), 4
 MIDDLE, SCALE = -0.25, 1.5
@@ -130,10 +130,72 @@ def test_it_is_asked_for_the_thing_or_the_noise_and_the_cleaner_the_more_it_coun
     np.testing.assert_allclose(denoised.wanted, (made.form.into(x) - MIDDLE) * SCALE, atol=1e-6)
     np.testing.assert_allclose(denoised.weight, 1 / np.maximum(t, 0.5) ** 2, rtol=1e-6)
     assert len(set(denoised.weight.tolist())) > 1 and denoised.sketch is None
-    assert denoised.outputs("a").keys() == {"a/said", "a/wanted", "a/weight", "a/clean"}
+    assert denoised.outputs("a").keys() == {"a/said", "a/wanted", "a/weight", "a/rows", "a/clean"}
     _, noisy, _ = trained("eps", 0.0)
     np.testing.assert_allclose(noisy.wanted, jax.random.normal(jax.random.split(KEY, 3)[1], noisy.wanted.shape), atol=1e-6)
     assert (noisy.weight == 1).all()
+
+
+def sketched(**more) -> Denoiser:
+    network = PICTURES["network"] | {"looks": False, "sketch": {"patch": [4, 4], "width": 8, "depth": 1, "heads": 2}}
+    return Denoiser(**(PICTURES | {"network": network}), vector=6, tokens=5, **more, rngs=nnx.Rngs(0))
+
+
+def test_the_sketch_learns_from_all_rows_and_the_rest_from_some_of_them():
+    graph, state, rest = nnx.split(shaken(sketched(stride=3, unconditional=0.0)), nnx.Param, ...)
+    x = jax.random.randint(jax.random.key(0), (ROWS, 16, 16, 3), 0, 256).astype(jnp.uint8)
+
+    @jax.jit
+    def slopes(told: Encoding):
+        def value(pooled, loss):
+            out = nnx.merge(graph, state, rest)(x, told._replace(pooled=pooled), KEY).outputs("a")
+            return total({"it": (1.0, loss)}, out, {"a": x})[0], out
+
+        return [jax.grad(value, has_aux=True)(told.pooled, loss) for loss in (Denoise("a"), Outline("a"))]
+
+    (some, out), (every, _) = slopes(about())
+    assert out["a/rows"].tolist() == [0, 3] and len(out["a/said"]) == len(out["a/weight"]) == 2 and len(out["a/sketch"]) == ROWS
+    assert np.abs(some).max(1).astype(bool).tolist() == [True, False, False, True]
+    assert np.abs(every).max(1).astype(bool).all()
+    with pytest.raises(ValueError, match="no sketch that learns"):
+        Denoiser(**PICTURES, vector=6, tokens=5, stride=2, rngs=nnx.Rngs(0))
+
+
+def test_apart_the_condition_learns_from_the_sketch_alone_and_the_rest_from_noise():
+    network = PICTURES["network"] | {
+        "looks": False,
+        "apart": True,
+        "sketch": {"patch": [4, 4], "width": 8, "depth": 1, "heads": 2},
+    }
+    made = shaken(Denoiser(**(PICTURES | {"network": network}), vector=6, tokens=5, unconditional=0.0, rngs=nnx.Rngs(0)))
+    graph, state, rest = nnx.split(made, nnx.Param, ...)
+    x = jnp.zeros((ROWS, 16, 16, 3), jnp.uint8)
+
+    @jax.jit
+    def slopes(state, told: Encoding):
+        def value(state, pooled, loss):
+            out = nnx.merge(graph, state, rest)(x, told._replace(pooled=pooled), KEY).outputs("a")
+            return total({"it": (1.0, loss)}, out, {"a": x})[0]
+
+        return [jax.grad(value, (0, 1))(state, told.pooled, loss) for loss in (Denoise("a"), Outline("a"))]
+
+    (noise, by_noise), (outline, by_outline) = slopes(state, about())
+    size = lambda tree: max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(tree))  # noqa: E731
+    assert not by_noise.any() and np.abs(by_outline).max() > 0
+    assert size(noise["network"]["sketch"]) == 0 and size(outline["network"]["sketch"]) > 0
+    for part in ("gist", "spread", "layers"):
+        assert size(noise["network"][part]) > 0 and size(outline["network"][part]) == 0, part
+    with pytest.raises(ValueError, match="apart=True: expected a sketch"):
+        Denoiser(**(PICTURES | {"network": PICTURES["network"] | {"apart": True}}), vector=6, tokens=5, rngs=nnx.Rngs(0))
+
+
+def test_a_network_that_has_learned_nothing_yet_says_its_sketch_and_of_noise_nothing():
+    for says, share in (("x0", 1.0), ("v", 0.0)):
+        made = sketched(says=says)
+        made.network.sketch = shaken(made.network.sketch)
+        said = made(jnp.zeros((ROWS, 16, 16, 3), jnp.uint8), about(), KEY)
+        assert said.sketch is not None and np.abs(said.sketch).max() > 0.1
+        np.testing.assert_allclose(said.said, share * said.sketch, atol=1e-6)
 
 
 def test_it_learns_to_draw_what_it_is_told():

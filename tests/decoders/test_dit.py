@@ -78,6 +78,18 @@ def test_untrained_it_says_the_mean(name):
     assert not network(x, t, network.hear(about())).any()
 
 
+def test_the_patches_of_a_sketch_of_a_rank_are_sums_of_forms_in_a_colour_each():
+    sketch = shaken(Sketch((4, 8), 3, (4, 4), 6, 5, width=8, depth=1, heads=2, rank=2, rngs=nnx.Rngs(0)))
+    found = sketch(about())
+    assert sketch.forms is not None and found.whole.shape == (3, 4, 8, 3)
+    for row in range(3):
+        for cell in range(2):
+            token = found.cells[row, cell]
+            forms, colours = sketch.forms(token).reshape(2, 16), sketch.leave(token).reshape(2, 3)
+            expected = sum(np.multiply.outer(forms[r], colours[r]) for r in range(2)).reshape(4, 4, 3)
+            np.testing.assert_allclose(found.whole[row, :, 4 * cell : 4 * cell + 4], expected, atol=1e-5)
+
+
 def test_a_sketch_is_what_is_heard_and_its_cells_lie_where_they_belong():
     network, x, _, _ = made("2-D, sketched")
     heard = network.hear(about())

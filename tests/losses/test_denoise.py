@@ -32,3 +32,13 @@ def test_a_row_counts_where_all_is_there_that_it_is_given():
     known = OUTPUTS | {"a/known": jnp.asarray([True, True, False, True])}
     values, counts = Denoise("a", ("b",))(known, batch)
     assert counts.tolist() == [False, True, False, False] and values.tolist() == [0.0, 4.0, 0.0, 0.0]
+
+
+def test_rows_that_no_noise_was_put_on_do_not_count():
+    """K = 2 of 4 rows, the last and the second: what is said stands in that order."""
+    some = OUTPUTS | {name: OUTPUTS[name][jnp.asarray([3, 1])] for name in ("a/said", "a/wanted", "a/weight")}
+    found = Denoise("a")(some | {"a/rows": jnp.asarray([3, 1])}, BATCH)
+    whole = Denoise("a")(OUTPUTS, BATCH)
+    assert found.counts.tolist() == [False, bool(whole.counts[1]), False, bool(whole.counts[3])]
+    np.testing.assert_allclose(found.values[jnp.asarray([1, 3])], whole.values[jnp.asarray([1, 3])])
+    assert (Outline("a")(some, BATCH).counts == Outline("a")(OUTPUTS, BATCH).counts).all()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Float, Key, Num
+from jaxtyping import Float, Int, Key, Num
 
 from sensorium.core.encoding import Encoding
 from sensorium.core.table import Table, made
@@ -23,12 +23,13 @@ NETWORKS: Table[type] = Table("network", {"dit": DiT, "unet": UNet})
 
 
 class Denoised(NamedTuple):
-    """What the network said, what it should have, and how much the error of each row counts; the thing itself, and what was
-    expected of it by the condition alone, where the network has a sketch."""
+    """What the network said of some rows, what it should have, how much the error of each counts, and which rows they are; of
+    all rows the thing itself, and what was expected of it by the condition alone, where the network has a sketch."""
 
-    said: Float[jax.Array, "B *shape C"]
-    wanted: Float[jax.Array, "B *shape C"]
-    weight: Float[jax.Array, " B"]
+    said: Float[jax.Array, "K *shape C"]
+    wanted: Float[jax.Array, "K *shape C"]
+    weight: Float[jax.Array, " K"]
+    rows: Int[jax.Array, " K"]
     clean: Float[jax.Array, "B *shape C"]
     sketch: Float[jax.Array, "B *shape C"] | None
 
@@ -68,6 +69,9 @@ class Denoiser(nnx.Module):
     in it at all but the last of the times (Rombach et al. 2022, appendix G, scale their latents so). `schedule` and `times`
     are names of `diffusion.SCHEDULES` and `diffusion.DRAWS` with their arguments, by default `{"schedule": "rectified"}` and
     `{"times": "uniform"}`; `drawn` are the arguments of the `Drawing` by which things are drawn unless told otherwise.
+
+    A network with a sketch that says x0 says what has to be added to the sketch. The sketch learns from all rows of a batch, the
+    rest from every `stride`-th: it costs far less, and what it has learned need not be found in noise.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class Denoiser(nnx.Module):
         middle: float = 0.0,
         scale: float = 1.0,
         drawn: Mapping[str, Any] | None = None,
+        stride: int = 1,
         *,
         rngs: nnx.Rngs,
     ):
@@ -95,7 +100,9 @@ class Denoiser(nnx.Module):
         self.times = made(DRAWS, *_named(times, "times", "uniform"))
         self.drawn = Drawing(**(drawn or {}))
         self.kind, self.floor, self.unconditional = KINDS[says], floor, unconditional
-        self.middle, self.scale = middle, scale
+        self.middle, self.scale, self.stride = middle, scale, whole("stride", stride)
+        if self.stride > 1 and self.network.sketch is None:
+            raise ValueError(f"stride={stride}: expected 1, as this network has no sketch that learns from the other rows")
         if not 0 < scale < float("inf"):
             raise ValueError(f"scale={scale}: expected more than 0")
         if not 0 < floor <= 1 or not 0 <= unconditional < 1:
@@ -109,15 +116,24 @@ class Denoiser(nnx.Module):
     def __call__(self, x: Num[jax.Array, "B ..."], about: Encoding, key: Key[jax.Array, ""]) -> Denoised:
         x = (self.form.into(x) - self.middle) * self.scale
         when, noisy, dropped = jax.random.split(key, 3)
-        t = self.times(when, len(x))
-        noise = jax.random.normal(noisy, x.shape, jnp.float32)
         about = self.without(about, jax.random.uniform(dropped, (len(x),)) < self.unconditional)
         heard = self.network.hear(about)
-        said = self.network(corrupt(self.schedule, x, noise, t), t, heard).astype(jnp.float32)
-        weight = jnp.ones(len(x))
+        rows = jnp.arange(0, len(x), self.stride)
+        some = x[:: self.stride]
+        t = self.times(when, len(some))
+        noise = jax.random.normal(noisy, some.shape, jnp.float32)
+        said = self._said(corrupt(self.schedule, some, noise, t), t, jax.tree.map(lambda a: a[:: self.stride], heard))
+        weight = jnp.ones(len(some))
         if self.kind.name == "x0":
             weight = 1.0 / jnp.square(jnp.maximum(self.schedule.sigma(t), self.floor))
-        return Denoised(said, self.kind.aim(self.schedule, x, noise, t), weight, x, heard.sketch)
+        return Denoised(said, self.kind.aim(self.schedule, some, noise, t), weight, rows, x, heard.sketch)
+
+    def _said(self, x: Float[jax.Array, "B *shape C"], t: Float[jax.Array, " B"], heard: Any) -> Float[jax.Array, "B *shape C"]:
+        """What the network says of noisy grids, in float32."""
+        said = self.network(x, t, heard).astype(jnp.float32)
+        if self.kind.name != "x0" or heard.sketch is None:
+            return said
+        return said + jax.lax.stop_gradient(heard.sketch.astype(jnp.float32))
 
     def without(self, about: Encoding, rows: jax.Array) -> Encoding:
         """What is learned or drawn about, in the rows of a mask bool[B] nothing in particular."""
@@ -136,7 +152,7 @@ class Denoiser(nnx.Module):
         how = how or self.drawn
 
         def denoise(x: jax.Array, t: jax.Array, heard: Any) -> jax.Array:
-            x0 = self.kind.to_x0(self.schedule, self.network(x, t, heard).astype(jnp.float32), x, t)
+            x0 = self.kind.to_x0(self.schedule, self._said(x, t, heard), x, t)
             return self._within(x0)
 
         nothing = self.without(about, jnp.ones(len(about.pooled), bool))

@@ -38,7 +38,9 @@ class DiT(nnx.Module):
     pooled vector of the condition with a small matrix of its own before the first layer, so that what belongs where is learned
     at once. `looks`: the layers also look at the tokens of the condition (of width `tokens`). `sketch`: the arguments of a
     `Sketch`, which looks at them instead, once for all times, and of whose cells the patches get their part; its own patch is a
-    multiple of `patch`. Whatever has to be 0 so that an untrained network changes nothing is 0 at the start.
+    multiple of `patch`. `apart`: the sketch, and whatever makes the condition, learn from the error of the sketch alone, and the
+    rest takes what they find as it is: noise teaches them little and unsettles them. Whatever has to be 0 so that an untrained
+    network changes nothing is 0 at the start.
     """
 
     def __init__(
@@ -53,10 +55,13 @@ class DiT(nnx.Module):
         heads: int = 4,
         looks: bool = True,
         sketch: Mapping[str, Any] | None = None,
+        apart: bool = False,
         *,
         rngs: nnx.Rngs,
     ):
-        self.shape, self.patch, self.channels = tuple(shape), tuple(patch), channels
+        self.shape, self.patch, self.channels, self.apart = tuple(shape), tuple(patch), channels, apart
+        if apart and sketch is None:
+            raise ValueError("apart=True: expected a sketch, from whose error the condition could learn")
         self.cells = cells(self.shape, self.patch)
         places, inside = math.prod(self.cells), math.prod(self.patch) * channels
         initial = nnx.initializers.normal(1.0)
@@ -75,12 +80,13 @@ class DiT(nnx.Module):
 
     def hear(self, about: Encoding) -> Heard:
         """What does not depend on the noisy grid or on the time."""
-        gist = self.gist(about.pooled)
         if self.reads is not None:
-            return Heard(about, gist, self.reads(about.pooled), None)
+            return Heard(about, self.gist(about.pooled), self.reads(about.pooled), None)
         assert self.sketch is not None
         found = self.sketch(about)
-        fine = joined(self.spread(found.cells), self.sketch.cells, self.part)
+        about, tokens = jax.lax.stop_gradient((about, found.cells)) if self.apart else (about, found.cells)
+        gist = self.gist(about.pooled)
+        fine = joined(self.spread(tokens), self.sketch.cells, self.part)
         return Heard(about, gist, fine.reshape(len(gist), -1, fine.shape[-1]), found.whole)
 
     def __call__(

@@ -14,6 +14,7 @@ from sensorium.decoders.patches import cells, joined
 from sensorium.decoders.places import Places
 from sensorium.nn.attention import Block, CrossAttention
 from sensorium.nn.norms import rms_norm
+from sensorium.nn.sizes import whole
 
 
 class Sketched(NamedTuple):
@@ -24,7 +25,11 @@ class Sketched(NamedTuple):
 
 
 class Sketch(nnx.Module):
-    """An `Encoding` -> `Sketched`. Every cell reads its part of the pooled vector (`Places`), and looks at the tokens."""
+    """An `Encoding` -> `Sketched`. Every cell reads its part of the pooled vector (`Places`), and looks at the tokens.
+
+    `rank`: each patch is a sum of so many forms over its cells, each in one colour (channels), whichever they are: what a thing
+    looks like is then learned once for all colours. Without it a patch is linear in its token.
+    """
 
     def __init__(
         self,
@@ -36,17 +41,21 @@ class Sketch(nnx.Module):
         width: int = 128,
         depth: int = 2,
         heads: int = 4,
+        rank: int | None = None,
         *,
         rngs: nnx.Rngs,
     ):
         self.patch, self.cells = tuple(patch), cells(tuple(shape), tuple(patch))
+        self.rank = None if rank is None else whole("rank", rank)
         places = math.prod(self.cells)
         self.place = nnx.Param(nnx.initializers.normal(1.0)(rngs.params(), (places, width)))
         self.reads = Places(vector, places, width, rngs=rngs)
         self.look = nnx.List([CrossAttention(width, heads, tokens, rngs=rngs) for _ in range(depth)])
         self.layers = nnx.List([Block(width, heads, rngs=rngs) for _ in range(depth)])
         zeros = nnx.initializers.zeros
-        self.leave = nnx.Linear(width, math.prod(self.patch) * channels, kernel_init=zeros, rngs=rngs)
+        out = channels * (self.rank or math.prod(self.patch))
+        self.leave = nnx.Linear(width, out, kernel_init=zeros, rngs=rngs)
+        self.forms = None if self.rank is None else nnx.Linear(width, self.rank * math.prod(self.patch), rngs=rngs)
 
     def __call__(self, about: Encoding) -> Sketched:
         x = self.place[...][None] + self.reads(about.pooled)
@@ -54,4 +63,9 @@ class Sketch(nnx.Module):
         for look, layer in zip(self.look, self.layers, strict=True):
             x = layer(x + look(rms_norm(x), about.tokens, about.mask), everywhere)
         x = rms_norm(x)
-        return Sketched(x, joined(self.leave(x), self.cells, self.patch))
+        said = self.leave(x)
+        if self.forms is not None:
+            forms = self.forms(x).reshape(*x.shape[:2], self.rank, -1)
+            colours = said.reshape(*x.shape[:2], self.rank, -1)
+            said = jnp.einsum("blrp,blrc->blpc", forms, colours).reshape(*x.shape[:2], -1)
+        return Sketched(x, joined(said, self.cells, self.patch))

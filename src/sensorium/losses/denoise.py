@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float
 
 from sensorium.core.batch import here
 from sensorium.core.objective import LossRows
@@ -12,14 +13,20 @@ from sensorium.core.objective import LossRows
 @dataclass(frozen=True)
 class Denoise:
     """Each row's mean squared difference of `"<field>/said"` and `"<field>/wanted"`, times its `"<field>/weight"` (Ho et al.
-    2020, eq. 14, for whatever the network says). A row counts where the field is there, and every field of `given`; where the
-    outputs have `"<field>/known"` bool[B], it must be True as well."""
+    2020, eq. 14, for whatever the network says); where the outputs have `"<field>/rows"` i32[K], these are of those rows of the
+    batch, and no other counts. A row counts where the field is there, and every field of `given`; where the outputs have
+    `"<field>/known"` bool[B], it must be True as well."""
 
     field: str
     given: tuple[str, ...] = ()
 
     def __call__(self, outputs: dict[str, jax.Array], batch: dict[str, jax.Array]) -> LossRows:
-        return _rows(self.field, self.given, "said", "wanted", outputs, batch, outputs[f"{self.field}/weight"])
+        whole = _rows(self.field, self.given, outputs, batch)
+        rows = outputs.get(f"{self.field}/rows", jnp.arange(len(whole)))
+        found = (
+            _errors(outputs[f"{self.field}/said"], outputs[f"{self.field}/wanted"], whole[rows]) * outputs[f"{self.field}/weight"]
+        )
+        return LossRows(jnp.zeros(len(whole)).at[rows].set(found), jnp.zeros(len(whole), bool).at[rows].set(whole[rows]))
 
 
 @dataclass(frozen=True)
@@ -31,22 +38,22 @@ class Outline:
     given: tuple[str, ...] = ()
 
     def __call__(self, outputs: dict[str, jax.Array], batch: dict[str, jax.Array]) -> LossRows:
-        return _rows(self.field, self.given, "sketch", "clean", outputs, batch, jnp.float32(1.0))
+        counts = _rows(self.field, self.given, outputs, batch)
+        return LossRows(_errors(outputs[f"{self.field}/sketch"], outputs[f"{self.field}/clean"], counts), counts)
 
 
 def _rows(
-    field: str,
-    given: tuple[str, ...],
-    said: str,
-    wanted: str,
-    outputs: dict[str, jax.Array],
-    batch: dict[str, jax.Array],
-    weight: jax.Array,
-) -> LossRows:
+    field: str, given: tuple[str, ...], outputs: dict[str, jax.Array], batch: dict[str, jax.Array]
+) -> Bool[jax.Array, " B"]:
+    """Which rows count."""
     counts = jnp.asarray(here(batch, field, *given))
-    if (known := outputs.get(f"{field}/known")) is not None:  # whether anything at all was there to go by
-        counts = counts & known
-    error = outputs[f"{field}/{said}"] - outputs[f"{field}/{wanted}"]
-    axes = tuple(range(1, error.ndim))
-    error = jnp.where(counts.reshape(-1, *(1 for _ in axes)), error, 0.0)
-    return LossRows(jnp.mean(jnp.square(error), axis=axes) * weight, counts)
+    known = outputs.get(f"{field}/known")  # whether anything at all was there to go by
+    return counts if known is None else counts & known
+
+
+def _errors(
+    said: Float[jax.Array, "K *shape C"], wanted: Float[jax.Array, "K *shape C"], counts: Bool[jax.Array, " K"]
+) -> Float[jax.Array, " K"]:
+    """The mean squared difference of each row that counts; 0 of others, whatever is in them."""
+    axes = tuple(range(1, said.ndim))
+    return jnp.mean(jnp.square(jnp.where(counts.reshape(-1, *(1 for _ in axes)), said - wanted, 0.0)), axis=axes)

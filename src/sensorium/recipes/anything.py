@@ -16,7 +16,7 @@ from sensorium.losses import Captioning, Weight
 from sensorium.modalities import Image, Text
 from sensorium.models import AnyToAny
 from sensorium.optim.dials import optimizer_of
-from sensorium.recipes.makers import PAINTED, denoiser, denoising, early, smoothed
+from sensorium.recipes.makers import PAINTED, SKETCHED, denoiser, denoising, smoothed
 from sensorium.recipes.start import start_of
 from sensorium.sensorium import Sensorium
 from sensorium.training import Card, Experiment
@@ -30,8 +30,8 @@ def anything(
     *,
     init: str | Path | Start,
     targets: Sequence[str] = ("image", "text"),
-    steps: int = 2500,
-    batch: int = 48,
+    steps: int = 2000,
+    batch: int = 96,
     lr: float = 2e-3,
     noise: float = 0.25,
     most: int = 2,
@@ -57,7 +57,7 @@ def anything(
         raise BadDial(
             f"targets={list(targets)}: {other}: expected some of {', '.join(n for n, f in fields.items() if f.kind in DECODED)}"
         )
-    made = {name: DECODED[fields[name].kind](fields[name], steps) for name in targets}
+    made = {name: DECODED[fields[name].kind](fields[name]) for name in targets}
     decoders = {name: decoder for name, (decoder, _, _) in made.items()}
     ends = next((ends for _, _, ends in made.values() if ends), {})
     card = Card("any_to_any", {"space": dict(start.card.arguments), "decoders": decoders, "noise": noise, **ends})
@@ -109,14 +109,14 @@ def _around(start: Start, card: Card, seed: int) -> Callable[[], AnyToAny]:
     return read
 
 
-def _painted(field: Any, steps: int) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
+def _painted(field: Any) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
     assert isinstance(field, Image)
     side = field.size // 2
-    decoder = denoiser({"form": "pixels", "every": [2, 2]}, [side] * 2, 3, [side // 4] * 2, 256, 3)
-    return {"decoder": "denoiser", **decoder, **PAINTED}, denoising(field.name, "", f"{field.name}/", early(steps)), {}
+    decoder = denoiser({"form": "pixels", "every": [2, 2]}, [side] * 2, 3, [side // 4] * 2, 256, 3, rank=4, apart=True)
+    return {"decoder": "denoiser", **decoder, **PAINTED, **SKETCHED}, denoising(field.name, "", f"{field.name}/", 1.0), {}
 
 
-def _written(field: Any, steps: int) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
+def _written(field: Any) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
     assert isinstance(field, Text)
     if field.end is None:
         raise BadDial(f"{field.name}: its texts have no mark of their end, so nobody could learn when to stop")
@@ -125,7 +125,7 @@ def _written(field: Any, steps: int) -> tuple[Mapping[str, Any], Losses, dict[st
     return decoder, {f"{field.name}/caption": (1.0, Captioning(field.name, begun=True))}, ends
 
 
-DECODED: Table[Callable[[Modality, int], tuple[Mapping[str, Any], Losses, dict[str, int]]]] = Table(
+DECODED: Table[Callable[[Modality], tuple[Mapping[str, Any], Losses, dict[str, int]]]] = Table(
     "kind of thing that is made", {"image": _painted, "text": _written}
 )
-"""A field, and how many steps there are -> the arguments of its decoder, its losses, and the ids that end and fill a text."""
+"""A field -> the arguments of its decoder, its losses, and the ids that end and fill a text."""

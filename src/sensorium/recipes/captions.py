@@ -1,7 +1,8 @@
 """What a picture of the built-in world shows, what a sound plays, or what goes on in a clip: told in words."""
 
+from collections.abc import Mapping
 from string import ascii_lowercase
-from typing import Literal
+from typing import Any, Literal
 
 from sensorium.core.protocols import Modality
 from sensorium.core.table import Table
@@ -19,13 +20,15 @@ from sensorium.world import caption
 SOURCES: Table[Modality] = Table(
     "source of captions", {"image": Image(size=64), "audio": Audio(), "video": Video(size=64, frames=8)}
 )
+FINE: dict[str, Mapping[str, Any]] = {"image": {"widths": [48, 96]}, "audio": {"widths": [48, 96]}}
+"""A grid of fine cells, so that each is about one thing."""
 
 
 def captions(
     *,
     source: Literal["image", "audio", "video"] = "image",
-    steps: int = 1500,
-    batch: int = 96,
+    steps: int = 2000,
+    batch: int = 48,
     lr: float = 3e-3,
     width: int = 128,
     depth: int = 2,
@@ -55,7 +58,7 @@ def captions(
         arguments=arguments,
         fields=fields,
         source=World(fields, items=steps * batch, seed=seed, styles=styles),
-        model=teller(fields[:1], told, width, depth=depth),
+        model=teller(fields[:1], told, width, FINE, depth=depth),
         losses={"caption": (1.0, Captioning("text", given=(source,), begun=True))},
         optimizer=optimizer_of(trainer, lr, steps),
         steps=steps,

@@ -2,7 +2,7 @@
 
 from sensorium.core.trainer import Trainer
 from sensorium.modalities import Video
-from sensorium.recipes.makers import PAINTED, denoiser, early, making
+from sensorium.recipes.makers import PAINTED, SKETCHED, denoiser, making
 from sensorium.training import Experiment
 from sensorium.world import clip, motion
 
@@ -15,7 +15,7 @@ FRAMES, SIDE = 8, 32
 def clips(
     *,
     steps: int = 2000,
-    batch: int = 48,
+    batch: int = 64,
     lr: float = 2e-3,
     most: int = 2,
     width: int = 256,
@@ -38,5 +38,6 @@ def clips(
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
     moving = Video(size=64, frames=clip.FRAMES, seconds=motion.SECONDS)
     form = {"form": "pixels", "every": [1, 64 // SIDE, 64 // SIDE], "frames": clip.FRAMES // FRAMES}
-    decoder = denoiser(form, [FRAMES, SIDE, SIDE], 3, [FRAMES, SIDE // 4, SIDE // 4], width, depth) | PAINTED
-    return making("clips", arguments, moving, decoder, trainer, outline=early(steps), styles=MOVING, gap=("motion",))
+    decoder = denoiser(form, [FRAMES, SIDE, SIDE], 3, [FRAMES, SIDE // 4, SIDE // 4], width, depth, rank=4, apart=True)
+    decoder |= PAINTED | SKETCHED
+    return making("clips", arguments, moving, decoder, trainer, outline=1.0, styles=MOVING, gap=("motion",))

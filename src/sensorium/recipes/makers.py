@@ -4,9 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from sensorium.core.objective import Loss
 from sensorium.core.protocols import Modality
 from sensorium.core.trainer import Trainer
@@ -32,11 +29,19 @@ def smoothed(trainer: Trainer | None) -> Trainer:
 
 
 def denoiser(
-    form: Mapping[str, Any], shape: Sequence[int], channels: int, patch: Sequence[int], width: int, depth: int
+    form: Mapping[str, Any],
+    shape: Sequence[int],
+    channels: int,
+    patch: Sequence[int],
+    width: int,
+    depth: int,
+    rank: int | None = None,
+    apart: bool = False,
 ) -> dict[str, Any]:
     """The arguments of a `Denoiser`, but for the widths of what it is told: a `DiT` with a sketch of the same patches."""
     network = {"network": "dit", "shape": list(shape), "channels": channels, "patch": list(patch), "width": width}
-    return {"form": dict(form), "network": network | {"depth": depth, "looks": False, "sketch": {"patch": list(patch)}}}
+    network |= {"depth": depth, "looks": False, "sketch": {"patch": list(patch), "rank": rank}, "apart": apart}
+    return {"form": dict(form), "network": network}
 
 
 def making(
@@ -89,13 +94,8 @@ PAINTED = {"middle": -0.6, "scale": 3.0, "floor": 0.4}
 """Of pictures and clips of the world, most of which is dark ground: they get a mean of about 0 and a deviation of 0.7."""
 
 
-def early(steps: int) -> Weight:
-    """What the error of a sketch of something `PAINTED` counts: much until a third of the steps is over, then a tenth of it."""
-
-    def weight(step: Any) -> jax.Array:
-        return jnp.where(step < round(0.35 * steps), 3.0, 0.3)
-
-    return weight
+SKETCHED = {"stride": 4, "drawn": {"guidance": 1.0}}
+"""Where the sketch says most of it: noise on every fourth row, and no guidance, which takes shapes and textures away."""
 
 
 def denoising(target: str, given: str, prefix: str = "", outline: Weight = OUTLINE) -> dict[str, tuple[Weight, Loss]]:

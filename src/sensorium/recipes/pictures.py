@@ -2,14 +2,14 @@
 
 from sensorium.core.trainer import Trainer
 from sensorium.modalities import Image
-from sensorium.recipes.makers import PAINTED, denoiser, early, making
+from sensorium.recipes.makers import PAINTED, SKETCHED, denoiser, making
 from sensorium.training import Experiment
 
 
 def pictures(
     *,
-    steps: int = 2500,
-    batch: int = 48,
+    steps: int = 2800,
+    batch: int = 96,
     lr: float = 2e-3,
     side: int = 32,
     most: int = 2,
@@ -33,5 +33,5 @@ def pictures(
     """
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
     patch = [side // 4] * 2
-    decoder = denoiser({"form": "pixels", "every": [64 // side] * 2}, [side] * 2, 3, patch, width, depth)
-    return making("pictures", arguments, Image(size=64), decoder | PAINTED, trainer, outline=early(steps))
+    decoder = denoiser({"form": "pixels", "every": [64 // side] * 2}, [side] * 2, 3, patch, width, depth, rank=4, apart=True)
+    return making("pictures", arguments, Image(size=64), decoder | PAINTED | SKETCHED, trainer, outline=1.0)

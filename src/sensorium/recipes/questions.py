@@ -11,6 +11,7 @@ from sensorium.data.questions import Questions
 from sensorium.losses import Captioning
 from sensorium.modalities import Audio, Image, Text, Video
 from sensorium.optim.dials import optimizer_of
+from sensorium.recipes.captions import FINE
 from sensorium.recipes.tellers import teller
 from sensorium.sensorium import Sensorium
 from sensorium.training import Card, Experiment
@@ -21,12 +22,8 @@ from sensorium.world.question import TYPES
 SOURCES = Table("source of questions", {"image": Image(size=64), "audio": Audio(), "video": Video(size=64, frames=8)})
 SHARES = {"count": 0.4, "colour": 1.0, "shape": 3.0, "relation": 2.0, "size": 0.8, "motion": 1.0}
 """How often each type is asked while learning: what a thing is called by, its colour and its shape, comes before the rest."""
-ENCODERS: dict[str, Mapping[str, Any]] = {
-    "image": {"widths": [48, 96]},
-    "audio": {"widths": [48, 96]},
-    "question": {"width": 64, "window": 5},
-}
-"""A grid of fine cells, so that each is about one thing; words that know their neighbours."""
+ENCODERS: dict[str, Mapping[str, Any]] = {**FINE, "question": {"width": 64, "window": 5}}
+"""Of things and of questions, whose words know their neighbours."""
 LONGEST, LONGEST_ANSWER = 12, 4
 """Words of the longest question and answer, with the two marks of start and end."""
 
@@ -36,7 +33,7 @@ def questions(
     source: Literal["image", "audio", "video"] = "image",
     answers: Literal["write", "choose"] = "write",
     blind: bool = False,
-    steps: int = 1500,
+    steps: int = 2300,
     batch: int = 64,
     each: int = 5,
     easy: float = 0.2,
