@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensorium.world import caption, judge, scene
+from sensorium.world import caption, judge, judge_text, scene
 
 SCENES = scene.draw("train", np.arange(400))
 OBJECTS = caption.objects(SCENES)
 
 
-@given(st.sampled_from(caption.STYLES), st.integers(0, 1000))
+@given(st.sampled_from((*caption.STYLES, caption.READING)), st.integers(0, 1000))
 def test_a_caption_is_true_of_its_scene_and_of_the_grammar(style, variant):
     said = caption.render(SCENES, style, variant)
     assert all(judge.true(things, one) for things, one in zip(OBJECTS, said, strict=True))
@@ -27,6 +27,17 @@ def test_a_list_says_everything():
         truths = [things for things in objects if judge.true(things, said) and len(things) == len(own)]
         plain = [t for t in truths if all((a[1] == 0) == (b[1] == 0) for a, b in zip(t, own, strict=True))]
         assert plain == [own]
+
+
+def test_in_reading_order_each_thing_comes_after_its_place():
+    things = [(1, 0, 0, 0, 7), (0, 1, 1, 5, 0), (1, 2, 2, 1, 4)]
+    said = caption.sentence(things, caption.READING, [0.9, 0.0, 0.0, 0.0, 0.0])
+    assert said.index("in the top left a small striped orange") == 0 and said.index("centre") < said.index("bottom")
+    for sentence, own in zip(caption.render(SCENES, caption.READING), OBJECTS, strict=True):
+        read = judge_text.read(sentence)
+        assert read is not None and [thing[4] for thing in read.things] == [thing[4] for thing in own]
+        assert sentence.startswith("in the ") and sentence.count(" and in the ") == len(own) - 1
+    assert set(caption.styles(SCENES, (0, 0, 0, 0, 1))) == {caption.READING}
 
 
 def test_captions_do_not_depend_on_their_neighbours_and_variants_differ():

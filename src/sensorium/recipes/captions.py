@@ -36,7 +36,7 @@ def captions(
     seed: int = 0,
     trainer: Trainer | None = None,
 ) -> Experiment:
-    """Learn to say what is seen or heard in the built-in world.
+    """Learn to say what is seen or heard in the built-in world: each thing in reading order, and first where it is.
 
     Args:
         source: What is told about: image, audio or video.
@@ -52,7 +52,7 @@ def captions(
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
     trainer, told = trainer or Trainer(), words()
     fields = (SOURCES[source], told)
-    styles = (1.0 - motion, 0.0, 0.0, motion)
+    styles = (0.0, 0.0, 0.0, motion, 1.0 - motion)
     return Experiment(
         recipe="captions",
         arguments=arguments,

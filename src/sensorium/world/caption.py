@@ -43,6 +43,9 @@ PHRASES = {
     "grow": ("coming closer", "growing"),
     "shrink": ("going away", "shrinking"),
 }
+READING = "reading"
+"""Another: a `list` in reading order, that says first of each thing where it is. So it is known of what the next words are; in a
+`list` that is open until a word has been said that is true of one thing alone."""
 MOTION_WORDS = tuple(sorted({w for group in PHRASES.values() for phrase in group for w in phrase.split()} - set(WORDS)))
 """The words that `MOTION` says beyond `WORDS`."""
 
@@ -51,8 +54,8 @@ _DRAWS = 5  # numbers drawn a caption: where places are said, relation, and thre
 
 
 def render(scenes: Scenes, style: Sequence[str] | str, variant: int = 0) -> list[str]:
-    """A true sentence a scene. `style`: one of `STYLES` or `MOTION`, or one a scene; `variant` draws other words and another
-    order. A scene of one object has no relation: it is described by a `list`.
+    """A true sentence a scene. `style`: one of `STYLES`, `MOTION` or `READING`, or one a scene; `variant` draws other words and
+    another order. A scene of one object has no relation: it is described by a `list`.
     """
     styles = [style] * len(scenes) if isinstance(style, str) else style
     u = uniform(scenes.key, f"words{variant}", _DRAWS).tolist()
@@ -67,10 +70,10 @@ def render(scenes: Scenes, style: Sequence[str] | str, variant: int = 0) -> list
 
 
 def styles(scenes: Scenes, weights: Sequence[float], variant: int = 0) -> list[str]:
-    """A style a scene, drawn with `weights` for `STYLES`, and for `MOTION` where there is one more."""
+    """A style a scene, drawn with `weights` for `STYLES`, and where there are more for `MOTION` and `READING`."""
     edges = np.cumsum(weights)[:-1] / np.sum(weights)
     drawn = np.searchsorted(edges, uniform(scenes.key, f"style{variant}", 1)[:, 0], side="right")
-    return [(*STYLES, MOTION)[i] for i in drawn]
+    return [(*STYLES, MOTION, READING)[i] for i in drawn]
 
 
 def objects(scenes: Scenes) -> list[list[Thing]]:
@@ -91,7 +94,10 @@ def scenes(things: Sequence[Sequence[Thing]]) -> Scenes:
 
 
 def sentence(things: list[Thing], style: str, u: list[float]) -> str:
-    """One sentence about `things`, in their order; `u`: five numbers in [0, 1) that choose among the ways to say it."""
+    """One sentence about `things`, in their order (`READING`: in that of their places); `u`: five numbers in
+    [0, 1) that choose among the ways to say it."""
+    if style == READING:
+        return " and ".join(_placed(t, u, before=True) for t in sorted(things, key=lambda t: t[4]))
     if style == "list" or len(things) == 1:
         return " and ".join(_placed(t, u, before=u[0] < 0.4) for t in things)
     a, b = things[:2]
