@@ -86,7 +86,7 @@ def test_the_patches_of_a_sketch_of_a_rank_are_sums_of_forms_in_a_colour_each():
         for cell in range(2):
             token = found.cells[row, cell]
             forms, colours = sketch.forms(token).reshape(2, 16), sketch.leave(token).reshape(2, 3)
-            expected = sum(np.multiply.outer(forms[r], colours[r]) for r in range(2)).reshape(4, 4, 3)
+            expected = np.sum([np.multiply.outer(forms[r], colours[r]) for r in range(2)], axis=0).reshape(4, 4, 3)
             np.testing.assert_allclose(found.whole[row, :, 4 * cell : 4 * cell + 4], expected, atol=1e-5)
 
 

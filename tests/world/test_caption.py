@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensorium.world import caption, judge, judge_text, scene
+from sensorium.world import caption, judge, judge_text, motion, scene
 
 SCENES = scene.draw("train", np.arange(400))
 OBJECTS = caption.objects(SCENES)
@@ -38,6 +38,13 @@ def test_in_reading_order_each_thing_comes_after_its_place():
         assert read is not None and [thing[4] for thing in read.things] == [thing[4] for thing in own]
         assert sentence.startswith("in the ") and sentence.count(" and in the ") == len(own) - 1
     assert set(caption.styles(SCENES, (0, 0, 0, 0, 1))) == {caption.READING}
+
+
+def test_a_moving_list_is_a_list_and_how_everything_moves():
+    lists, moved = caption.render(SCENES, "list"), caption.render(SCENES, caption.MOVING_LIST)
+    assert all(sentence.startswith(f"{one} ") for sentence, one in zip(moved, lists, strict=True))
+    assert [judge_text.motion_said(one) for one in moved] == motion.draw(SCENES).kind.tolist()
+    assert set(caption.styles(SCENES, (0, 0, 0, 0, 0, 1))) == {caption.MOVING_LIST}
 
 
 def test_captions_do_not_depend_on_their_neighbours_and_variants_differ():

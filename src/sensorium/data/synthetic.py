@@ -18,7 +18,7 @@ class World:
 
     `missing`: the share of rows that lack one of their fields. `twins`: the share of odd rows that nearly are the row before
     them (see `scene.twins`), so that a batch holds hard negatives. `styles`: how often each of `caption.STYLES` is said,
-    and after them `caption.MOTION` and `caption.READING`. `most`: of how many objects the scenes are, at most.
+    and after them each of `caption.MORE`. `most`: of how many objects the scenes are, at most.
     """
 
     def __init__(

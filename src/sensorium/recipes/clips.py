@@ -6,8 +6,8 @@ from sensorium.recipes.makers import PAINTED, SKETCHED, denoiser, making
 from sensorium.training import Experiment
 from sensorium.world import clip, motion
 
-MOVING = (0.0, 0.0, 0.0, 1.0)
-"""Sentences that say how things move."""
+MOVING = (0.0, 0.0, 0.0, 0.25, 0.0, 0.75)
+"""Sentences that say how things move; most of them say where they are as well, so that a sketch can show it."""
 FRAMES, SIDE = 8, 32
 """Of what is made: every second frame, at half the size."""
 

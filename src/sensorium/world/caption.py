@@ -46,34 +46,39 @@ PHRASES = {
 READING = "reading"
 """Another: a `list` in reading order, that says first of each thing where it is. So it is known of what the next words are; in a
 `list` that is open until a word has been said that is true of one thing alone."""
+MOVING_LIST = "moving list"
+"""And a `list`, and how everything moves."""
 MOTION_WORDS = tuple(sorted({w for group in PHRASES.values() for phrase in group for w in phrase.split()} - set(WORDS)))
-"""The words that `MOTION` says beyond `WORDS`."""
+"""The words that those who say how things move need beyond `WORDS`."""
+MORE = (MOTION, READING, MOVING_LIST)
+MOVING = {MOTION: "short", MOVING_LIST: "list"}
+"""What those who say how things move say before that."""
 
 Thing = tuple[int, int, int, int, int]  # size, texture, colour, shape, place
 _DRAWS = 5  # numbers drawn a caption: where places are said, relation, and three for the wording
 
 
 def render(scenes: Scenes, style: Sequence[str] | str, variant: int = 0) -> list[str]:
-    """A true sentence a scene. `style`: one of `STYLES`, `MOTION` or `READING`, or one a scene; `variant` draws other words and
-    another order. A scene of one object has no relation: it is described by a `list`.
+    """A true sentence a scene. `style`: one of `STYLES` or of the `MORE`, or one a scene; `variant` draws other words and another
+    order. A scene of one object has no relation: it is described by a `list`.
     """
     styles = [style] * len(scenes) if isinstance(style, str) else style
     u = uniform(scenes.key, f"words{variant}", _DRAWS).tolist()
     first, second = (column.tolist() for column in focus(scenes, variant))
     ordered = [_focused(*row) for row in zip(objects(scenes), first, second, strict=True)]
-    said = [sentence(things, "short" if s == MOTION else s, v) for things, s, v in zip(ordered, styles, u, strict=True)]
-    if MOTION not in styles:
+    said = [sentence(things, MOVING.get(s, s), v) for things, s, v in zip(ordered, styles, u, strict=True)]
+    if not set(styles) & set(MOVING):
         return said
     which = choice(uniform(scenes.key, f"moves{variant}", 1)[:, 0], 2)
     phrases = [PHRASES[MOTIONS[kind]][i] for kind, i in zip(draw(scenes).kind, which, strict=True)]
-    return [f"{one} {phrase}" if s == MOTION else one for one, phrase, s in zip(said, phrases, styles, strict=True)]
+    return [f"{one} {phrase}" if s in MOVING else one for one, phrase, s in zip(said, phrases, styles, strict=True)]
 
 
 def styles(scenes: Scenes, weights: Sequence[float], variant: int = 0) -> list[str]:
-    """A style a scene, drawn with `weights` for `STYLES`, and where there are more for `MOTION` and `READING`."""
+    """A style a scene, drawn with `weights` for `STYLES` and, where there are more, for the `MORE`."""
     edges = np.cumsum(weights)[:-1] / np.sum(weights)
     drawn = np.searchsorted(edges, uniform(scenes.key, f"style{variant}", 1)[:, 0], side="right")
-    return [(*STYLES, MOTION, READING)[i] for i in drawn]
+    return [(*STYLES, *MORE)[i] for i in drawn]
 
 
 def objects(scenes: Scenes) -> list[list[Thing]]:
