@@ -48,7 +48,7 @@ def compiled():
 
 def test_it_says_what_each_loss_reads_for_the_targets_of_the_batch():
     (value, (out, followed)), slopes = compiled()(batch())
-    parts = {f"image/{part}" for part in ("said", "wanted", "weight", "clean")}
+    parts = {f"image/{part}" for part in ("said", "wanted", "weight", "rows", "clean")}
     assert out.keys() == {"scale", "text/unit", "image/unit", "sensor/unit", "image/known", "text/known", "text/logits", *parts}
     assert out["text/logits"].shape == (ROWS, TEXT.length, TEXT.vocabulary_size) and not out["text/logits"][:, 0].any()
     assert jnp.isfinite(value) and out["image/known"].all()

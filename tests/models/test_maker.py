@@ -39,7 +39,7 @@ def compiled():
 def test_with_a_key_it_says_what_its_loss_reads_and_without_one_vectors_only():
     run, state = compiled()
     (_, out), _ = run(state, batch())
-    assert out.keys() == {"text/unit", *(f"image/{part}" for part in ("said", "wanted", "weight", "clean"))}
+    assert out.keys() == {"text/unit", *(f"image/{part}" for part in ("said", "wanted", "weight", "rows", "clean"))}
     assert out["image/said"].shape == (3, 8, 8, 3)
     model = maker().model
     alone = model(batch())
