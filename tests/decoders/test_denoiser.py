@@ -136,8 +136,9 @@ def test_it_is_asked_for_the_thing_or_the_noise_and_the_cleaner_the_more_it_coun
     assert (noisy.weight == 1).all()
 
 
-def sketched(**more) -> Denoiser:
-    network = PICTURES["network"] | {"looks": False, "sketch": {"patch": [4, 4], "width": 8, "depth": 1, "heads": 2}}
+def sketched(apart: bool = False, **more) -> Denoiser:
+    sketch = {"patch": [4, 4], "width": 8, "depth": 1, "heads": 2}
+    network = PICTURES["network"] | {"looks": False, "apart": apart, "sketch": sketch}
     return Denoiser(**(PICTURES | {"network": network}), vector=6, tokens=5, **more, rngs=nnx.Rngs(0))
 
 
@@ -162,13 +163,7 @@ def test_the_sketch_learns_from_all_rows_and_the_rest_from_some_of_them():
 
 
 def test_apart_the_condition_learns_from_the_sketch_alone_and_the_rest_from_noise():
-    network = PICTURES["network"] | {
-        "looks": False,
-        "apart": True,
-        "sketch": {"patch": [4, 4], "width": 8, "depth": 1, "heads": 2},
-    }
-    made = shaken(Denoiser(**(PICTURES | {"network": network}), vector=6, tokens=5, unconditional=0.0, rngs=nnx.Rngs(0)))
-    graph, state, rest = nnx.split(made, nnx.Param, ...)
+    graph, state, rest = nnx.split(shaken(sketched(apart=True, unconditional=0.0)), nnx.Param, ...)
     x = jnp.zeros((ROWS, 16, 16, 3), jnp.uint8)
 
     @jax.jit

@@ -10,6 +10,7 @@ import pytest
 
 from sensorium import diffusion
 from sensorium.core.errors import UnknownName
+from sensorium.core.table import made
 
 RECORDED = Path(__file__).parent / "recorded" / "schedulers.npz"
 ALL = [
@@ -62,16 +63,16 @@ def test_the_tables_of_ddpm_are_those_of_diffusers(spacing, start, end):
 
 @pytest.mark.parametrize("name", list(diffusion.SCHEDULES))
 def test_a_schedule_comes_back_from_its_name_and_arguments(name):
-    made = diffusion.SCHEDULES[name]()
-    assert isinstance(made, diffusion.Schedule)
-    assert diffusion.scheduled(name, vars(made)) == made == diffusion.scheduled(name)
+    usual = diffusion.SCHEDULES[name]()
+    assert isinstance(usual, diffusion.Schedule)
+    assert made(diffusion.SCHEDULES, name, vars(usual)) == usual == made(diffusion.SCHEDULES, name, {})
 
 
 def test_what_no_schedule_has_is_an_error_that_says_so():
     with pytest.raises(UnknownName, match="Did you mean 'cosine'"):
-        diffusion.scheduled("cosin")
+        made(diffusion.SCHEDULES, "cosin", {})
     with pytest.raises(UnknownName, match=r"'betas' has no argument 'step'. Did you mean 'steps'"):
-        diffusion.scheduled("betas", {"step": 10})
+        made(diffusion.SCHEDULES, "betas", {"step": 10})
     with pytest.raises(UnknownName, match="scaled_linear"):
         diffusion.Betas(spacing="scaled")
     with pytest.raises(ValueError, match="steps=0: expected a whole number of 2 or more"):

@@ -86,7 +86,7 @@ def generate(
     device.prepare()
     loaded = sensorium.load(model)
     field = _target(loaded, to)
-    how = _how(loaded.making.how(field.name), steps, guidance, sampler, temperature)
+    how = _how(field.name, loaded.making.how(field.name), steps, guidance, sampler, temperature)
     files = _files(out, sheet, n, field, overwrite)
     made = _made(loaded, field, _told(loaded, given, without or [], weights or []), n, how, seed)
     note = _note(loaded, model, field, given, {"without": without, "weights": weights}, seed, how)
@@ -117,8 +117,9 @@ def _said(path: Path) -> dict:
     return provenance(path)
 
 
-def _how(usual: Any, steps: int | None, guidance: float | None, sampler: str | None, temperature: float | None) -> Any:
-    """The usual `Drawing` or `Sampling`, but for the dials that are given; `WrongUsage` for those that cannot be."""
+def _how(name: str, usual: Any, steps: int | None, guidance: float | None, sampler: str | None, temperature: float | None) -> Any:
+    """The usual `Drawing` or `Sampling` of the field `name`, but for the dials that are given; `WrongUsage` for those that
+    cannot be."""
     from sensorium.decoders import Drawing
 
     dials = {"steps": steps, "guidance": guidance, "sampler": sampler, "temperature": temperature}
@@ -126,7 +127,7 @@ def _how(usual: Any, steps: int | None, guidance: float | None, sampler: str | N
     draws = isinstance(usual, Drawing)
     if other := [key for key in given if (key == "temperature") == draws]:
         expected = "--steps, --guidance and --sampler" if draws else "--temperature"
-        raise WrongUsage(f"--{other[0]}: this model makes it by {expected}")
+        raise WrongUsage(f"--{other[0]}: not of {name}, which this model makes by {expected}")
     try:
         return replace(usual, **given)
     except ValueError as error:

@@ -13,7 +13,6 @@ from sensorium.diffusion.schedules import Cosine as Cosine
 from sensorium.diffusion.schedules import LinearBeta as LinearBeta
 from sensorium.diffusion.schedules import Rectified as Rectified
 from sensorium.diffusion.schedules import Schedule as Schedule
-from sensorium.diffusion.schedules import scheduled as scheduled
 from sensorium.diffusion.times import DRAWS as DRAWS
 from sensorium.diffusion.times import LogitNormal as LogitNormal
 from sensorium.diffusion.times import Uniform as Uniform

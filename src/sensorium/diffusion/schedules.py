@@ -2,16 +2,16 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from sensorium.core.table import Table, made
+from sensorium.core.table import Table
 from sensorium.nn.sizes import whole
 
 
@@ -159,8 +159,3 @@ BETAS = Table(
 SCHEDULES: Table[Callable[..., Schedule]] = Table(
     "schedule", {"rectified": Rectified, "cosine": Cosine, "linear_beta": LinearBeta, "betas": Betas}
 )
-
-
-def scheduled(name: str, arguments: Mapping[str, Any] | None = None) -> Schedule:
-    """A schedule by its name and its arguments, as a JSON file has them. An argument that it does not take is `UnknownName`."""
-    return made(SCHEDULES, name, arguments or {})

@@ -9,8 +9,7 @@ from sensorium.world.scene import MOST
 WINDOW, HOP, PATCH = 500, 125, 8
 """Of the spectra, in samples at 16 kHz, and of the patches in hops: 31, 8 and 62 ms."""
 DRAWN = {"steps": 10, "guidance": 1.5}
-"""How sounds are drawn. Without guidance large things come out too soft; with much of it shapes are
-mistaken for others."""
+"""How sounds are drawn. Without guidance large things come out too soft; with much of it shapes are mistaken for others."""
 SCENES = 500
 """How many are measured on."""
 
