@@ -97,7 +97,7 @@ def test_an_items_score_is_its_best_over_the_fields(tmp_path_factory, data):
         return
     scores = np.where(has, x @ x[0, 0], -np.inf).max(0)
     hits = collection.search(x[0, 0], k=k)
-    found = np.array([hit.row for hit in hits])
+    found = np.array([int(hit.id) for hit in hits])
     assert len(hits) == min(k, int(has.any(0).sum()))
     np.testing.assert_allclose([hit.score for hit in hits], np.sort(scores)[::-1][: len(hits)], atol=1e-6)
     np.testing.assert_allclose(scores[found], [hit.score for hit in hits], atol=1e-6)
@@ -165,9 +165,9 @@ def test_building_again_replaces_what_was_there_and_tells_the_problems(tmp_path)
 
 def test_files_and_thumbnails_of_a_row(made):
     hit = made.query(Tricolour(), text="red", k=1)[0]
-    path = made.file(hit.row, "image")
+    path = made.file(hit.id, "image")
     assert path is not None and path.is_file() and path.name == "red.png"
-    assert made.file(hit.row, "video") is None
-    thumbnail = made.thumbnail(hit.row)
+    assert made.file(hit.id, "video") is None
+    thumbnail = made.thumbnail(hit.id)
     assert thumbnail is not None and thumbnail[:2] == b"\xff\xd8"
-    assert made.row(hit.row).captions == ("a red thing", "red red")
+    assert made.row(hit.id).captions == ("a red thing", "red red")

@@ -41,7 +41,7 @@ def test_a_file_that_has_gone_is_told_and_the_thumbnail_stays(tmp_path, collecti
     (tmp_path / "files/audio/red.wav").unlink()
     hit = collection.query(Tricolour(), text="red", k=1)[0]
     seen = shown(collection, hit)
-    assert seen.picture == collection.thumbnail(hit.row) and seen.sound is None
+    assert seen.picture == collection.thumbnail(hit.id) and seen.sound is None
     assert "images/red.png: no such file" in seen.caption and "audio/red.wav: no such file" in seen.caption
     write_gallery([QueryResult(Shown("red"), [seen])], tmp_path / "page.html")
     assert len(Page(tmp_path / "page.html").all("img")) == 1

@@ -26,8 +26,7 @@ from sensorium.search.store import Row, Store
 class Hit:
     """An item that was found. `score` is the cosine of the query and the item's vector of `field`, its nearest.
 
-    `path` is the file of that field, else the item's first file; `caption` its first caption, or empty; `row` its number
-    in the collection.
+    `path` is the file of that field, else the item's first file; `caption` its first caption, or empty.
     """
 
     id: str
@@ -36,7 +35,6 @@ class Hit:
     path: str | None
     caption: str
     metadata: dict[str, Any]
-    row: int
 
 
 class Collection:
@@ -44,6 +42,7 @@ class Collection:
 
     def __init__(self, store: Store):
         self.store = store
+        self._numbers: dict[str, int] = {}
 
     @classmethod
     def build(
@@ -117,17 +116,18 @@ class Collection:
         """What could not be read when the collection was made."""
         return tuple(Problem(**problem) for problem in self.store.about["problems"])
 
-    def row(self, number: int) -> Row:
-        return self.store.get([number])[0]
+    def row(self, id: str) -> Row:
+        """What is known of an item. `UnknownName` where the collection has none of that id."""
+        return self.store.get([self._number(id)])[0]
 
-    def file(self, number: int, kind: str) -> Path | None:
+    def file(self, id: str, kind: str) -> Path | None:
         """Where the item's file of a kind was when the collection was made; None if it has none."""
-        path = self.row(number).paths.get(kind)
+        path = self.row(id).paths.get(kind)
         return None if path is None else self._root / path
 
-    def thumbnail(self, number: int) -> bytes | None:
+    def thumbnail(self, id: str) -> bytes | None:
         """A JPEG of at most 160 pixels a side; None where the item has no picture."""
-        return self.store.thumbnail(number)
+        return self.store.thumbnail(self._number(id))
 
     def search(
         self,
@@ -165,6 +165,13 @@ class Collection:
         encoded = model.encode(**lists)
         return self._find(np.sum([z.sum(0) for z in encoded.values()], axis=0), set(lists), k, within)
 
+    def _number(self, id: str) -> int:
+        if not self._numbers:
+            self._numbers = {row.id: i for i, row in enumerate(self.store.get(range(len(self))))}
+        if id not in self._numbers:
+            raise UnknownName(f"the collection has no item {id!r}.{nearest(id, self._numbers)}")
+        return self._numbers[id]
+
     @property
     def _root(self) -> Path:
         return Path(self.store.about["root"] or ".")
@@ -181,7 +188,7 @@ class Collection:
                 if row not in best or score > best[row][0]:
                     best[row] = score, name
         order = sorted(best, key=lambda row: (-best[row][0], row))[:k]
-        return [self._hit(row, *best[row], about) for row, about in zip(order, self.store.get(order), strict=True)]
+        return [self._hit(*best[row], about) for row, about in zip(order, self.store.get(order), strict=True)]
 
     def _within(self, asked: set[str], within: Sequence[str] | None) -> Sequence[str]:
         if within is None:
@@ -195,10 +202,10 @@ class Collection:
             raise SensoriumError(f"`within` is empty: name one of {', '.join(self.fields)}, or leave it out")
         return within
 
-    def _hit(self, number: int, score: float, name: str, row: Row) -> Hit:
+    def _hit(self, score: float, name: str, row: Row) -> Hit:
         path = row.paths.get(self.store.about["kinds"][name]) or next(iter(row.paths.values()), None)
         whole = None if path is None else str(self._root / path)
-        return Hit(row.id, score, name, whole, row.captions[0] if row.captions else "", row.metadata, number)
+        return Hit(row.id, score, name, whole, row.captions[0] if row.captions else "", row.metadata)
 
     def _refusal(self, model: Model) -> str:
         made_by = self.model_path or "a model at an unknown place"

@@ -47,8 +47,8 @@ class QueryResult:
 
 def shown(collection: Collection, hit: Hit) -> Shown:
     """A hit with its picture and its sound; a file that has gone since is replaced by the thumbnail, or is said to be gone."""
-    picture, gone = collection.thumbnail(hit.row), []
-    path, sound = collection.file(hit.row, "image"), collection.file(hit.row, "audio")
+    picture, gone = collection.thumbnail(hit.id), []
+    path, sound = collection.file(hit.id, "image"), collection.file(hit.id, "audio")
     if path is not None:
         try:
             picture = picture_file.read(path, 320)
