@@ -80,12 +80,15 @@ def test_untrained_it_says_the_mean(name):
 
 def test_the_patches_of_a_sketch_of_a_rank_are_sums_of_forms_in_a_colour_each():
     sketch = shaken(Sketch((4, 8), 3, (4, 4), 6, 5, width=8, depth=1, heads=2, rank=2, rngs=nnx.Rngs(0)))
-    found = sketch(about())
+    told = about()
+    found = sketch(told)
     assert sketch.forms is not None and found.whole.shape == (3, 4, 8, 3)
     for row in range(3):
         for cell in range(2):
-            token = found.cells[row, cell]
-            forms, colours = sketch.forms(token).reshape(2, 16), sketch.leave(token).reshape(2, 3)
+            token, there = found.cells[row, cell], told.tokens[row][told.mask[row]]
+            gist = jnp.concatenate([there.mean(0), there.max(0)])
+            scale = sketch.gist(gist / jnp.sqrt(jnp.mean(gist**2)))[8:]
+            forms, colours = sketch.forms(token * (1 + scale)).reshape(2, 16), sketch.leave(token).reshape(2, 3)
             expected = np.sum([np.multiply.outer(forms[r], colours[r]) for r in range(2)], axis=0).reshape(4, 4, 3)
             np.testing.assert_allclose(found.whole[row, :, 4 * cell : 4 * cell + 4], expected, atol=1e-5)
 

@@ -105,6 +105,17 @@ def test_muon_makes_matrices_orthogonal_and_leaves_the_rest_to_adamw():
         np.testing.assert_allclose(change[name], theirs[name], rtol=1e-5)
 
 
+def test_what_is_plain_moves_as_by_adamw_and_the_rest_does_not_notice():
+    parameters = {"a.kernel": jnp.zeros((4, 8)), "b.kernel": jnp.zeros((4, 8))}
+    gradient = some(0, parameters)
+    (whole,) = updates(optimizer("muon", 0.1, 9, **CONSTANT), [gradient], parameters)
+    (parted,) = updates(optimizer("muon", 0.1, 9, plain=("a.*",), **CONSTANT), [gradient], parameters)
+    (theirs,) = updates(optimizer("adamw", 0.1, 9, **CONSTANT), [gradient], parameters)
+    np.testing.assert_allclose(parted["a.kernel"], theirs["a.kernel"], rtol=1e-6)
+    np.testing.assert_allclose(parted["b.kernel"], whole["b.kernel"], rtol=1e-6)
+    assert np.abs(whole["a.kernel"] - theirs["a.kernel"]).max() > 1e-3
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_moves_at_its_first_update_and_reaches_the_ground_of_a_bowl(name):
     made = optimizer(name, 0.1, 200, warmup=5, clip=1.0)

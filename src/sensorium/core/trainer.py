@@ -14,7 +14,7 @@ class Trainer:
     """How the steps of a run are taken, watched and kept. Everything has a default that suits a laptop.
 
     Attributes:
-        optimizer: adamw, lion, adafactor, muon or sgd.
+        optimizer: adamw, lion, adafactor, muon or sgd; by default what suits the recipe.
         schedule: How the learning rate falls after its warm-up: cosine, linear, rsqrt or constant.
         weight_decay: Times the rate; matrices only. By default what suits the recipe.
         clip: The most that the norm of the whole gradient may be.
@@ -41,7 +41,7 @@ class Trainer:
         scan: One program for all layers of a tower, which compiles no longer for many than for one.
     """
 
-    optimizer: str = "adamw"
+    optimizer: str | None = None
     schedule: str = "cosine"
     weight_decay: float | None = None
     clip: float | None = None

@@ -25,7 +25,9 @@ class Sketched(NamedTuple):
 
 
 class Sketch(nnx.Module):
-    """An `Encoding` -> `Sketched`. Every cell reads its part of the pooled vector (`Places`), and looks at the tokens.
+    """An `Encoding` -> `Sketched`. Every cell reads its part of the pooled vector (`Places`), and looks at the tokens. What is
+    true of the whole (how everything moves) is found in the mean and the greatest numbers of the tokens: it is added to every
+    cell, and scales what its patch is made of (Perez et al. 2018), as one motion changes each part of a thing in another way.
 
     `rank`: each patch is a sum of so many forms over its cells, each in one colour (channels), whichever they are: what a thing
     looks like is then learned once for all colours. Without it a patch is linear in its token.
@@ -50,6 +52,7 @@ class Sketch(nnx.Module):
         places = math.prod(self.cells)
         self.place = nnx.Param(nnx.initializers.normal(1.0)(rngs.params(), (places, width)))
         self.reads = Places(vector, places, width, rngs=rngs)
+        self.gist = nnx.Linear(2 * tokens, 2 * width, rngs=rngs)
         self.look = nnx.List([CrossAttention(width, heads, tokens, rngs=rngs) for _ in range(depth)])
         self.layers = nnx.List([Block(width, heads, rngs=rngs) for _ in range(depth)])
         zeros = nnx.initializers.zeros
@@ -58,14 +61,26 @@ class Sketch(nnx.Module):
         self.forms = None if self.rank is None else nnx.Linear(width, self.rank * math.prod(self.patch), rngs=rngs)
 
     def __call__(self, about: Encoding) -> Sketched:
-        x = self.place[...][None] + self.reads(about.pooled)
+        shift, scale = jnp.split(self.gist(_gist(about))[:, None], 2, axis=-1)
+        x = self.place[...][None] + self.reads(about.pooled) + shift
         everywhere = jnp.ones(x.shape[:2], bool)
         for look, layer in zip(self.look, self.layers, strict=True):
             x = layer(x + look(rms_norm(x), about.tokens, about.mask), everywhere)
         x = rms_norm(x)
-        said = self.leave(x)
-        if self.forms is not None:
-            forms = self.forms(x).reshape(*x.shape[:2], self.rank, -1)
-            colours = said.reshape(*x.shape[:2], self.rank, -1)
+        scaled = x * (1 + scale)
+        if self.forms is None:
+            said = self.leave(scaled)
+        else:
+            forms = self.forms(scaled).reshape(*x.shape[:2], self.rank, -1)
+            colours = self.leave(x).reshape(*x.shape[:2], self.rank, -1)
             said = jnp.einsum("blrp,blrc->blpc", forms, colours).reshape(*x.shape[:2], -1)
         return Sketched(x, joined(said, self.cells, self.patch))
+
+
+def _gist(about: Encoding) -> Float[jax.Array, "B P"]:
+    """The mean and the greatest numbers of the tokens that are there, of unit mean square; zeros where there are none."""
+    mask = about.mask[:, :, None]
+    tokens = jnp.where(mask, about.tokens, 0.0)
+    mean = tokens.sum(axis=1) / jnp.maximum(mask.sum(axis=1), 1).astype(tokens.dtype)
+    most = jnp.where(mask, about.tokens, -jnp.inf).max(axis=1)
+    return rms_norm(jnp.concatenate([mean, jnp.where(mask.any(axis=1), most, 0.0)], axis=1))

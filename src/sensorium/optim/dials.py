@@ -1,5 +1,7 @@
 """The dials of a `Trainer` as the things that they stand for."""
 
+from collections.abc import Sequence
+
 import optax
 
 from sensorium.core.trainer import BadDial, Trainer
@@ -12,14 +14,23 @@ ADAPTERS_ALONE = ("*.lora.*",)
 """The same of a model that has been trained already, in which nothing is new."""
 
 
-def optimizer_of(trainer: Trainer, lr: float, steps: int, weight_decay: float = 0.0) -> optax.GradientTransformation:
-    """The optimizer of a run of `steps` batches with the highest rate `lr`; `weight_decay` unless another one is asked for."""
+def optimizer_of(
+    trainer: Trainer,
+    lr: float,
+    steps: int,
+    weight_decay: float = 0.0,
+    usual: str = "adamw",
+    plain: Sequence[str] = (),
+) -> optax.GradientTransformation:
+    """The optimizer of a run of `steps` batches with the highest rate `lr`: the `usual` one, and `weight_decay`, unless others
+    are asked for; `plain`: see `optimizer`."""
     return optimizer(
-        trainer.optimizer,
+        trainer.optimizer or usual,
         lr,
         max(1, steps // trainer.accumulate),
         schedule=trainer.schedule,
         clip=trainer.clip,
+        plain=plain,
         layer_decay=trainer.layer_decay,
         weight_decay=weight_decay if trainer.weight_decay is None else trainer.weight_decay,
     )

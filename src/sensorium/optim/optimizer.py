@@ -6,16 +6,16 @@ dotted name (or any tree that jax can walk), always as f32: the master weights, 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-import optax.contrib
 from jaxtyping import Array, Float, Int
 
 from sensorium.core.table import Table
+from sensorium.optim.muon import momentum_made_orthogonal
 from sensorium.optim.names import by_depth, by_pattern, map_named, matches, named
 from sensorium.optim.schedules import rates as schedule_of
 
@@ -36,16 +36,22 @@ def optimizer(
     clip: float | None = None,
     layer_decay: float | None = None,
     rates: Mapping[str, float] | None = None,
+    plain: Sequence[str] = (),
 ) -> optax.GradientTransformation:
     """One of `OPTIMIZERS` for a run of `steps` updates, with the learning rate `lr` at its highest.
 
     `warmup`, `schedule`: see `schedules.rates`. `weight_decay` is decoupled (times the rate) and takes matrices only, no
     biases, no tables (`TABLES`). `clip`: the most that the norm of the whole gradient may be. `layer_decay`: see
     `names.by_depth`. `rates={"encoders.image.*": 0.1}`: shares of the rate by pattern, the first that a name has; 0 stands
-    still. A pattern that no name has, and parameters that are not f32, are a `ValueError` at `init`.
+    still. A pattern that no name has, and parameters that are not f32, are a `ValueError` at `init`. `plain`: patterns of what
+    moves by AdamW's direction, whatever the rest does.
     """
     dials = {"warmup": warmup, "schedule": schedule, "weight_decay": weight_decay, "clip": clip}
-    return _chain(OPTIMIZERS[name](), lr, steps, **dials, layer_decay=layer_decay, rates=rates)
+    direction = OPTIMIZERS[name]()
+    if plain:
+        parts = {"own": direction, "plain": adam()}
+        direction = optax.partition(parts, lambda params: map_named(lambda n, _: "plain" if matches(n, plain) else "own", params))
+    return _chain(direction, lr, steps, **dials, layer_decay=layer_decay, rates=rates)
 
 
 def adamw(
@@ -119,6 +125,8 @@ def adam(b1: float = 0.9, b2: float = 0.98, eps: float = 1e-8) -> optax.Gradient
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, AdamMemory]:
         del params
         leaves, tree = jax.tree.flatten(updates)
+        if not leaves:  # a part of the parameters that none belongs to
+            return updates, state
         moved = jnp.stack([jnp.any(g != 0) for g in leaves])
         counts = state.counts + ((state.counts > 0) | moved).astype(jnp.int32)
         mean = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mean, updates)
@@ -135,9 +143,7 @@ def adam(b1: float = 0.9, b2: float = 0.98, eps: float = 1e-8) -> optax.Gradient
 def muon() -> optax.GradientTransformation:
     """Momentum made orthogonal (Jordan et al. 2024) for matrices that are multiplied with; AdamW's direction for all else."""
     as_adam = optax.stateless(lambda updates, params: jax.tree.map(_like_adam, updates))
-    axes = optax.contrib.MuonDimensionNumbers()  # inputs, outputs; optax 0.2.8 has this default, and fails on dicts with it
-    orthogonal = optax.contrib.scale_by_muon(weight_dimension_numbers=lambda params: jax.tree.map(lambda _: axes, params))
-    matrices = optax.chain(orthogonal, as_adam)
+    matrices = optax.chain(momentum_made_orthogonal(), as_adam)
     return optax.partition({"matrix": matrices, "other": adam()}, lambda params: map_named(_kind, params))
 
 

@@ -16,7 +16,7 @@ from sensorium.losses import Captioning, Weight
 from sensorium.modalities import Image, Text
 from sensorium.models import AnyToAny
 from sensorium.optim.dials import optimizer_of
-from sensorium.recipes.makers import PAINTED, SKETCHED, denoiser, denoising, smoothed
+from sensorium.recipes.makers import PAINTED, REFINING, SKETCHED, denoiser, denoising, smoothed
 from sensorium.recipes.start import start_of
 from sensorium.sensorium import Sensorium
 from sensorium.training import Card, Experiment
@@ -71,7 +71,7 @@ def anything(
         source=World(start.fields, items=steps * batch, seed=seed, most=most, styles=(1.0, 0.0, 0.0)),
         model=card,
         losses={name: loss for _, losses, _ in made.values() for name, loss in losses.items()},
-        optimizer=optimizer_of(trainer, lr, steps),
+        optimizer=optimizer_of(trainer, lr, steps, usual="muon", plain=REFINING),
         steps=steps,
         batch=batch,
         seed=seed,

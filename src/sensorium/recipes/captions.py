@@ -60,7 +60,7 @@ def captions(
         source=World(fields, items=steps * batch, seed=seed, styles=styles),
         model=teller(fields[:1], told, width, FINE, depth=depth),
         losses={"caption": (1.0, Captioning("text", given=(source,), begun=True))},
-        optimizer=optimizer_of(trainer, lr, steps),
+        optimizer=optimizer_of(trainer, lr, steps, usual="muon"),
         steps=steps,
         batch=batch,
         seed=seed,

@@ -53,11 +53,13 @@ def making(
     *,
     outline: Weight = OUTLINE,
     styles: Sequence[float] = (1.0, 0.0, 0.0),
+    usual: str = "adamw",
     gap: Sequence[str] = ("exact", "attributes"),
     measured: int = SCENES,
 ) -> Experiment:
     """A recipe by which things of the field `target` of the built-in world are made of what is said of them: `arguments` are its
-    dials, `styles` how things are said, and so many scenes of each split are `measured`, with the `gap` between the two."""
+    dials, `styles` how things are said, `usual` the optimizer unless another is asked for, and so many scenes of each split are
+    `measured`, with the `gap` between the two."""
     steps, batch, most, seed = (arguments[name] for name in ("steps", "batch", "most", "seed"))
     trainer, told = smoothed(trainer), words()
     return Experiment(
@@ -67,7 +69,7 @@ def making(
         source=World((told, target), items=steps * batch, seed=seed, most=most, styles=styles),
         model=maker(told, target.name, decoder),
         losses=denoising(target.name, told.name, outline=outline),
-        optimizer=optimizer_of(trainer, arguments["lr"], steps),
+        optimizer=optimizer_of(trainer, arguments["lr"], steps, usual=usual, plain=REFINING),
         steps=steps,
         batch=batch,
         seed=seed,
@@ -96,6 +98,10 @@ PAINTED = {"middle": -0.6, "scale": 3.0, "floor": 0.4}
 
 SKETCHED = {"stride": 4, "drawn": {"guidance": 1.0}}
 """Where the sketch says most of it: noise on every fourth row, and no guidance, which takes shapes and textures away."""
+
+
+REFINING = tuple(f"*.network.{part}.*" for part in ("enter", "time", "gist", "spread", "layers", "leave"))
+"""Of a `DiT`, what is not its sketch: wide matrices that few rows train. Making them orthogonal would cost more than the rows."""
 
 
 def denoising(target: str, given: str, prefix: str = "", outline: Weight = OUTLINE) -> dict[str, tuple[Weight, Loss]]:
