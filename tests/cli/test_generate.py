@@ -109,11 +109,7 @@ WRONG = [
     (("red", "--out", "a.png", "--steps", "0"), 2, "steps=0"),
     (("red", "--out", "a.png", "--guidance", "-1"), 2, "guidance=-1"),
     (("red", "--out", "a.png", "--sampler", "oiler"), 1, "Did you mean 'euler'"),
-    (
-        ("red", "--out", "a.png", "--temperature", "1", "--steps", "3"),
-        2,
-        "--temperature: not of image, which this model makes by --steps",
-    ),
+    (("red", "--out", "a.png", "--temperature", "2"), 2, "temperature=2.0"),
     (("red", "--out", "a.png", "--seed", "-1"), 1, "seed=-1"),
     (("red", "--out", "a.png", "--weights", "audio=1"), 2, "there is no such source"),
     (("red", "--out", "a.png", "--weights", "text=much"), 2, "expected a source and a number"),
@@ -136,6 +132,7 @@ def test_without_a_model_or_with_one_that_makes_nothing(tmp_path, capsys):
     assert _how("image", usual, None, None, None, None) == usual and _how("image", usual, 9, None, "heun", None) == Drawing(
         9, 1.5, "heun"
     )
+    assert _how("image", usual, None, None, None, 0.5) == Drawing(7, 1.5, temperature=0.5)
     assert _how("text", words, None, None, None, None) == words and _how("text", words, None, None, None, 0.7) == Sampling(0.7)
     with pytest.raises(WrongUsage, match="--guidance: not of text, which this model makes by --temperature"):
         _how("text", words, None, 2.0, None, None)

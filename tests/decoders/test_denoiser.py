@@ -86,6 +86,17 @@ def test_guidance_goes_from_nothing_through_what_is_told_and_beyond():
         assert np.abs(drawn - (expected + 1) * 127.5).max() < 0.51, guidance
 
 
+def test_temperature_is_the_deviation_of_the_noise_that_is_begun_with():
+    made, told = built(), about()
+    noise = 0.5 * draw_noise(jax.vmap(jax.random.fold_in, (0, None))(KEYS, 0), made.shape)
+    said = np.asarray(made.network(noise, jnp.ones(ROWS), made.network.hear(told)))
+    expected = np.clip(said, *((end - MIDDLE) * SCALE for end in (-1, 1))) / SCALE + MIDDLE
+    drawn = [drawer(Drawing(steps=1, guidance=1.0, temperature=t))(told, KEYS) for t in (0.5, 1.0)]
+    assert np.abs(drawn[0] - (expected + 1) * 127.5).max() < 0.51 and np.abs(drawn[0] - drawn[1]).max() > 1
+    cold = drawer(Drawing(steps=2, temperature=0.0))
+    assert (cold(told, KEYS) == cold(told, KEYS[::-1])).all(), "without noise keys make no difference"
+
+
 def test_a_denoiser_says_itself_how_it_is_drawn_unless_told_otherwise():
     told = about()
     made = Denoiser(**PICTURES, vector=6, tokens=5, drawn={"steps": 1, "guidance": 3.0}, rngs=nnx.Rngs(0))
@@ -229,6 +240,7 @@ def test_it_learns_to_draw_what_it_is_told():
         ({"steps": 0}, "steps=0"),
         ({"guidance": -0.5}, "guidance=-0.5"),
         ({"guidance": float("inf")}, "guidance=inf"),
+        ({"temperature": 1.5}, "temperature=1.5"),
         ({"sampler": "oiler"}, "Did you mean 'euler'"),
     ],
 )

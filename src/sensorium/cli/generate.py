@@ -65,7 +65,8 @@ def generate(
         steps: Steps from noise to the thing, by default as many as the model says; more are slower and a little better.
         guidance: How far to go towards what is asked for, by default as far as the model says; 1: as learned, 0: whatever it is.
         sampler: euler, heun, ddim or dpm++.
-        temperature: Of texts: how freely words are drawn; by default the likeliest are taken.
+        temperature: Of texts: how freely words are drawn; by default the likeliest are taken. Of other things: how much noise
+            they are begun with, from 0, as expected, to 1, as various as they are.
         seed: The same seed, the same files.
         sheet: Write one picture of all pictures or clips here, a .png.
         overwrite: Replace files that are there.
@@ -124,9 +125,9 @@ def _how(name: str, usual: Any, steps: int | None, guidance: float | None, sampl
 
     dials = {"steps": steps, "guidance": guidance, "sampler": sampler, "temperature": temperature}
     given = {key: x for key, x in dials.items() if x is not None}
-    draws = isinstance(usual, Drawing)
-    if other := [key for key in given if (key == "temperature") == draws]:
-        expected = "--steps, --guidance and --sampler" if draws else "--temperature"
+    known = [key for key in dials if isinstance(usual, Drawing) or key == "temperature"]
+    if other := [key for key in given if key not in known]:
+        expected = ", ".join(f"--{key}" for key in known)
         raise WrongUsage(f"--{other[0]}: not of {name}, which this model makes by {expected}")
     try:
         return replace(usual, **given)

@@ -42,6 +42,7 @@ class Denoised(NamedTuple):
 class Drawing:
     """How things are drawn: by `steps` of a `sampler` (see `diffusion.SAMPLERS`), `guidance` times as far away from what would
     be drawn of nothing in particular (1: not at all; Ho & Salimans 2022). `shift` over 1: more of the steps where noise is most.
+    `temperature`: the deviation of the noise that is begun with; under 1 things are nearer to what is expected, and less various.
     """
 
     steps: int = 20
@@ -49,11 +50,14 @@ class Drawing:
     sampler: str = "euler"
     shift: float = 1.0
     eta: float = 0.0
+    temperature: float = 1.0
 
     def __post_init__(self):
         object.__setattr__(self, "steps", whole("steps", self.steps))
         if not 0 <= self.guidance < float("inf"):
             raise ValueError(f"guidance={self.guidance}: expected 0 (as if nothing were told), 1 (no guidance) or more")
+        if not 0 <= self.temperature <= 1:
+            raise ValueError(f"temperature={self.temperature}: expected from 0 (without noise) to 1 (as learned)")
         _ = SAMPLERS[self.sampler]
 
 
@@ -157,7 +161,7 @@ class Denoiser(nnx.Module):
 
         nothing = self.without(about, jnp.ones(len(about.pooled), bool))
         asked = guided(denoise, self.network.hear(about), self.network.hear(nothing), how.guidance)
-        noise = draw_noise(jax.vmap(jax.random.fold_in, (0, None))(keys, 0), self.shape)
+        noise = how.temperature * draw_noise(jax.vmap(jax.random.fold_in, (0, None))(keys, 0), self.shape)
         fresh = jax.vmap(jax.random.fold_in, (0, None))(keys, 1) if how.eta else None
         times = grid(how.steps, self.schedule, shift=how.shift)
         x = sample(asked, noise, times, self.schedule, how.sampler, keys=fresh, eta=how.eta, tell=tell)

@@ -96,8 +96,9 @@ PAINTED = {"middle": -0.6, "scale": 3.0, "floor": 0.4}
 """Of pictures and clips of the world, most of which is dark ground: they get a mean of about 0 and a deviation of 0.7."""
 
 
-SKETCHED = {"stride": 4, "drawn": {"guidance": 1.0}}
-"""Where the sketch says most of it: noise on every fourth row, and no guidance, which takes shapes and textures away."""
+SKETCHED = {"stride": 4, "drawn": {"guidance": 1.0, "steps": 4, "temperature": 0.5}}
+"""Where the sketch says most of it: noise on every fourth row; drawn in few steps, out of little noise and without guidance: more
+of each takes shapes and textures away."""
 
 
 REFINING = tuple(f"*.network.{part}.*" for part in ("enter", "time", "gist", "spread", "layers", "leave"))

@@ -75,7 +75,7 @@ def questions(
         source=Questions(things, asked, answered, shares, each, "train", **rows),
         model=_model(things, asked, answered, width, look, types if answers == "choose" else ()),
         losses={"answer": (1.0, Captioning("answer", given=("question",), begun=True))},
-        optimizer=optimizer_of(trainer, lr, steps),
+        optimizer=optimizer_of(trainer, lr, steps, usual="muon"),
         steps=steps,
         batch=batch,
         seed=seed,
