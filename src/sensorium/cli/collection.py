@@ -28,9 +28,9 @@ def collection(
     """Say what a collection holds, move it, make it fast, write it as files that everybody reads, or make one of these.
 
     Args:
-        action: info: what is in it. push: make TO hold the same, and verify counts, checksums and recall. optimize: tidy up, and build
-            or refresh what makes searching fast, with its recall. export: into TO, a .parquet file, or a folder of NPZ and JSONL.
-            import: of what export wrote, into TO, a new collection.
+        action: info: what is in it. push: make TO hold the same, and verify counts, checksums and recall. optimize: tidy up,
+            and build or refresh what makes searching fast. export: write TO, a .parquet file, or a folder of NPZ and JSONL.
+            import: make the collection TO of what export wrote.
         place: A collection; for import, what export wrote.
         to: Where it goes.
     """

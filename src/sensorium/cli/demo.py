@@ -43,7 +43,8 @@ def demo(*, out: Path = Path("demo"), quick: bool = False, full: bool = False, s
     if quick and full:
         raise WrongUsage("--quick and --full: which of them?")
     start = time.perf_counter()
-    for module, extra in (("matplotlib", "report"), ("jinja2", "report"), ("soundfile", "media"), ("soxr", "media"), ("lancedb", "search")):
+    needed = {"report": ("matplotlib", "jinja2"), "media": ("soundfile", "soxr"), "search": ("lancedb",)}
+    for extra, module in ((extra, module) for extra, modules in needed.items() for module in modules):
         need(module, extra, "the demo")  # not found out after minutes of training
 
     from sensorium.cli import device, place
@@ -73,6 +74,7 @@ def demo(*, out: Path = Path("demo"), quick: bool = False, full: bool = False, s
             root=out / "world" / "validation",
             model_path=out / "run",
             progress=advance,
+            anew=True,
         )
     made = ({}, [])
     if full:

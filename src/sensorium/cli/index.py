@@ -30,8 +30,8 @@ def index(
 ) -> dict:
     """Make a folder searchable: a vector for each picture, text, sound and moment of a film in it, and a thumbnail.
 
-    Called again, it looks at new and changed files only, and removes what has gone. Stopped at any moment, it goes on where it was
-    when it is called again. Files that cannot be read are listed and left out.
+    Called again, it looks at new and changed files only, and removes what has gone. Stopped at any moment, it goes on where it
+    was when it is called again. Files that cannot be read are listed and left out.
 
     Args:
         folder: A folder of files, a manifest, tar shards, a Hugging Face data set on disk, or an address (s3://…).

@@ -38,8 +38,8 @@ class Hit:
     """An item that was found. `score` is the cosine of the query and the item's nearest vector of `field`, its nearest.
 
     `path` is the file of that field, else the item's first file; `caption` the passage that was found, else its first caption, or
-    empty; `start` and `end`: the seconds of a sound or film that were found, None where all of it was; `alike`: ids of others that
-    are nearly the same, where they were looked for.
+    empty; `start` and `end`: the seconds of a sound or film that were found, None where all of it was; `alike`: ids of others
+    that are nearly the same, where they were looked for.
     """
 
     id: str
@@ -74,8 +74,8 @@ class Collection:
         anew: bool = False,
         retry: bool = False,
     ) -> "Collection":
-        """Makes the collection at `out` hold these items and no others: new and changed ones are embedded, those that are gone are
-        removed (see `.changes` of the result). Killed at any moment, it goes on where it was when it is called again.
+        """Makes the collection at `out` hold these items and no others: new and changed ones are embedded, those that are gone
+        are removed (see `.changes` of the result). Killed at any moment, it goes on where it was when it is called again.
 
         `root`: the folder of the items; `model_path`: where the model can be loaded from, remembered for later queries;
         `progress` is called with the number of items done since its last call; `anew`: make all of it new, which another model
@@ -239,8 +239,8 @@ class Collection:
         return self._hits([best[item] for item in order])
 
     def _items(self, name: str, query: Float[np.ndarray, " D"], k: int, where: Where | None) -> dict[str, tuple[float, str]]:
-        """At least the `k` nearest items by their best pieces, (score, key of the piece) each. Pieces of one item may be nearer than
-        all others, so more and more are asked for."""
+        """At least the `k` nearest items by their best pieces, (score, key of the piece) each. Pieces of one item may be nearer
+        than all others, so more and more are asked for."""
         amount = k
         while True:
             (found,) = self.store.search(name, query[None], amount, where)
@@ -305,10 +305,10 @@ class Collection:
 def _refusal(about: dict[str, Any], model: Model, out: Path | str, root: Path | None = None) -> str:
     folder = root or about.get("root") or "FOLDER"
     command = ["sensorium", "index", str(folder), "--model", "MODEL", "--out", str(out), "--anew"]
+    made_by = about.get("model") or "a model at an unknown place"
     return (
-        f"this collection was made by {about.get('model') or 'a model at an unknown place'} (fingerprint {about.get('fingerprint')}), "
-        f"not by this model (fingerprint {model.fingerprint}): their vectors cannot be compared. Use the model that made it, or "
-        f"index anew: {shlex.join(command)}"
+        f"this collection was made by {made_by} (fingerprint {about.get('fingerprint')}), not by this model (fingerprint "
+        f"{model.fingerprint}): their vectors cannot be compared. Use the model that made it, or index anew: {shlex.join(command)}"
     )
 
 

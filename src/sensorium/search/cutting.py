@@ -1,4 +1,5 @@
-"""Long things cut into what a model looks at, hears or reads at once: films into moments, sounds into windows, texts into passages."""
+"""Long things cut into what a model looks at, hears or reads at once: films into moments, sounds into windows, texts into
+passages."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -19,8 +19,8 @@ def names(schema: pa.Schema) -> list[str]:
 
 
 def columns_of(where: Where, schema: pa.Schema) -> Where:
-    """A filter by names of metadata as one by columns. `UnknownName` for what no item has, `SensoriumError` where all that have it
-    have another kind of value."""
+    """A filter by names of metadata as one by columns. `UnknownName` for what no item has, `SensoriumError` where all that have
+    it have another kind of value."""
     if isinstance(where, Not):
         return Not(columns_of(where.part, schema))
     if not isinstance(where, Compare):

@@ -20,8 +20,8 @@ _ROWS = 1024
 
 def export(store: Store, out: Path) -> int:
     """Writes all rows into a file `….parquet`, or else into a folder: `rows.jsonl`, `vectors.npz` (of each column `c` of vectors
-    `c` f32[M D], and `c.rows`, the numbers of the lines that they belong to; of pictures `c.bytes`, one after another, of `c.sizes` each, -1 for none) and `about.json`.
-    Says how many rows there were. `SensoriumError` where `out` exists."""
+    `c` f32[M D], and `c.rows`, the numbers of the lines that they belong to; of pictures `c.bytes`, one after another, of
+    `c.sizes` each, -1 for none) and `about.json`. Says how many rows there were. `SensoriumError` where `out` exists."""
     if out.exists():
         raise SensoriumError(f"{out} exists: give a new name, so that nothing is lost")
     frozen = store.snapshot()
@@ -46,10 +46,10 @@ def _to_parquet(store: Store, out: Path) -> int:
     import pyarrow.parquet as pq
 
     schema = pa.schema([pa.field(field.name, field.type) for field in store.schema])
-    with replacing(out) as path:
-        with pq.ParquetWriter(path, schema.with_metadata({_ABOUT: json.dumps(store.about).encode()})) as writer:
-            for rows in store.scan(rows=_ROWS):
-                writer.write_table(pa.table(rows.columns, schema=schema))
+    about = {_ABOUT: json.dumps(store.about).encode()}
+    with replacing(out) as path, pq.ParquetWriter(path, schema.with_metadata(about)) as writer:
+        for rows in store.scan(rows=_ROWS):
+            writer.write_table(pa.table(rows.columns, schema=schema))
     return store.count()
 
 

@@ -20,8 +20,8 @@ SAME = 0.995
 
 
 def grouped(collection: Collection, hits: Sequence[Hit]) -> list[Hit]:
-    """The hits without those that are nearly the same as a better one, which tells their ids as `alike`. Pictures (and whatever has
-    a thumbnail) are compared by their looks, other things by their vectors of the field that found them."""
+    """The hits without those that are nearly the same as a better one, which tells their ids as `alike`. Pictures (and whatever
+    has a thumbnail) are compared by their looks, other things by their vectors of the field that found them."""
     looks = [_look(collection.thumbnail(hit.id)) for hit in hits]
     seen = [i for i, look in enumerate(looks) if look is not None]
     hashes = np.array([perceptual_hash(look) for look in looks if look is not None], np.uint64)

@@ -27,15 +27,15 @@ class Term(NamedTuple):
 
 
 def is_mixed(text: str, model: Model) -> bool:
-    """Whether a text is meant as a sum, and not as words to look for: it begins with a text in double quotes or with the name of a
-    field and a colon, perhaps after a sign and a weight."""
+    """Whether a text is meant as a sum, and not as words to look for: it begins with a text in double quotes or with the name of
+    a field and a colon, perhaps after a sign and a weight."""
     begin = _BEGIN.match(text)
     return begin is not None and (begin["quote"] is not None or begin["name"] in _fields(model))
 
 
 def terms(text: str, model: Model) -> list[Term]:
-    """What a sum is made of: texts in quotes, `image:file.jpg` or `audio:"a file.wav"`, each perhaps after a number and `*`, with +
-    or − between. `Unreadable` shows the place where it is not understood."""
+    """What a sum is made of: texts in quotes, `image:file.jpg` or `audio:"a file.wav"`, each perhaps after a number and `*`, with
+    + or − between. `Unreadable` shows the place where it is not understood."""
     rest, known, out = tokens(text, ("+", "-", "−", "*"), _WORD), _fields(model), []
     while rest[0].kind != "end" or not out:
         sign = 1.0

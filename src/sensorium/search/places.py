@@ -19,7 +19,7 @@ def store_at(place: Path | str, create: bool = False) -> Store:
     if isinstance(place, str) and place.startswith(MEMORY):
         from sensorium.search.memory import Memory
 
-        if not create and rest not in _SHELF:
+        if not create and (rest not in _SHELF or not _SHELF[rest].version):
             raise BadFile(f"{place}: no collection is here")
         return _SHELF.setdefault(rest, Memory()) if rest else Memory()
     if isinstance(place, str) and re.fullmatch("[a-z][a-z0-9]+", scheme) and colon and rest.startswith("//"):

@@ -2,7 +2,8 @@
 
 The key of a row is the id of its item and the number of the piece. Columns besides: `item`, `part` and `parts` (0 of an item of
 which nothing could be embedded), `starts` and `ends` in seconds, `passage`; `vector_<field>`; what filters look at, as
-`number_<name>`, `word_<name>` or `flag_<name>`; and in the first piece `has_<field>`, `record`, `stamp`, `problems` and `thumbnail`.
+`number_<name>`, `word_<name>` or `flag_<name>`; and in the first piece `has_<field>`, `record`, `stamp`, `problems` and
+`thumbnail`.
 """
 
 import json

@@ -36,7 +36,8 @@ class Stamp:
 
 
 def stamp(item: Item, root: Path | None, before: Stamp | None = None) -> Stamp:
-    """What an item is now; files below `root` are called by where they lie in it. Bytes are read only where sizes are as they were `before` and times are not, and where nothing is known."""
+    """What an item is now; files below `root` are called by where they lie in it. Bytes are read only where sizes are as they
+    were `before` and times are not, and where nothing is known."""
     known = before.files if before else {}
     files = {}
     for name, raw in _files(item, root):
@@ -86,7 +87,8 @@ def _name(raw: Raw, root: Path | None) -> Any:
 
 
 def _seen(raw: Path | Stored) -> tuple[int, int]:
-    """Bytes, and when it was changed (ns); of what lies in a tar file or a table, those of that. (-1, 0) where it is not there."""
+    """Bytes, and when it was changed (ns); of what lies in a tar file or a table, those of that. (-1, 0) where it is not
+    there."""
     try:
         if isinstance(raw, Remote):
             return raw.state()

@@ -66,9 +66,7 @@ class Store(Protocol):
         """Removes the rows that meet the filter, and says how many they were."""
         ...
 
-    def search(
-        self, name: str, queries: Float[np.ndarray, "Q D"], k: int, where: Where | None = None
-    ) -> list[list[Found]]:
+    def search(self, name: str, queries: Float[np.ndarray, "Q D"], k: int, where: Where | None = None) -> list[list[Found]]:
         """For each query the `k` rows (that meet the filter) with the largest dot products of their vectors `name` with it, best
         first, equal ones by key; fewer where fewer rows have that vector."""
         ...

@@ -1,4 +1,5 @@
-"""Bringing a store up to date with items: what is new or changed is embedded, what has gone is removed, the rest is left alone."""
+"""Bringing a store up to date with items: what is new or changed is embedded, what has gone is removed, the rest is left
+alone."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -44,8 +45,8 @@ class _Known:
 
 
 class Update:
-    """One run. Every block of items is written in one step, with all pieces of each: whoever is killed loses the block at work and
-    nothing else, and the next run goes on from there."""
+    """One run. Every block of items is written in one step, with all pieces of each: whoever is killed loses the block at work
+    and nothing else, and the next run goes on from there."""
 
     def __init__(self, store: Store, model: Model, root: Path | None, retry: bool = False):
         self.store, self.model, self.root, self.retry = store, model, root, retry
