@@ -182,7 +182,7 @@ def test_places_that_are_none(tmp_path):
         with pytest.raises(SensoriumError, match="is no collection: give a new path"):
             Collection.update(Tricolour(), [Item("a", {"text": ("red",)})], place)
     (tmp_path / "old").mkdir()
-    (tmp_path / "old/manifest.json").write_text("{}")
+    (tmp_path / "old/manifest.json").write_text('{"format": "sensorium/collection-1"}')
     with pytest.raises(BadFile, match="an older version"):
         Collection.open(tmp_path / "old")
     with pytest.raises(UnknownName, match="no store is reached by s4://"):

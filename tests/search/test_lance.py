@@ -106,8 +106,7 @@ def test_many_small_writes_are_tidied_up(tmp_path):
 
 
 def test_filters_are_escaped():
-    assert (
-        sql(parse("word = 'it''s' and not n < -2"))
-        == "((word IS NOT NULL AND word = 'it''s') AND (NOT (n IS NOT NULL AND n < -2.0)))"
-    )
+    told = "((word IS NOT NULL AND word = 'it''s') AND (NOT (n IS NOT NULL AND CAST(n AS DOUBLE) < -2.5)))"
+    assert sql(parse("word = 'it''s' and not n < -2.5")) == told
     assert sql(Every(())) == "true" and sql(Compare("word", "in", ())) == "false"
+    assert sql(parse("n in (1, 2)")) == "(n IS NOT NULL AND n IN (1, 2))"

@@ -308,7 +308,7 @@ def _refusal(about: dict[str, Any], model: Model, out: Path | str, root: Path | 
     made_by = about.get("model") or "a model at an unknown place"
     return (
         f"this collection was made by {made_by} (fingerprint {about.get('fingerprint')}), not by this model (fingerprint "
-        f"{model.fingerprint}): their vectors cannot be compared. Use the model that made it, or index anew: {shlex.join(command)}"
+        f"{model.fingerprint}): their vectors cannot be compared. Use the one that made it, or index anew: {shlex.join(command)}"
     )
 
 

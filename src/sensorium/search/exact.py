@@ -1,6 +1,6 @@
 """Exact search: every vector is looked at, by a matrix product."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +44,15 @@ def nearest(
             best = top(row, k)
             out.append([Found(*pair) for pair in zip(ids[best].tolist(), row[best].tolist(), strict=True)])
     return out
+
+
+def by_pass(tables: Iterable[pa.Table], name: str, queries: Float[np.ndarray, "Q D"], k: int) -> list[list[Found]]:
+    """`nearest` over rows that are not held at once, in any order."""
+    best: list[list[Found]] = [[] for _ in queries]
+    for table in tables:
+        found = nearest(of_table(table, name), queries, k)
+        best = [sorted(a + b, key=lambda hit: (-hit.score, hit.id))[:k] for a, b in zip(best, found, strict=True)]
+    return best
 
 
 def top(scores: Float[np.ndarray, " M"], k: int) -> Int[np.ndarray, " K"]:

@@ -14,7 +14,8 @@ from sensorium.search.rows import column, key
 SIDE = 32
 """Thumbnails are compared at so many pixels a side."""
 LOOK = 8.0
-"""Levels of brightness of 255 by which two thumbnails of the same may differ on average, their means aside."""
+"""Levels of 255 by which two thumbnails of the same may differ on average, their mean colours aside, which may by three times as
+much."""
 SAME = 0.995
 """The cosine from which things without a picture are nearly the same."""
 
@@ -24,7 +25,7 @@ def grouped(collection: Collection, hits: Sequence[Hit]) -> list[Hit]:
     has a thumbnail) are compared by their looks, other things by their vectors of the field that found them."""
     looks = [_look(collection.thumbnail(hit.id)) for hit in hits]
     seen = [i for i, look in enumerate(looks) if look is not None]
-    hashes = np.array([perceptual_hash(look) for look in looks if look is not None], np.uint64)
+    hashes = np.array([perceptual_hash(look.mean(2)) for look in looks if look is not None], np.uint64)
     pairs = [(seen[a], seen[b]) for a, b in near_pairs(hashes).tolist()] if len(seen) > 1 else []
     pairs = [(a, b) for a, b in pairs if _near(looks[a], looks[b])]
     rest = [i for i, look in enumerate(looks) if look is None]
@@ -36,18 +37,19 @@ def grouped(collection: Collection, hits: Sequence[Hit]) -> list[Hit]:
     return [replace(hit, alike=best.get(i, ())) for i, hit in enumerate(hits) if i not in others]
 
 
-def _look(thumbnail: bytes | None) -> Float[np.ndarray, "H W"] | None:
+def _look(thumbnail: bytes | None) -> Float[np.ndarray, "H W 3"] | None:
     if thumbnail is None:
         return None
     from PIL import Image as Pillow
 
     with Pillow.open(BytesIO(thumbnail)) as picture:
-        return np.asarray(picture.convert("L").resize((SIDE, SIDE), Pillow.Resampling.BOX), np.float64)
+        return np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Pillow.Resampling.BOX), np.float64)
 
 
 def _near(a: np.ndarray | None, b: np.ndarray | None) -> bool:
     assert a is not None and b is not None
-    return float(np.abs((a - a.mean()) - (b - b.mean())).mean()) <= LOOK and abs(a.mean() - b.mean()) <= 4 * LOOK
+    far = a.mean((0, 1)) - b.mean((0, 1))  # another brightness may be another exposure, another colour is another thing
+    return float(np.abs(a - b - far).mean()) <= LOOK and float(np.abs(far).max()) <= 3 * LOOK
 
 
 def _near_vectors(collection: Collection, hits: Sequence[Hit], which: list[int], name: str) -> list[tuple[int, int]]:

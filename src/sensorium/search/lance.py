@@ -17,7 +17,7 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from sensorium.core.errors import SensoriumError, UnknownName, need
-from sensorium.search.exact import Vectors, nearest, of_table, recall
+from sensorium.search.exact import Vectors, by_pass, nearest, of_table, recall
 from sensorium.search.store import KEY, Found, Index, checked, checked_filter, checked_query, vectors
 from sensorium.search.where import Compare, Every, Not, Some, Value, Where
 
@@ -27,7 +27,7 @@ decodes the column each time. Beyond it there has to be an index."""
 KEPT = 768 << 20
 """Bytes of vectors that are kept for the next query."""
 CACHES = {"index_cache_size_bytes": 256 << 20, "metadata_cache_size_bytes": 64 << 20}  # 6 GB and 1 GB unless told
-GOOD, SAMPLE, NEAREST, REFINE = 0.99, 100, 10, 10
+GOOD, SAMPLE, NEAREST, REFINE, PROBES = 0.99, 100, 10, 10, 20
 _ROWS, _ABOUT = "rows", "about"
 
 
@@ -40,6 +40,7 @@ class Lance:
         # A reader sees what others wrote only if it looks each time; unless told, it would never look.
         self._db = lancedb.connect(self.uri, read_consistency_interval=timedelta(0), session=lancedb.Session(**CACHES))
         self._open: dict[str, Any] = {}
+        self._counts: dict[tuple[str, int], int] = {}
         self._kept: OrderedDict[tuple[str, int, Where | None], Vectors] = OrderedDict()
 
     @property
@@ -85,17 +86,19 @@ class Lance:
 
     def search(self, name: str, queries: Float[np.ndarray, "Q D"], k: int, where: Where | None = None) -> list[list[Found]]:
         checked_query(self.schema, name, queries, k)
-        there = Compare(name, "known")
-        if self.count(there) <= self.exact:
+        if self._known(name) <= self.exact:
             loaded = self._load(name, None)
             if where is None:
                 return nearest(loaded, queries, k)
             ids = {key for table in self._read([KEY], where) for key in table[KEY].to_pylist()}
             return nearest(loaded, queries, k, np.array([key in ids for key in loaded.ids], bool))
         # An index looks into a few of its cells, where few rows, or none, may meet a filter: these are looked at one by one.
-        if where is not None and self.count(Every((there, where))) <= self.exact:
-            return nearest(self._load(name, where), queries, k)
-        return self._approximate(name, queries, k, where)
+        probes = self._told("indexes").get(name, {}).get("probes", PROBES)
+        if where is not None:
+            if (met := self.count(where)) <= self.exact:
+                return nearest(self._load(name, where), queries, k)
+            probes *= math.ceil(self.count() / met)
+        return self._approximate(name, queries, k, where, probes)
 
     def get(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         wanted = list(dict.fromkeys(ids))
@@ -142,7 +145,7 @@ class Lance:
             return out
         table.optimize(cleanup_older_than=timedelta(days=1))  # small writes pile up fragments and versions
         for name in vectors(self.schema):
-            start, rows = time.perf_counter(), self.count(Compare(name, "known"))
+            start, rows = time.perf_counter(), self._known(name)
             kind, found = ("exact", 1.0) if rows <= self.exact else ("IVF_SQ", self._index(table, name))
             out[name] = Index(kind, rows, found, round(time.perf_counter() - start, 3))
         if self.count() > self.exact:
@@ -215,6 +218,14 @@ class Lance:
     def _read(self, columns: Sequence[str], where: Where) -> list[pa.Table]:
         return [self._query(columns, where).to_arrow()] if self.version else []
 
+    def _known(self, name: str) -> int:
+        """How many rows have a vector; counted once a version, as the whole column is read for it."""
+        key = (name, self.version)
+        if key not in self._counts:
+            self._counts = {old: n for old, n in self._counts.items() if old[1] == key[1]}
+            self._counts[key] = self.count(Compare(name, "known"))
+        return self._counts[key]
+
     def _load(self, name: str, where: Where | None) -> Vectors:
         """The vectors of a column (of the rows that meet a filter), kept until the rows change."""
         key = (name, self.version, where)
@@ -230,16 +241,14 @@ class Lance:
         return self._kept[key]
 
     def _approximate(
-        self, name: str, queries: Float[np.ndarray, "Q D"], k: int, where: Where | None, probes: int = 0
+        self, name: str, queries: Float[np.ndarray, "Q D"], k: int, where: Where | None, probes: int
     ) -> list[list[Found]]:
-        """By the index; `probes`: cells that are looked into, -1 for a search without the index, 0 for as many as it takes."""
-        probes = probes or self._told("indexes").get(name, {}).get("probes", 20)
-        there = Compare(name, "known")
-        condition = sql(there if where is None else Every((there, where)))
+        """By the index, of which so many cells are looked into; without one Lance looks at everything."""
         out: list[list[Found]] = []
         for query in np.asarray(queries, np.float32):
-            asked = self._table(_ROWS).search(query, vector_column_name=name).distance_type("dot").where(condition)
-            asked = asked.bypass_vector_index() if probes < 0 else asked.nprobes(probes).refine_factor(REFINE)
+            asked = self._table(_ROWS).search(query, vector_column_name=name).distance_type("dot")
+            asked = asked if where is None else asked.where(sql(where))
+            asked = asked.nprobes(probes).refine_factor(REFINE)
             found = asked.select([KEY, "_distance"]).limit(k).to_arrow()  # `_distance` unasked for is a warning a query
             pairs = zip(found[KEY].to_pylist(), found["_distance"].to_pylist(), strict=True)
             out.append(sorted((Found(key, 1 - far) for key, far in pairs), key=lambda hit: (-hit.score, hit.id)))
@@ -251,13 +260,14 @@ class Lance:
 
         known = self._told("indexes")
         queries = self._sample(name)
-        exact = self._approximate(name, queries, NEAREST, None, -1)
+        batches = self._query([KEY, name], Compare(name, "known")).to_batches(8192)
+        exact = by_pass((pa.Table.from_batches([batch]) for batch in batches), name, queries, NEAREST)
         for attempt in range(2):
             if attempt or name not in known:
                 # The default, IVF_PQ, finds a quarter of what it should on such vectors.
                 table.create_index(name, config=IvfSq(distance_type="dot"), replace=True)
             cells = max(1, math.ceil(math.sqrt(table.count_rows())))
-            probes, found = known.get(name, {}).get("probes", 20) if not attempt else 20, 0.0
+            probes, found = known.get(name, {}).get("probes", PROBES) if not attempt else PROBES, 0.0
             while (found := recall(self._approximate(name, queries, NEAREST, None, probes), exact)) < GOOD and probes < cells:
                 probes *= 2
             known[name] = {"probes": probes, "recall": found}
@@ -278,13 +288,17 @@ class Lance:
 def sql(where: Where) -> str:
     """A filter as DataFusion reads it: names of columns are plain by `store.checked`, texts have their quotes doubled."""
     if isinstance(where, Compare):
+        there = f"{where.name} IS NOT NULL"
         if where.op == "known":
-            return f"({where.name} IS NOT NULL)"
-        if isinstance(where.value, tuple):
-            among = ", ".join(map(_literal, where.value))
-            return f"({where.name} IS NOT NULL AND {where.name} IN ({among}))" if among else "false"
-        assert where.value is not None
-        return f"({where.name} IS NOT NULL AND {where.name} {where.op} {_literal(where.value)})"
+            return f"({there})"
+        values = where.value if isinstance(where.value, tuple) else (where.value,)
+        # A literal is made one of the column's type, and a broken number is no whole one.
+        broken = any(isinstance(value, float) and not value.is_integer() for value in values)
+        name = f"CAST({where.name} AS DOUBLE)" if broken else where.name
+        literals = ", ".join(_literal(value) for value in values if value is not None)
+        if where.op == "in":
+            return f"({there} AND {name} IN ({literals}))" if literals else "false"
+        return f"({there} AND {name} {where.op} {literals})"
     if isinstance(where, Not):
         return f"(NOT {sql(where.part)})"
     if not where.parts:
@@ -295,4 +309,6 @@ def sql(where: Where) -> str:
 def _literal(value: Value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(float(value))
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return repr(int(value)) if float(value).is_integer() and abs(value) < 2**53 else repr(float(value))

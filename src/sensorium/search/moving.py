@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from sensorium.core.errors import SensoriumError
-from sensorium.search.exact import nearest, of_table, recall
+from sensorium.search.exact import by_pass, of_table, recall
 from sensorium.search.store import KEY, Store, vectors
 from sensorium.search.where import Compare
 
@@ -72,8 +72,15 @@ def checksum(store: Store) -> str:
 
 def _recall(store: Store, name: str) -> float:
     """Of the store's search beside an exact one, for some of its own vectors, which are a little off their places."""
-    whole = of_table(pa.concat_tables(list(store.scan([KEY, name], Compare(name, "known"), rows=1 << 16))), name)
-    rng = np.random.default_rng(1)
-    some = whole.x[rng.choice(len(whole.x), min(SAMPLE, len(whole.x)), replace=False)]
-    queries = (some + rng.normal(0, some.std() / 2, some.shape)).astype(np.float32)
-    return round(recall(store.search(name, queries, NEAREST), nearest(whole, queries, NEAREST)), 4)
+    there, total = Compare(name, "known"), store.count(Compare(name, "known"))
+    chosen = set(np.linspace(0, total - 1, min(SAMPLE, total)).astype(int).tolist()) if total else set()
+    some, at = [], 0
+    for rows in store.scan([KEY, name], there, rows=_ROWS):
+        some += [x for i, x in enumerate(of_table(rows, name).x) if at + i in chosen]
+        at += len(rows)
+    if not some:
+        return 1.0
+    x = np.stack(some)
+    queries = (x + np.random.default_rng(1).normal(0, x.std() / 2, x.shape)).astype(np.float32)
+    exact = by_pass(store.scan([KEY, name], there, rows=_ROWS), name, queries, NEAREST)
+    return round(recall(store.search(name, queries, NEAREST), exact), 4)

@@ -50,7 +50,7 @@ def erase(place: Path | str) -> None:
 def _check_folder(path: Path, create: bool) -> None:
     """Told before a database is asked, which would make a folder of whatever it is given."""
     inside = {child.name for child in path.iterdir()} if path.is_dir() else set()
-    if "manifest.json" in inside and "rows.lance" not in inside:
+    if "manifest.json" in inside and b"sensorium/collection-1" in (path / "manifest.json").read_bytes()[:200]:
         raise BadFile(f"{path}: a collection of an older version: remove it and make it anew with: sensorium index")
     if not create and "rows.lance" not in inside:
         raise BadFile(f"{path}: no collection is here; make one with: sensorium index")
