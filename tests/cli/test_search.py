@@ -113,7 +113,10 @@ def test_sums_filters_and_groups(place, capsys):
     assert result["changes"]["added"] == 1 and result["changes"]["unchanged"] == 6
     result = answer(capsys, "search", "photos.collection", "red", "--within", "image", "--group", "-k", "2")
     assert [(hit["id"], hit["alike"]) for hit in result["hits"]] == [("red", ["twin"]), ("yellow", [])]
+    found = answer(capsys, "search", "photos.collection", "thing", "--words", "-k", "3")["hits"]
+    assert {hit["id"] for hit in found} == {"red", "green", "blue"}
     for words, text in (
+        (['"red"', "--words"], "--words looks for a text alone"),
         (['"red" + "'], "a quote that is not closed"),
         (['"red"', "--image", "photos/images/red.png"], "add it to the sum"),
         (["red", "--where", "kind = video"], "a text stands in quotes: 'video'"),

@@ -80,7 +80,7 @@ def test_lines_of_a_note_are_read_together_and_captions_of_a_picture_each_by_its
     whole, parts = passages(field, lines, alone=True)
     assert whole == () and "\n".join(part.passage for part in parts).replace("\n", " ") == " ".join(lines)
     whole, parts = passages(field, lines, alone=False)
-    assert whole == lines[:2] and [part.passage for part in parts] == ["a third line that", "is long enough"]
+    assert whole == lines[:2] and [part.passage for part in parts] == ["a third line", "that is long enough"]
     assert passages(field, lines[:1], alone=True)[0] == lines[:1]
 
 

@@ -36,6 +36,7 @@ def search(
     within: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     where: str | None = None,
     group: bool = False,
+    words: bool = False,
     model: str | None = None,
     page: Path | None = None,
     open_page: Annotated[bool, tyro.conf.arg(name="open")] = False,
@@ -54,6 +55,7 @@ def search(
         within: A field to search, may be given several times; by default those that the query itself does not have.
         where: Only items whose metadata say so: "year > 2020 and (kind = 'video' or place in ('Rome', 'Oslo'))".
         group: Show hits that are nearly the same as a better one beside that, and not as hits of their own.
+        words: Look for the very words in captions and passages, too, and rank both as one.
         model: The model that made the collection (a folder, or an id on the Hub), if it is no longer where it was then.
         page: Write what was found as one HTML page here.
         open_page: Write the page (beside the collection, unless --page says where) and open it in the browser.
@@ -70,7 +72,7 @@ def search(
     given = {kind: raw for kind, raw in {**named, **_own(by)}.items() if raw}
     opened = Collection.open(collection)
     loaded = sensorium.load(_model_place(opened, model, bool(given)))
-    hits = _found(opened, loaded, given, k, (within or None, where), group)
+    hits = _found(opened, loaded, given, k, (within or None, where), group, words)
     target = page or (_beside(Path(collection)) if open_page else None)
     if target:
         _write_page(opened, loaded, given, hits, target, open_page)
@@ -139,15 +141,25 @@ def _own(by: tuple[str, ...]) -> dict[str, str | Path]:
 
 
 def _found(
-    collection: "Collection", model: "Model", given: dict[str, Any], k: int, only: tuple[Any, str | None], group: bool
+    collection: "Collection",
+    model: "Model",
+    given: dict[str, Any],
+    k: int,
+    only: tuple[Any, str | None],
+    group: bool,
+    words: bool,
 ) -> list["Hit"]:
     """The hits of a query; a sum has to stand alone."""
-    from sensorium.search import mixed
+    from sensorium.search import mixed, wording
     from sensorium.search.grouping import grouped
 
     within, where = only
     many = k * 4 if group else k  # some of them will be nearly the same as others
-    if mixed.is_mixed(given.get("text", ""), model):
+    if words:
+        if set(given) != {"text"} or mixed.is_mixed(given["text"], model):
+            raise SensoriumError("--words looks for a text alone: give words, and no file and no sum")
+        hits = wording.query(wording.Wording(collection), model, given["text"], many, within, where)
+    elif mixed.is_mixed(given.get("text", ""), model):
         if len(given) > 1:
             raise SensoriumError(f"a sum and --{next(kind for kind in given if kind != 'text')}: add it to the sum instead")
         hits = mixed.query(collection, model, given["text"], many, within, where)

@@ -69,7 +69,7 @@ def _number(seconds: float, window: float) -> int:
 
 def _starts(seconds: float, window: float) -> list[float]:
     n = _number(seconds, window)
-    return [i * (seconds - window) / (n - 1) for i in range(n)]
+    return [round(i * (seconds - window) / (n - 1), 3) for i in range(n)]
 
 
 def _sounds(raw: Raw, seconds: float, window: float) -> Iterator[Window]:
@@ -107,7 +107,7 @@ def _moments(field: Video | Film, raw: Raw, seconds: float, moment: float) -> It
         frames, _ = video.taken(raw, choose, _smaller, None)
         of = dict(zip(sorted({number for part in wanted for number in part}), frames, strict=True))
         for start, part in zip(group, wanted, strict=True):
-            yield Window((np.stack([of[i] for i in part]), field.frames / moment), start, min(seconds, start + moment))
+            yield Window((np.stack([of[i] for i in part]), field.frames / moment), start, round(min(seconds, start + moment), 3))
 
 
 def _smaller(frame: Any) -> np.ndarray:

@@ -7,7 +7,7 @@ from io import BytesIO
 import numpy as np
 from jaxtyping import Float
 
-from sensorium.data.near import joined, near_pairs, perceptual_hash
+from sensorium.data.near import joined
 from sensorium.search.collection import Collection, Hit
 from sensorium.search.rows import column, key
 
@@ -23,11 +23,9 @@ SAME = 0.995
 def grouped(collection: Collection, hits: Sequence[Hit]) -> list[Hit]:
     """The hits without those that are nearly the same as a better one, which tells their ids as `alike`. Pictures (and whatever
     has a thumbnail) are compared by their looks, other things by their vectors of the field that found them."""
-    looks = [_look(collection.thumbnail(hit.id)) for hit in hits]
-    seen = [i for i, look in enumerate(looks) if look is not None]
-    hashes = np.array([perceptual_hash(look.mean(2)) for look in looks if look is not None], np.uint64)
-    pairs = [(seen[a], seen[b]) for a, b in near_pairs(hashes).tolist()] if len(seen) > 1 else []
-    pairs = [(a, b) for a, b in pairs if _near(looks[a], looks[b])]
+    thumbnails = collection.store.get([key(hit.id) for hit in hits], ["thumbnail"])["thumbnail"].to_pylist() if hits else []
+    looks = [_look(thumbnail) for thumbnail in thumbnails]
+    pairs = _near_looks({i: look for i, look in enumerate(looks) if look is not None})
     rest = [i for i, look in enumerate(looks) if look is None]
     for name in dict.fromkeys(hits[i].field for i in rest):
         pairs += _near_vectors(collection, hits, [i for i in rest if hits[i].field == name], column("vector", name))
@@ -46,10 +44,18 @@ def _look(thumbnail: bytes | None) -> Float[np.ndarray, "H W 3"] | None:
         return np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Pillow.Resampling.BOX), np.float64)
 
 
-def _near(a: np.ndarray | None, b: np.ndarray | None) -> bool:
-    assert a is not None and b is not None
-    far = a.mean((0, 1)) - b.mean((0, 1))  # another brightness may be another exposure, another colour is another thing
-    return float(np.abs(a - b - far).mean()) <= LOOK and float(np.abs(far).max()) <= 3 * LOOK
+def _near_looks(looks: dict[int, np.ndarray]) -> list[tuple[int, int]]:
+    """Hits are few: each is compared with all that follow."""
+    pairs, numbers = [], list(looks)
+    x = np.stack([looks[i] for i in numbers]) if looks else np.zeros((0, SIDE, SIDE, 3))
+    for at, first in enumerate(numbers[:-1]):
+        far = x[at + 1 :].mean((1, 2)) - x[at].mean(
+            (0, 1)
+        )  # another brightness is another exposure, another colour another thing
+        apart = np.abs(x[at + 1 :] - x[at] - far[:, None, None]).mean((1, 2, 3))
+        near = (apart <= LOOK) & (np.abs(far).max(1) <= 3 * LOOK)
+        pairs += [(first, numbers[at + 1 + other]) for other in np.flatnonzero(near).tolist()]
+    return pairs
 
 
 def _near_vectors(collection: Collection, hits: Sequence[Hit], which: list[int], name: str) -> list[tuple[int, int]]:
