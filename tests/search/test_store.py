@@ -29,6 +29,7 @@ def found(hits):
 
 
 def test_an_empty_store_says_so_and_fits_the_protocol(store):
+    frozen = store.snapshot()
     assert isinstance(store, Store)
     assert (store.count(), store.about, store.schema.names, store.optimize()) == (0, {}, [], {})
     assert contents(store) == [] and store.delete(Compare("id", "=", "a")) == 0
@@ -36,6 +37,8 @@ def test_an_empty_store_says_so_and_fits_the_protocol(store):
         store.search("x", np.ones((1, 2), np.float32), 1)
     with pytest.raises(UnknownName, match="'a'"):
         store.get(["a"])
+    store.upsert(rows(["a"]))
+    assert frozen.count() == 0 and contents(frozen) == [] and store.count() == 1
 
 
 def test_rows_come_back_whole_and_in_the_order_of_their_keys(store, driver, tmp_path):

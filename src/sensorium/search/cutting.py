@@ -99,8 +99,8 @@ def _moments(field: Video | Film, raw: Raw, seconds: float, moment: float) -> It
         def choose(total: int, group: Sequence[float] = group, wanted: list[list[int]] = wanted) -> list[int]:
             wanted.clear()  # it is asked again where the file has more or fewer frames than it said
             for start in group:
-                low = min(total - 1, int(start / seconds * total))
-                high = max(low + 1, min(total, ceil((start + moment) / seconds * total)))
+                low = min(total - 1, int(start / seconds * total + 1e-6))
+                high = max(low + 1, min(total, ceil((start + moment) / seconds * total - 1e-6)))
                 wanted.append([low + (high - low) * i // field.frames for i in range(field.frames)])
             return sorted({number for part in wanted for number in part})
 

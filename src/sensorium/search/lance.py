@@ -67,8 +67,10 @@ class Lance:
         table = self._table(_ROWS)
         if table is None:
             table = self._made(_ROWS, new.schema, KEY)
-        elif more := [field for field in new.schema if field.name not in was.names]:
-            table.add_columns(pa.schema(more))
+        else:
+            _declare(table, KEY)
+            if more := [field for field in new.schema if field.name not in was.names]:
+                table.add_columns(pa.schema(more))
         # `add` has no keys, and a retry would double the rows. The key is declared as such, or two writers would.
         step = table.merge_insert(KEY).when_matched_update_all().when_not_matched_insert_all()
         if instead_of is not None:
@@ -149,7 +151,9 @@ class Lance:
             kind, found = ("exact", 1.0) if rows <= self.exact else ("IVF_SQ", self._index(table, name))
             out[name] = Index(kind, rows, found, round(time.perf_counter() - start, 3))
         if self.count() > self.exact:
-            table.create_scalar_index(KEY, replace=True)
+            from lancedb.index import BTree
+
+            table.create_index(KEY, config=BTree(), replace=True)
         return out
 
     def snapshot(self) -> "Lance":
@@ -171,6 +175,8 @@ class Lance:
 
     def _table(self, name: str) -> Any:
         """An open table; None where there is none yet."""
+        if self._fixed == 0:  # a snapshot of nothing
+            return None
         if name not in self._open:
             try:
                 self._open[name] = self._db.open_table(name)
@@ -184,8 +190,7 @@ class Lance:
 
     def _made(self, name: str, schema: pa.Schema, key: str) -> Any:
         made = self._db.create_table(name, schema=schema, exist_ok=True)
-        if not (made.schema.field(key).metadata or {}):  # whoever was killed between the two steps has left no rows
-            made.set_unenforced_primary_key(key)
+        _declare(made, key)
         self._open[name] = made
         return made
 
@@ -283,6 +288,12 @@ class Lance:
         x = of_table(self.get(sorted(set(some.tolist())), [KEY, name]), name).x
         spread = x.std() * 0.5
         return (x + np.random.default_rng(0).normal(0, spread, x.shape)).astype(np.float32)
+
+
+def _declare(table: Any, key: str) -> None:
+    """Says which column tells rows apart, unless it is said: whoever made the table may have been killed before."""
+    if not table.schema.field(key).metadata:
+        table.set_unenforced_primary_key(key)
 
 
 def sql(where: Where) -> str:

@@ -7,6 +7,7 @@ which nothing could be embedded), `starts` and `ends` in seconds, `passage`; `ve
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from sensorium.search.store import KEY
 KINDS = ("video", "image", "audio", "sensor")
 """An item is of the first of these kinds that it has a file of, unless its metadata say another `kind`."""
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _COLUMNS: dict[str, pa.DataType] = {
     KEY: pa.string(),
     "item": pa.string(),
@@ -150,11 +152,8 @@ def _facts(row: Row) -> dict[str, Any]:
 
 
 def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if np.isfinite(value) and not text[:1].isspace() else None
+    value = float(text) if _NUMBER.fullmatch(text) else np.inf
+    return value if np.isfinite(value) else None
 
 
 def _kind(value: Any) -> pa.DataType:

@@ -33,10 +33,12 @@ class Changes:
 
 @dataclass(frozen=True)
 class _Known:
-    """What the store has of an item: its stamp, how many rows it should have, how many it has."""
+    """What the store has of an item: its stamp, how many rows it should have, whether something of it could not be read, and how
+    many rows it has."""
 
     stamp: str
     rows: int
+    troubled: bool
     found: int
 
     @property
@@ -80,7 +82,7 @@ class Update:
             known = self._known.get(written)
             before = Stamp.from_json(known.stamp) if known and known.whole else None
             now = stamp(item, self.root, before)
-            if before and known and same(before, now) and (known.rows or not self.retry):
+            if before and known and same(before, now) and not (known.troubled and self.retry):
                 self.changes.unchanged += 1
                 if now != before:  # another time, the same bytes: the next run need not read them again
                     self._touched[written] = now
@@ -110,15 +112,14 @@ def _known(store: Store) -> dict[str, _Known]:
     if not store.schema.names:
         return {}
     found: dict[str, int] = {}
-    firsts: dict[str, tuple[str, int]] = {}
-    for some in store.scan([KEY, "part", "parts", "stamp"], rows=8192):
-        keys, *columns = (some[name].to_pylist() for name in (KEY, "part", "parts", "stamp"))
-        for place, part, parts, told in zip(keys, *columns, strict=True):
+    firsts: dict[str, tuple[str, int, bool]] = {}
+    for some in store.scan([KEY, "part", "parts", "stamp", "problems"], rows=8192):
+        for place, part, parts, told, problems in zip(*(column.to_pylist() for column in some.columns), strict=True):
             item = item_of(place)
             found[item] = found.get(item, 0) + 1
             if part == 0:
-                firsts[item] = told or "", parts
-    return {item: _Known(*firsts.get(item, ("", 0)), count) for item, count in found.items()}
+                firsts[item] = told or "", parts, problems is not None
+    return {item: _Known(*firsts.get(item, ("", 0, False)), count) for item, count in found.items()}
 
 
 def _once(ids: Iterable[str]) -> None:
