@@ -102,3 +102,12 @@ def test_paths_inside_the_root_are_relative(tmp_path):
 def test_what_has_no_direction_has_no_unit(vector):
     assert unit(vector) is None
     np.testing.assert_allclose(np.array(unit(np.array([3.0, 0, 4.0]))), [0.6, 0, 0.8], rtol=1e-6)
+
+
+def test_a_note_has_the_path_of_its_file(tmp_path):
+    for place in ("a.txt", "captions/b.txt"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_text("red")
+    found, _ = entries([Item(id, {"text": ("red",)}) for id in "abc"], root=tmp_path)
+    paths = {id: entry.row.paths for id, entry in found.items()}
+    assert paths == {"a": {"text": "a.txt"}, "b": {"text": "captions/b.txt"}, "c": {}}

@@ -27,6 +27,7 @@ def index(
     columns: mapping.Words = (),
     anew: bool = False,
     retry: bool = False,
+    dims: int | None = None,
 ) -> dict:
     """Make a folder searchable: a vector for each picture, text, sound and moment of a film in it, and a thumbnail.
 
@@ -40,6 +41,7 @@ def index(
         columns: Which column of a table holds what: text=Beschreibung image=Bild; by default what the model was trained with.
         anew: Make all of it new, as another model takes; until it is done, searches find what has been done so far.
         retry: Try again what could not be read last time, although it has not changed.
+        dims: Keep the first so many numbers of each vector alone, for models that were trained to (Matryoshka).
     """
     import sensorium
     from sensorium import data
@@ -47,6 +49,7 @@ def index(
     from sensorium.cli.training import counting
     from sensorium.data.remote import is_address
     from sensorium.search import Collection
+    from sensorium.search.prefix import Prefix
 
     start = time.perf_counter()
     given = mapping.given(columns)
@@ -55,10 +58,11 @@ def index(
     device.prepare()
     listing = data.scan(folder, mapping.trained_on(model, folder).get("columns") if given is None else given)
     loaded = sensorium.load(model)
+    reader = loaded if dims is None else Prefix(loaded, dims)
     root = listing.root if isinstance(listing.root, Path) else None  # what is elsewhere is called by its whole address
     with counting("indexing", len(listing.items)) as advance:
         collection = Collection.update(
-            loaded, listing.items, out, root=root, model_path=model, progress=advance, anew=anew, retry=retry
+            reader, listing.items, out, root=root, model_path=model, progress=advance, anew=anew, retry=retry
         )
     seconds, changes = time.perf_counter() - start, asdict(collection.changes) if collection.changes else {}
     return {

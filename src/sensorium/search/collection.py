@@ -22,6 +22,7 @@ from sensorium.data.listing import Problem
 from sensorium.search.embed import Model, unit
 from sensorium.search.facts import columns_of
 from sensorium.search.places import erase, store_at
+from sensorium.search.prefix import Prefix, suited
 from sensorium.search.rows import Row, column, item_of, key, row_of
 from sensorium.search.store import Store
 from sensorium.search.update import Changes, Progress, Update
@@ -86,11 +87,13 @@ class Collection:
             erase(out)
         store = store_at(out, create=True)
         about = store.about
+        model = suited(model, about)
         if about and about.get("fingerprint") != model.fingerprint:
             raise SensoriumError(_refusal(about, model, out, root))
         about |= {
             "format": FORMAT,
             "fingerprint": model.fingerprint,
+            "dims": model.dims if isinstance(model, Prefix) else None,
             "model": None if model_path is None else _place(model_path),
             "kinds": {field.name: field.kind for field in model.fields},
             "root": str(root) if root else None,
@@ -199,7 +202,7 @@ class Collection:
         Each raw thing weighs the same; `mixed.query` gives them weights. `SensoriumError` if `model` is not the one that made the
         collection.
         """
-        self.check(model)
+        model = self.check(model)
         known = [field.name for field in model.fields]
         for name in raws:
             if name not in known:
@@ -210,10 +213,14 @@ class Collection:
         encoded = model.encode(**lists)
         return self.find(np.sum([z.sum(0) for z in encoded.values()], axis=0), set(lists), k, within, where)
 
-    def check(self, model: Model) -> None:
-        """`SensoriumError` where the collection is not of this model."""
-        if model.fingerprint != self.fingerprint:
-            raise SensoriumError(_refusal(self.store.about, model, "COLLECTION"))
+    def check(self, model: Model) -> Model:
+        """The model that queries go through (`Prefix`, where only the first numbers were kept); `SensoriumError` where the
+        collection is not of this model."""
+        about = self.store.about
+        model = suited(model, about)
+        if model.fingerprint != about["fingerprint"]:
+            raise SensoriumError(_refusal(about, model, "COLLECTION"))
+        return model
 
     def find(
         self,

@@ -142,7 +142,15 @@ def _attempt(model: Model, name: str, raws: list[Raw]) -> list[np.ndarray | BadF
 def _row(item: Item, root: Path | None) -> Row:
     paths = {kind: raw for kind, raws in item.raws.items() for raw in raws[:1] if isinstance(raw, Path)}
     captions = tuple(raw for raws in item.raws.values() for raw in raws if isinstance(raw, str))
+    if set(item.raws) == {Text.kind} and root is not None and (note := _note(item.id, root)):
+        paths[Text.kind] = note
     return Row(item.id, {kind: called(path, root) for kind, path in paths.items()}, captions, item.metadata)
+
+
+def _note(id: str, root: Path) -> Path | None:
+    """The file of an item that is a text alone, which is called as the item is: a person wants to open what was found."""
+    places = (folder / f"{id}{suffix}" for folder in (root, root / Text.folder) for suffix in Text.suffixes)
+    return next((path for path in places if path.is_file()), None)
 
 
 def _thumbnail(model: Model, item: Item, problems: list[Problem]) -> bytes | None:

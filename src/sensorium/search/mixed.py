@@ -61,7 +61,7 @@ def query(
     where: Where | str | None = None,
 ) -> list[Hit]:
     """The items nearest to a sum of things; the rest is as for `Collection.query`."""
-    collection.check(model)
+    model = collection.check(model)
     parts = terms(text, model)
     total, asked = None, dict.fromkeys(part.field for part in parts)
     for name in asked:
