@@ -85,9 +85,9 @@ def test_nearly_the_same_is_told_once(tmp_path):
     pictures = [rng.integers(0, 256, (8, 8, 3)).astype(np.uint8).repeat(20, 0).repeat(20, 1) for _ in range(3)]
     items = []
     for i, pixels in enumerate(pictures):
-        for name, change in (("png", {}), ("jpg", {"quality": 60})):
+        for name, side in (("png", 160), ("jpg", 120)):
             path = tmp_path / f"{i}.{name}"
-            Pillow.fromarray(pixels).resize((160, 160) if name == "png" else (120, 120)).save(path, **change)
+            Pillow.fromarray(pixels).resize((side, side)).save(path, quality=60)
             items.append(Item(f"{i}{name}", {"image": (path,)}))
     items += [Item(f"text {i}", {"text": (word,)}) for i, word in enumerate(["red", "red ", "blue"])]
     made = Collection.update(Tricolour(), items, "memory:", root=tmp_path)

@@ -7,6 +7,7 @@ from search.drivers import DRIVERS, contents, rows
 
 from sensorium.core.errors import SensoriumError, UnknownName
 from sensorium.search.exact import nearest, of_table
+from sensorium.search.memory import Memory
 from sensorium.search.store import Store
 from sensorium.search.where import Compare, Every, Not, Some, parse
 
@@ -210,7 +211,7 @@ def test_what_cannot_be_written_or_asked(store):
 
 
 def test_rows_go_from_one_store_to_another(store):
-    other = DRIVERS["memory"].make(None)
+    other = Memory()
     rng = np.random.default_rng(0)
     store.upsert(rows([str(i) for i in range(30)], x=list(rng.normal(size=(30, 3))), n=[None, *map(float, range(29))]))
     for table in store.scan(rows=8):

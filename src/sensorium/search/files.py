@@ -85,7 +85,8 @@ def _to_folder(store: Store, out: Path) -> int:
                 held.setdefault(f"{name}.sizes", []).append(np.array([-1 if p is None else len(p) for p in parts], np.int64))
             count += len(rows)
     with replacing(out / "vectors.npz") as path, path.open("wb") as file:
-        np.savez(file, **{name: np.concatenate(parts) for name, parts in held.items()})
+        arrays: dict[str, Any] = {name: np.concatenate(parts) for name, parts in held.items()}
+        np.savez(file, **arrays)
     columns = {field.name: str(field.type) for field in schema if field.name not in names}
     write_json(out / "about.json", {"rows": count, "columns": columns, "vectors": list(names), "about": store.about})
     return count

@@ -15,14 +15,7 @@ from sensorium.search.exact import Vectors, nearest, of_table
 from sensorium.search.store import KEY, Found, Index, checked, checked_filter, checked_query, vectors
 from sensorium.search.where import Compare, Not, Some, Where
 
-_OPERATIONS = {
-    "=": pc.equal,
-    "!=": pc.not_equal,
-    "<": pc.less,
-    "<=": pc.less_equal,
-    ">": pc.greater,
-    ">=": pc.greater_equal,
-}
+_OPERATIONS = {"=": "equal", "!=": "not_equal", "<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal"}
 _EMPTY = pa.schema([pa.field(KEY, pa.string(), nullable=False)])
 
 
@@ -92,7 +85,7 @@ class Memory:
     ) -> Iterator[pa.Table]:
         found = self._rows
         if after is not None:
-            found = found.filter(pc.greater(found[KEY], after))
+            found = found.filter(pc.call_function("greater", [found[KEY], pa.scalar(after)]))
         if where is not None:
             found = found.filter(pa.array(mask(found, where)))
         found = found if columns is None else found.select(list(columns))
@@ -136,9 +129,10 @@ def _met(rows: pa.Table, where: Where) -> Bool[np.ndarray, " N"]:
         if pa.types.is_integer(column.type):  # numbers are compared as f64, whatever the column holds: 2.5 is more than 2
             column = column.cast(pa.float64())
         if isinstance(where.value, tuple):
-            met = pc.and_(pc.is_in(column, pa.array(where.value, column.type)), column.is_valid())
+            among = pc.SetLookupOptions(pa.array(where.value, column.type))
+            met = pc.call_function("and", [pc.call_function("is_in", [column], among), column.is_valid()])
         else:
-            met = _OPERATIONS[where.op](column, pa.scalar(where.value, column.type))
+            met = pc.call_function(_OPERATIONS[where.op], [column, pa.scalar(where.value, column.type)])
         return np.asarray(pc.fill_null(met, False))
     if isinstance(where, Not):
         return ~_met(rows, where.part)
