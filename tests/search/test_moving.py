@@ -77,6 +77,23 @@ def test_a_folder_of_it_is_read_without_us(made, tmp_path):
     assert "hum" not in z and len(z) == 5
 
 
+@pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")
+def test_indexes_of_faiss_find_what_the_store_finds(made, tmp_path):
+    import faiss
+
+    assert export(made.store, tmp_path / "c.faiss") == 6
+    query = Tricolour().encode(text=["blue"])["text"]
+    for name in ("vector_image", "vector_text", "vector_audio"):
+        index = faiss.read_index(str(tmp_path / f"c.faiss/{name}.faiss"))
+        keys = json.loads((tmp_path / f"c.faiss/{name}.json").read_text())
+        (scores,), (rows_,) = index.search(query, 2)
+        expected = made.store.search(name, query, len(keys))[0]
+        assert index.ntotal == len(keys) == len(expected)
+        np.testing.assert_allclose(scores, [hit.score for hit in expected[:2]], atol=1e-6)
+        for row, score in zip(rows_.tolist(), scores.tolist(), strict=True):
+            assert dict(expected)[keys[row]] == pytest.approx(score, abs=1e-6)
+
+
 def test_what_is_no_export_is_refused(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"no parquet")
     (tmp_path / "folder").mkdir()

@@ -29,8 +29,8 @@ def collection(
 
     Args:
         action: info: what is in it. push: make TO hold the same, and verify counts, checksums and recall. optimize: tidy up,
-            and build or refresh what makes searching fast. export: write TO, a .parquet file, or a folder of NPZ and JSONL.
-            import: make the collection TO of what export wrote.
+            and build or refresh what makes searching fast. export: write TO, a .parquet file, a folder of NPZ and
+            JSONL, or one whose name ends in .faiss. import: make the collection TO of what export wrote.
         place: A collection; for import, what export wrote.
         to: Where it goes.
     """

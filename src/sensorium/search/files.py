@@ -1,4 +1,4 @@
-"""Collections as files that everybody reads: one of Parquet, or a folder of NPZ and JSONL, so that nobody is locked in."""
+"""Collections as files that everybody reads, so that nobody is locked in: Parquet, NPZ and JSONL, or indexes of FAISS."""
 
 import json
 from collections.abc import Iterator
@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from sensorium.core.errors import BadFile, SensoriumError
+from sensorium.core.errors import BadFile, SensoriumError, need
 from sensorium.core.files import read_json, replacing, write_json
 from sensorium.search.exact import of_table
 from sensorium.search.store import KEY, Store, vectors
+from sensorium.search.where import Compare
 
 _TYPES = {str(kind): kind for kind in (pa.string(), pa.float64(), pa.int32(), pa.bool_(), pa.large_binary())}
 _ABOUT = b"sensorium"
@@ -19,13 +20,14 @@ _ROWS = 1024
 
 
 def export(store: Store, out: Path) -> int:
-    """Writes all rows into a file `….parquet`, or else into a folder: `rows.jsonl`, `vectors.npz` (of each column `c` of vectors
+    """Writes all rows into a file `….parquet`; their vectors alone into a folder `….faiss`, of each column an exact index of
+    inner products and the keys of its rows; or else all into a folder: `rows.jsonl`, `vectors.npz` (of each column `c` of vectors
     `c` f32[M D], and `c.rows`, the numbers of the lines that they belong to; of pictures `c.bytes`, one after another, of
     `c.sizes` each, -1 for none) and `about.json`. Says how many rows there were. `SensoriumError` where `out` exists."""
     if out.exists():
         raise SensoriumError(f"{out} exists: give a new name, so that nothing is lost")
     frozen = store.snapshot()
-    return _to_parquet(frozen, out) if out.suffix == ".parquet" else _to_folder(frozen, out)
+    return {".parquet": _to_parquet, ".faiss": _to_faiss}.get(out.suffix, _to_folder)(frozen, out)
 
 
 def load(path: Path, store: Store) -> int:
@@ -64,6 +66,20 @@ def _from_parquet(path: Path) -> tuple[dict[str, Any], Iterator[pa.Table]]:
     except (pa.ArrowInvalid, KeyError, ValueError) as error:
         raise BadFile(f"{path}: not a collection that `sensorium collection export` wrote: {error}") from error
     return about, (pa.Table.from_batches([batch]).replace_schema_metadata(None) for batch in file.iter_batches(_ROWS))
+
+
+def _to_faiss(store: Store, out: Path) -> int:
+    faiss = need("faiss", "faiss", "writing indexes of FAISS")
+    out.mkdir(parents=True)
+    for name in vectors(store.schema):
+        index, keys = faiss.IndexFlatIP(store.schema.field(name).type.list_size), []
+        for rows in store.scan([KEY, name], Compare(name, "known"), rows=_ROWS):
+            index.add(of_table(rows, name).x)
+            keys += rows[KEY].to_pylist()
+        with replacing(out / f"{name}.faiss") as path:
+            faiss.write_index(index, str(path))
+        write_json(out / f"{name}.json", keys)
+    return store.count()
 
 
 def _to_folder(store: Store, out: Path) -> int:
