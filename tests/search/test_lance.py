@@ -60,8 +60,8 @@ def test_rows_that_came_after_the_index_are_found(large):
 def test_vectors_are_read_once_and_again_when_rows_have_changed(tmp_path, monkeypatch):
     store, read = Lance(tmp_path / "c"), []
     store.upsert(rows(["a", "b"], x=[[1, 0], [0, 1]]))
-    real = Lance._read
-    monkeypatch.setattr(Lance, "_read", lambda self, columns, where: read.append(columns) or real(self, columns, where))
+    real = Lance._query
+    monkeypatch.setattr(Lance, "_query", lambda self, columns, where: read.append(columns) or real(self, columns, where))
     query = np.array([[1.0, 0]], np.float32)
     for _ in range(3):
         assert store.search("x", query, 1)[0][0].id == "a"

@@ -112,10 +112,10 @@ def test_another_model_is_refused_until_all_is_made_anew(tmp_path, kind):
     assert made.fingerprint == "tricolour-2" and made.fields == ("image", "text") and len(made) == 5
 
 
-def killable(root):
-    """Forty items, every fourth a text of several passages, which four at a time are embedded and written."""
-    items = [Item(f"{i:02d}", {"text": (" ".join([colour] * (1 + 30 * (i % 4 == 0))),)}) for i in range(40)
-             for colour in [list(COLOURS)[i % 3]]]  # fmt: skip
+def killable(root, late=False):
+    """Forty items, every fourth a text of several passages (of fewer, `late`), which four at a time are embedded and written."""
+    counts = [1 + (15 if late else 30) * (i % 4 == 0) for i in range(40)]
+    items = [Item(f"{i:02d}", {"text": (" ".join([list(COLOURS)[i % 3]] * count),)}) for i, count in enumerate(counts)]
     picture = root / "picture.png"
     if not picture.exists():
         Pillow.new("RGB", (32, 32), (255, 0, 0)).save(picture)
@@ -129,9 +129,9 @@ from search.fake import Tricolour
 from search.test_update import killable
 from sensorium.search import Collection, embed
 embed._ITEMS = 4
-root, place, seed = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+root, place, seed, late = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4] == "late"
 chance, calls = random.Random(seed), []
-when = chance.randint(4, 14)
+when = chance.randint(2, 6) if late else chance.randint(4, 14)
 class Dying(Tricolour):
     def encode(self, **raws):
         calls.append(1)
@@ -139,7 +139,7 @@ class Dying(Tricolour):
             wait = chance.uniform(0, 0.03)
             threading.Thread(target=lambda: (time.sleep(wait), os.kill(os.getpid(), signal.SIGKILL))).start()
         return super().encode(**raws)
-Collection.update(Dying(), killable(root), place, root=root)
+Collection.update(Dying(), killable(root, late), place, root=root)
 """
 
 
@@ -147,7 +147,8 @@ def test_killed_at_any_moment_it_goes_on_and_ends_as_if_nothing_had_been(tmp_pat
     place, found = tmp_path / "c", []
     killable(tmp_path)
     for seed in range(KILLS):
-        words = [sys.executable, "-c", CHILD, str(tmp_path), str(place), str(seed)]
+        late = "late" if seed >= KILLS / 2 else "early"  # then the long texts have changed to shorter ones
+        words = [sys.executable, "-c", CHILD, str(tmp_path), str(place), str(seed), late]
         paths = os.pathsep.join([os.path.dirname(os.path.dirname(__file__)), *sys.path])
         done = subprocess.run(words, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False)
         assert done.returncode in (0, -9), done.stderr
@@ -157,11 +158,11 @@ def test_killed_at_any_moment_it_goes_on_and_ends_as_if_nothing_had_been(tmp_pat
         for item in {row["item"] for row in rows}:
             own = [row for row in rows if row["item"] == item]
             assert [row["part"] for row in own] == list(range(own[0]["parts"])) and own[0]["stamp"]
+            assert {row["parts"] for row in own} == {len(own)}
     assert found.count(-9) >= 2
-    made = Collection.update(Tricolour(), killable(tmp_path), place, root=tmp_path)
-    assert made.changes and made.changes.unchanged + made.changes.added == 40 and not made.changes.changed
-    whole = Collection.update(Tricolour(), killable(tmp_path), "memory:", root=tmp_path)
-    assert len(made) == len(whole) == 40 and made.store.count() > 60
+    made = Collection.update(Tricolour(), killable(tmp_path, late=True), place, root=tmp_path)
+    whole = Collection.update(Tricolour(), killable(tmp_path, late=True), "memory:", root=tmp_path)
+    assert len(made) == len(whole) == 40 and made.store.count() > 60 and not made.changes.deleted
     one, other = contents(made.store), contents(whole.store)
     assert [row["id"] for row in one] == [row["id"] for row in other]
     for a, b in zip(one, other, strict=True):

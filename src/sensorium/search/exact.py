@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Bool, Float, Int
 
 from sensorium.search.store import KEY, Found
@@ -14,7 +15,7 @@ _QUERIES = 64
 
 
 class Vectors(NamedTuple):
-    """The vectors of a column, sorted by key: of the rows that have one."""
+    """The vectors of a column, in the order of the bytes of the keys: of the rows that have one."""
 
     ids: np.ndarray
     """Texts [M], as objects."""
@@ -22,11 +23,16 @@ class Vectors(NamedTuple):
 
 
 def of_table(table: pa.Table, name: str) -> Vectors:
-    """Of rows that are sorted by key."""
-    there = table.filter(table[name].is_valid())
-    width = table.schema.field(name).type.list_size
-    numbers = [np.asarray(chunk.flatten()) for chunk in there[name].chunks] or [np.zeros(0, np.float32)]
-    return Vectors(np.array(there[KEY].to_pylist(), object), np.concatenate(numbers).reshape(-1, width))
+    """Of rows in any order. Arrow takes and filters lists of numbers slowly, and NumPy does not."""
+    column, keys = table[name], table[KEY]
+    if column.null_count:
+        keys = keys.filter(column.is_valid())
+    numbers = [np.asarray(chunk.flatten()) for chunk in column.chunks] or [np.zeros(0, np.float32)]  # without the null ones
+    x = np.concatenate(numbers).reshape(-1, table.schema.field(name).type.list_size)
+    order = np.asarray(pc.call_function("sort_indices", [keys], pc.SortOptions([("", "ascending")])))
+    if len(order) and (order[1:] < order[:-1]).any():
+        keys, x = keys.take(pa.array(order)), x[order]
+    return Vectors(np.array(keys.to_pylist(), object), x)
 
 
 def nearest(
@@ -39,7 +45,7 @@ def nearest(
         some = np.ascontiguousarray(queries[first : first + _QUERIES], np.float32)
         scores = np.empty((len(some), len(x)), np.float32)
         for start in range(0, len(x), _CHUNK):
-            np.matmul(some, x[start : start + _CHUNK].T, out=scores[:, start : start + _CHUNK])
+            scores[:, start : start + _CHUNK] = (x[start : start + _CHUNK] @ some.T).T
         for row in scores:
             best = top(row, k)
             out.append([Found(*pair) for pair in zip(ids[best].tolist(), row[best].tolist(), strict=True)])
@@ -53,6 +59,12 @@ def by_pass(tables: Iterable[pa.Table], name: str, queries: Float[np.ndarray, "Q
         found = nearest(of_table(table, name), queries, k)
         best = [sorted(a + b, key=lambda hit: (-hit.score, hit.id))[:k] for a, b in zip(best, found, strict=True)]
     return best
+
+
+def among(vectors: Vectors, keys: pa.ChunkedArray) -> Bool[np.ndarray, " M"]:
+    """Which of the rows have one of some keys."""
+    ids = pa.array(vectors.ids, pa.string())
+    return np.asarray(pc.call_function("is_in", [ids], pc.SetLookupOptions(keys.combine_chunks())))
 
 
 def top(scores: Float[np.ndarray, " M"], k: int) -> Int[np.ndarray, " K"]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from sensorium.core.errors import SensoriumError, UnknownName, need
-from sensorium.search.exact import Vectors, by_pass, nearest, of_table, recall
+from sensorium.search.exact import Vectors, among, by_pass, nearest, of_table, recall
 from sensorium.search.store import KEY, Found, Index, checked, checked_filter, checked_query, vectors
 from sensorium.search.where import Compare, Every, Not, Some, Value, Where
 
@@ -88,12 +88,11 @@ class Lance:
 
     def search(self, name: str, queries: Float[np.ndarray, "Q D"], k: int, where: Where | None = None) -> list[list[Found]]:
         checked_query(self.schema, name, queries, k)
-        if self._known(name) <= self.exact:
+        if self.count() <= self.exact or self._known(name) <= self.exact:
             loaded = self._load(name, None)
             if where is None:
                 return nearest(loaded, queries, k)
-            ids = {key for table in self._read([KEY], where) for key in table[KEY].to_pylist()}
-            return nearest(loaded, queries, k, np.array([key in ids for key in loaded.ids], bool))
+            return nearest(loaded, queries, k, among(loaded, self._query([KEY], where).to_arrow()[KEY]))
         # An index looks into a few of its cells, where few rows, or none, may meet a filter: these are looked at one by one.
         probes = self._told("indexes").get(name, {}).get("probes", PROBES)
         if where is not None:
@@ -235,11 +234,10 @@ class Lance:
         """The vectors of a column (of the rows that meet a filter), kept until the rows change."""
         key = (name, self.version, where)
         if key not in self._kept:
-            there = Compare(name, "known")
-            (table,) = self._read([KEY, name], there if where is None else Every((there, where)))
+            table = self._query([KEY, name], Every(()) if where is None else where).to_arrow()
             for old in [old for old in self._kept if old[1] != key[1]]:
                 del self._kept[old]
-            self._kept[key] = of_table(table.sort_by(KEY), name)
+            self._kept[key] = of_table(table, name)
             while len(self._kept) > 1 and sum(one.x.nbytes for one in self._kept.values()) > KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
