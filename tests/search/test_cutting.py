@@ -21,7 +21,7 @@ from sensorium.search.cutting import passages, windows
     [(0.5, None), (1.0, None), (1.25, None), (1.5, [0, 0.5]), (3.0, [0, 1, 2]), (3.25, [0, 0.75, 1.5, 2.25])],
 )
 def test_windows_of_a_sound_are_its_parts_evenly_spaced_to_its_end(seconds, starts):
-    whole = np.random.default_rng(0).uniform(-0.9, 0.9, round(seconds * RATE)).astype(np.float32)
+    whole = np.random.default_rng(0).uniform(-0.9, 0.9, (round(seconds * RATE),)).astype(np.float32)
     found = windows(Audio(rate=RATE, seconds=1.0), wav_bytes(whole, RATE))
     if starts is None:
         assert found is None

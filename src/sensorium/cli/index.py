@@ -64,13 +64,13 @@ def index(
         collection = Collection.update(
             reader, listing.items, out, root=root, model_path=model, progress=advance, anew=anew, retry=retry
         )
-    seconds, changes = time.perf_counter() - start, asdict(collection.changes) if collection.changes else {}
+    seconds = time.perf_counter() - start
     return {
         "collection": out,
         "layout": listing.layout,
         "items": len(collection),
         "fields": collection.counts,
-        "changes": changes,
+        "changes": asdict(collection.changes),
         "indexes": collection.store.about["indexes"],
         "problems": [asdict(problem) for problem in (*listing.problems, *collection.problems)],
         "seconds": round(seconds, 2),

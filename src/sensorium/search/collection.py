@@ -59,7 +59,7 @@ class Collection:
 
     def __init__(self, store: Store, changes: Changes | None = None):
         self.store = store
-        self.changes = changes
+        self.changes = changes or Changes()
         self._counted: tuple[int, dict[str, int]] = (-1, {})
 
     @classmethod

@@ -39,14 +39,16 @@ def nearest(
     vectors: Vectors, queries: Float[np.ndarray, "Q D"], k: int, allowed: Bool[np.ndarray, " M"] | None = None
 ) -> list[list[Found]]:
     """The `k` rows (that are allowed) with the largest dot products, best first, equal ones by key."""
-    ids, x = vectors if allowed is None else (vectors.ids[allowed], vectors.x[allowed])
+    ids = vectors.ids if allowed is None else vectors.ids[allowed]
+    few = allowed is not None and len(ids) * 8 < len(allowed)  # else to copy their vectors takes longer than to compare all
+    x = vectors.x[allowed] if few else vectors.x
     out: list[list[Found]] = []
     for first in range(0, len(queries), _QUERIES):
         some = np.ascontiguousarray(queries[first : first + _QUERIES], np.float32)
         scores = np.empty((len(some), len(x)), np.float32)
         for start in range(0, len(x), _CHUNK):
             scores[:, start : start + _CHUNK] = (x[start : start + _CHUNK] @ some.T).T
-        for row in scores:
+        for row in scores if allowed is None or few else scores[:, allowed]:
             best = top(row, k)
             out.append([Found(*pair) for pair in zip(ids[best].tolist(), row[best].tolist(), strict=True)])
     return out

@@ -42,5 +42,6 @@ class Prefix:
 def suited(model: Model, about: dict[str, Any]) -> Model:
     """A model as a collection was made with it: its first numbers alone, where only these were kept."""
     dims = about.get("dims")
-    cut = dims is not None and not isinstance(model, Prefix) and f"{model.fingerprint}-first{dims}" == about.get("fingerprint")
-    return Prefix(model, dims) if cut else model
+    if dims is None or isinstance(model, Prefix) or f"{model.fingerprint}-first{dims}" != about.get("fingerprint"):
+        return model
+    return Prefix(model, dims)
