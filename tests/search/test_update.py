@@ -18,7 +18,7 @@ from sensorium.core.protocols import Item
 from sensorium.search import Collection
 from sensorium.search.lance import Lance
 
-KILLS = 4
+KILLS = 3
 
 
 def update(model, items, place, root):
