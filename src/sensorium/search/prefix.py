@@ -1,0 +1,47 @@
+"""The first numbers of each vector alone: less to keep and to compare, by models that put what matters most in front
+(`losses.Matryoshka`; Kusupati et al. 2022)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from sensorium.core.errors import SensoriumError
+from sensorium.core.protocols import Modality, Raw
+from sensorium.search.embed import Model
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """A model whose vectors are the first `dims` numbers of another's, made unit vectors again. It is another model to a
+    collection: the fingerprint says so."""
+
+    model: Model
+    dims: int
+
+    @property
+    def fields(self) -> tuple[Modality, ...]:
+        return self.model.fields
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self.model.fingerprint}-first{self.dims}"
+
+    def encode(self, **raws: Raw) -> dict[str, Float[np.ndarray, "N D"]]:
+        """As the model's. `SensoriumError` where its vectors are not longer than `dims`."""
+        return {name: self._first(z) for name, z in self.model.encode(**raws).items()}
+
+    def _first(self, z: Float[np.ndarray, "N W"]) -> Float[np.ndarray, "N D"]:
+        if not 0 < self.dims <= z.shape[1]:
+            raise SensoriumError(f"the first {self.dims} numbers of vectors that have {z.shape[1]}")
+        part = z[:, : self.dims]
+        return (part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+
+
+def suited(model: Model, about: dict[str, Any]) -> Model:
+    """A model as a collection was made with it: its first numbers alone, where only these were kept."""
+    dims = about.get("dims")
+    if dims is None or isinstance(model, Prefix) or f"{model.fingerprint}-first{dims}" != about.get("fingerprint"):
+        return model
+    return Prefix(model, dims)
