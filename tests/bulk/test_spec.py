@@ -45,8 +45,6 @@ def test_a_folder_is_held_to_one_job_and_says_what_differs(tmp_path):
         Job(replace(made, shards=2))
     with pytest.raises(OtherJob, match="model: 'weak weak' there, 'weak other' now"):
         Job(replace(made, model="other"))
-    with pytest.raises(OtherJob, match="columns: None there"):
-        Job(replace(made, columns={"text": []}))
     caption = tmp_path / "photos/captions/01-b.txt"
     caption.write_text("something else")
     with pytest.raises(OtherJob, match="listing: ") as told:

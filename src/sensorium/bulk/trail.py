@@ -6,11 +6,13 @@ cut in halves, and a single record that kills twice is put aside. Whatever resta
 person) needs to know nothing of it.
 """
 
+import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from sensorium.core.errors import SensoriumError
-from sensorium.core.files import read_json, write_json
+from sensorium.core.errors import BadFile, SensoriumError
+from sensorium.core.files import read_json
 
 BLOCK = 128
 """Items a piece: what is embedded at once."""
@@ -39,7 +41,10 @@ class Trail:
     @classmethod
     def open(cls, path: Path, size: int) -> "Trail":
         """For a shard of `size` items; to be called by the one who holds the shard's lock."""
-        told = read_json(path) if path.exists() else {"at": None, "pieces": [], "bad": {}, "deaths": []}
+        try:
+            told = read_json(path)
+        except BadFile:  # none, or one that a machine that lost its power has left
+            told = {"at": None, "pieces": [], "bad": {}, "deaths": []}
         trail = cls(path, size, [], {int(k): why for k, why in told["bad"].items()}, {})
         trail.deaths = {(low, high): count for low, high, count in told["deaths"]}
         cut = [(low, high) for low, high in told["pieces"]]
@@ -58,12 +63,11 @@ class Trail:
     def failed(self, piece: Piece, why: str) -> None:
         """A piece that cannot be embedded is replaced by its halves; a single record is put aside. `GivenUp` if too many are."""
         low, high = piece
-        at = self.pieces.index(piece)
+        self.pieces.remove(piece)
         if high - low > 1:
             middle = (low + high) // 2
-            self.pieces[at : at + 1] = [(low, middle), (middle, high)]
+            self.pieces[:0] = [(low, middle), (middle, high)]
             return
-        del self.pieces[at]
         self.bad[low] = why
         if len(self.bad) > max(SPARED, self.size // 10):
             self._write(None)
@@ -75,10 +79,14 @@ class Trail:
         known = piece[0] % BLOCK or piece[1] != min(piece[0] + BLOCK, self.size)
         if count >= (1 if known and piece[1] - piece[0] > 1 else CHANCE):
             self.failed(piece, f"the process that embedded it was killed by it {count} times, and it alone")
-        elif piece in self.pieces:
-            self.pieces.insert(0, self.pieces.pop(self.pieces.index(piece)))
+        else:
+            self.pieces.remove(piece)
+            self.pieces.insert(0, piece)
 
     def _write(self, piece: Piece | None) -> None:
         cut = [(low, high) for low, high in self.pieces if low % BLOCK or high != min(low + BLOCK, self.size)]
         deaths = [(low, high, count) for (low, high), count in self.deaths.items()]
-        write_json(self.path, {"at": piece, "pieces": cut, "bad": self.bad, "deaths": deaths})
+        told = {"at": piece, "pieces": cut, "bad": self.bad, "deaths": deaths}
+        beside = self.path.with_suffix(".new")
+        beside.write_text(json.dumps(told), encoding="utf-8")  # not synced: processes die here, and the system lives on
+        os.replace(beside, self.path)
