@@ -24,7 +24,7 @@ else:
     Console = Report = Spec = Any
 
 EXAMPLE = """sensorium embed photos/ --model runs/photos --out photos.shards --engine processes --workers 4
-sensorium embed "s3://lake/train-{00000..99999}.tar" --model openai/clip-vit-base-patch32 --out /shared/lake --engine ray
+sensorium embed "s3://lake/train-{000..099}.tar" --model openai/clip-vit-base-patch32 --out /shared/lake --engine ray
 sensorium embed photos/ --model runs/photos --out photos.shards --status"""
 Run = Callable[["Spec", Sequence[int], Callable[["Report"], None], Callable[[int], None]], dict[int, str]]
 Engine = Literal["here", "processes", "ray", "slurm"]
