@@ -1,6 +1,6 @@
-"""What processes of a bulk job import first (`Spec.use`): `sensorium.load` gives the small exact model of tests/search there.
+"""The small exact model of tests/search with weak eyes, and folders for it.
 
-Its eyes are weak: what a picture is called kills the process that looks at it, as a file that breaks a decoder does.
+What a picture is called kills the process that looks at it, as a file that breaks a decoder does.
 """
 
 import os
@@ -11,7 +11,6 @@ from pathlib import Path
 from PIL import Image as Pillow
 from search.fake import Tricolour
 
-import sensorium
 from sensorium.bulk import Spec
 
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255), (120, 40, 200))
@@ -34,11 +33,8 @@ class Weak(Tricolour):
         return super()._see(sense, raw)
 
 
-def _load(path: Path | str) -> Weak:
+def load(path: Path | str) -> Weak:
     return Weak(fingerprint=f"weak {Path(path).name}")
-
-
-sensorium.load = _load  # type: ignore[assignment]
 
 
 def pictures(root: Path, names: list[str]) -> Path:
@@ -56,4 +52,6 @@ def pictures(root: Path, names: list[str]) -> Path:
 def spec(root: Path, names: list[str], shards: int, out: str = "out") -> Spec:
     """A job on such a folder."""
     place = root / "photos"
-    return Spec.of(place if place.exists() else pictures(place, names), "weak", root / out, shards, use=[__file__])
+    return Spec.of(
+        place if place.exists() else pictures(place, names), "weak", root / out, shards, use=[Path(__file__).with_name("weak.py")]
+    )

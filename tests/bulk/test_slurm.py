@@ -42,7 +42,9 @@ def test_a_job_of_the_array_makes_its_shard(tmp_path, user_env, command):
     """The script itself, run as SLURM runs it: by a shell, with the number in a variable."""
     job = spec(tmp_path, ["a"] * 6, 3)
     words = ("--use", job.use[0], "embed", job.source, "--model", "weak", "--out", job.out, "--shards", 3)
-    paths = os.pathsep.join([str(path) for path in (os.path.dirname(os.path.dirname(job.use[0])), os.environ.get("PYTHONPATH", ""))])
+    paths = os.pathsep.join(
+        [str(path) for path in (os.path.dirname(os.path.dirname(job.use[0])), os.environ.get("PYTHONPATH", ""))]
+    )
     told = command(*words, "--engine", "slurm", env={"PYTHONPATH": paths})
     assert told.returncode == 0 and f"Next: sbatch {job.out}/embed.sbatch" in told.stdout, told.stderr
     env = user_env | {"PYTHONPATH": paths, "SLURM_ARRAY_TASK_ID": "1"}

@@ -60,7 +60,7 @@ def embed(
             array, for which a script is written.
         shards: Into how many parts the items are dealt; by default one for each 10,000.
         shard: Make this one alone (3), or every one whose number is 3 by remainder (3/1000).
-        workers: How many processes; by default one a core. With SLURM: how many jobs at the same time.
+        workers: How many processes, each with a model of its own; by default 1. With SLURM: how many jobs at the same time.
         devices: The GPUs to use, a process for each: 0 1 2 3.
         address: Of a Ray cluster; "auto" for the one that this machine belongs to. Without it one is started here.
         cpus: Cores that a task of Ray takes.
@@ -139,7 +139,7 @@ def _engine(engine: str, workers: int | None, devices: tuple[str, ...], address:
     from sensorium.bulk.run import here
 
     if engine == "processes":
-        return partial(processes, workers=workers or os.cpu_count() or 1, devices=devices)
+        return partial(processes, workers=workers or 1, devices=devices)
     return partial(ray, address=address, cpus=takes[0], gpus=takes[1]) if engine == "ray" else here
 
 
