@@ -25,11 +25,11 @@ print(json.dumps([failed, sorted(r.shard for r in found)]))
 """
 
 
-def test_tasks_of_ray_make_the_same_rows_whoever_is_killed(tmp_path, user_env):
+def test_tasks_of_ray_make_the_same_rows_whoever_is_killed(tmp_path):
     """A worker is killed midway, a record kills every worker; the rest is what this process makes of it, bit for bit."""
     job = spec(tmp_path, NAMES, 3)
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    env = user_env | {"PYTHONPATH": os.pathsep.join(paths), "RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": ""}
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": ""}
     told = subprocess.run([sys.executable, "-c", SCRIPT, job.text], env=env, capture_output=True, text=True, timeout=300)
     assert told.returncode == 0, told.stderr
     assert json.loads(told.stdout.splitlines()[-1]) == [{}, [0, 1, 2]]

@@ -11,9 +11,9 @@ from search.fake import Tricolour
 from training.tiny import DIALS, FIELDS
 
 import sensorium
-from sensorium.bulk import Report, status
+from sensorium.bulk import Report, run, status
 from sensorium.bulk.processes import processes
-from sensorium.bulk.run import IDLE, here
+from sensorium.bulk.run import here
 from sensorium.bulk.spec import Spec
 from sensorium.core.errors import SensoriumError
 from sensorium.recipes.towers import space
@@ -50,11 +50,12 @@ def test_a_space_gives_the_same_bits_in_another_process(tmp_path, monkeypatch):
     assert np.allclose([np.linalg.norm(row["image/unit"]) for row in rows(job.out)], 1)
 
 
-def test_what_is_no_fault_of_a_record_is_raised_and_no_process_stays(tmp_path):
+def test_where_processes_die_at_no_record_it_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "IDLE", 1)
     broken = tmp_path / "broken.py"
     broken.write_text("import os\nos._exit(9)")
     job = Spec.of(spec(tmp_path, ["a"], 1).source, "weak", tmp_path / "out", 1, use=[broken])
-    with pytest.raises(SensoriumError, match=f"{IDLE} processes died one after another \\(exit code 9\\) before they came to"):
+    with pytest.raises(SensoriumError, match=r"1 processes died one after another \(exit code 9\) at no record of shard 0"):
         processes(job, range(1), lambda report: None, lambda items: None, workers=1)
 
 
@@ -62,11 +63,11 @@ def test_two_runs_at_once_share_the_work(tmp_path):
     """Each shard is made by one of them, and both see all of them."""
     job = spec(tmp_path, ["slow"] * 12, 6)
     found: list[list[Report]] = [[], []]
-    runs = [threading.Thread(target=here, args=(job, range(6), one.append, lambda items: None)) for one in found]
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
+    both = [threading.Thread(target=here, args=(job, range(6), one.append, lambda items: None)) for one in found]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
     assert [sorted(r.shard for r in one) for one in found] == [list(range(6))] * 2
     assert sorted(found[0], key=lambda r: r.shard) == sorted(found[1], key=lambda r: r.shard)  # seconds too: made once
     assert status(job.out, bytes_too=True).missing == () and len(rows(job.out)) == 12

@@ -1,5 +1,6 @@
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 from bulk.stand_in import spec
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from sensorium.bulk import slurm, status
+from sensorium.cli import main
 from sensorium.core.errors import SensoriumError
 
 
@@ -38,18 +40,17 @@ def test_wrong_numbers_are_refused(text):
         slurm.share(text, 7 if text != "5/5" else 9)
 
 
-def test_a_job_of_the_array_makes_its_shard(tmp_path, user_env, command):
+def test_a_job_of_the_array_makes_its_shard(tmp_path, monkeypatch, capsys):
     """The script itself, run as SLURM runs it: by a shell, with the number in a variable."""
     job = spec(tmp_path, ["a"] * 6, 3)
-    words = ("--use", job.use[0], "embed", job.source, "--model", "weak", "--out", job.out, "--shards", 3)
-    paths = os.pathsep.join(
-        [str(path) for path in (os.path.dirname(os.path.dirname(job.use[0])), os.environ.get("PYTHONPATH", ""))]
-    )
-    told = command(*words, "--engine", "slurm", env={"PYTHONPATH": paths})
-    assert told.returncode == 0 and f"Next: sbatch {job.out}/embed.sbatch" in told.stdout, told.stderr
-    env = user_env | {"PYTHONPATH": paths, "SLURM_ARRAY_TASK_ID": "1"}
-    script = [f"{job.out}/embed.sbatch"]
-    subprocess.run(["bash", *script], env=env, check=True, capture_output=True, timeout=120)
-    assert status(job.out).missing == (0, 2) and status(job.out).done[1].rows == 2
+    monkeypatch.setattr(main, "USED", [Path(file) for file in job.use])
+    words = ["embed", job.source, "--model", "weak", "--out", job.out, "--shards", "3", "--engine", "slurm"]
+    assert main.main(words) == 0
+    assert f"Next: sbatch {job.out}/embed.sbatch" in capsys.readouterr().out
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    script, variables = f"{job.out}/embed.sbatch", {"PYTHONPATH": paths, "SLURM_ARRAY_TASK_ID": "1"}
+    told = subprocess.run(["bash", script], env=os.environ | variables, capture_output=True, text=True, check=False)
+    assert told.returncode == 0 and "1 of 1 shards are whole: 2 rows" in told.stdout, told.stderr
+    assert status(job.out).missing == (0, 2)
     made(job)
     assert len(rows(job.out)) == 6

@@ -27,7 +27,7 @@ def ray(
     api = need("ray", "cluster", "--engine ray")
     ours = not api.is_initialized()
     if ours:
-        api.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False)
+        api.init(address=address, log_to_driver=False)
     try:
         task = api.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1 if gpus else 0)(_task)
         return _supervise(api, task, spec, shards, (done, step))

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ class Status:
     missing: tuple[int, ...]
 
 
-def status(out: Path | str, bytes_too: bool = False) -> Status:
-    """How far the job in a folder is. Of the shards' files the sizes are looked at, and with `bytes_too` every byte."""
+def status(out: Path | str, bytes_too: bool = False, numbers: Sequence[int] | None = None) -> Status:
+    """How far the job in a folder is; of all shards, or of those with these numbers. Of their files the sizes are looked at, and
+    with `bytes_too` every byte."""
     told = about(out)
-    numbers = range(told["identity"]["shards"])
+    numbers = range(told["identity"]["shards"]) if numbers is None else numbers
     found = {i: report for i in numbers if (report := whole(out, i, told["hash"], bytes_too))}
     return Status(found, tuple(i for i in numbers if i not in found))
 

@@ -20,7 +20,7 @@ Answer = tuple[str, Any]
 DEATHS = 64
 """Processes that may die at one shard: some ten find a record that kills."""
 IDLE = 3
-"""Deaths of a shard's process, one after another, before it came to a record: then the records are not to blame."""
+"""Deaths of a shard's process, one after another, while it was at no record: then the records are not to blame."""
 
 
 def here(spec: Spec, shards: Sequence[int], done: Done, step: Step) -> dict[int, str]:
@@ -63,7 +63,7 @@ class Deaths:
 
     def again(self, i: int, how: str) -> str | None:
         """To be told of each death: None where the shard should be tried again, else why it is given up. A `SensoriumError`
-        where processes die before they come to a record."""
+        where processes die at no record."""
         self._all[i] += 1
         trail = trail_of(self.spec.out, i)
         if trail.exists() and read_json(trail)["at"] is not None:
@@ -72,7 +72,7 @@ class Deaths:
             self._idle[i] += 1
         if self._idle[i] >= IDLE:
             raise SensoriumError(
-                f"{IDLE} processes died one after another ({how}) before they came to the first record of shard {i}: see what "
-                "they wrote, or run it in this process: --engine here"
+                f"{IDLE} processes died one after another ({how}) at no record of shard {i}, but before or after all of them: "
+                "see what they wrote, or run it in this process: --engine here"
             )
         return f"{DEATHS} processes died at it, the last one: {how}" if self._all[i] >= DEATHS else None

@@ -75,6 +75,8 @@ class Trail:
 
     def _died(self, piece: Piece) -> None:
         """A part of a piece that is known to kill is halved at once."""
+        if piece not in self.pieces:  # another version of this file cut them
+            return
         count = self.deaths[piece] = self.deaths.get(piece, 0) + 1
         known = piece[0] % BLOCK or piece[1] != min(piece[0] + BLOCK, self.size)
         if count >= (1 if known and piece[1] - piece[0] > 1 else CHANCE):

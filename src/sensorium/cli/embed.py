@@ -59,7 +59,7 @@ def embed(
         engine: Where the shards are made: in this process, in processes that may die, as tasks of Ray, or in the jobs of a SLURM
             array, for which a script is written.
         shards: Into how many parts the items are dealt; by default one for each 10,000.
-        shard: Make this one alone (3), or every one whose number is 3 by remainder (3/1000).
+        shard: Make (and tell of) this one alone, 3, or every one whose number is 3 by remainder, 3/1000.
         workers: How many processes, each with a model of its own; by default 1. With SLURM: how many jobs at the same time.
         devices: The GPUs to use, a process for each: 0 1 2 3.
         address: Of a Ray cluster; "auto" for the one that this machine belongs to. Without it one is started here.
@@ -81,7 +81,7 @@ def embed(
     said = mapping.trained_on(model, source).get("columns") if given is None else given
     spec = bulk.Spec.of(source, model, out, shards, said, main.USED)
     mine = range(spec.shards) if shard is None else slurm.share(shard, spec.shards)
-    found = bulk.status(out, bytes_too=True).done if (out / "spec.json").exists() else {}
+    found = bulk.status(out, True, mine).done if (out / "spec.json").exists() else {}
     missing = [i for i in mine if i not in found]
     _keep_programs()
     if engine == "slurm" or not missing:
@@ -90,7 +90,7 @@ def embed(
         return _told(out, start) | {"script": _script(spec, missing, workers) if missing else None}
     if missing:
         _make(_engine(engine, workers, devices, address, (cpus, gpus)), spec, missing)
-    return _told(out, start)
+    return _told(out, start, mine)
 
 
 def show(result: dict, console: "Console") -> None:
@@ -156,11 +156,11 @@ def _script(spec: "Spec", missing: Sequence[int], at_once: int | None) -> str:
     return str(path)
 
 
-def _told(out: Path, start: float) -> dict[str, Any]:
+def _told(out: Path, start: float, numbers: Sequence[int] | None = None) -> dict[str, Any]:
     from sensorium.bulk import status
     from sensorium.bulk.read import about
 
-    found = status(out)
+    found = status(out, numbers=numbers)
     reports = list(found.done.values())
     return {
         "out": str(out),
@@ -182,6 +182,7 @@ def _keep_programs() -> None:
     from sensorium.cli import device
 
     device.prepare()
-    if kept := jax.config.values.get("jax_compilation_cache_dir"):
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", kept)
+    values = jax.config.values
+    if values["jax_enable_compilation_cache"] and values["jax_compilation_cache_dir"]:
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", values["jax_compilation_cache_dir"])
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
