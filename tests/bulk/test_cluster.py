@@ -29,7 +29,8 @@ def test_tasks_of_ray_make_the_same_rows_whoever_is_killed(tmp_path):
     """A worker is killed midway, a record kills every worker; the rest is what this process makes of it, bit for bit."""
     job = spec(tmp_path, NAMES, 3)
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": ""}
+    slow = {"RAY_agent_register_timeout_ms": "120000", "RAY_worker_register_timeout_seconds": "120"}  # a busy machine
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": ""} | slow
     told = subprocess.run([sys.executable, "-c", SCRIPT, job.text], env=env, capture_output=True, text=True, timeout=300)
     assert told.returncode == 0, told.stderr
     assert json.loads(told.stdout.splitlines()[-1]) == [{}, [0, 1, 2]]
