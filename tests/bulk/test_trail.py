@@ -45,6 +45,8 @@ def test_whatever_kills_is_found_and_nothing_else(data):
 def test_deaths_by_chance_blame_no_record(tmp_path, chance):
     trail, deaths = worked(tmp_path / "trail.json", 3 * room.BLOCK, set(), chance, 10)
     assert not trail.bad and deaths == len(chance)
+    if len(chance) == 1:
+        assert sorted(trail.pieces) == [(0, 128), (128, 256), (256, 384)]
 
 
 def test_a_piece_that_is_too_much_at_once_goes_on_in_halves(tmp_path):
