@@ -45,10 +45,12 @@ def _supervise(api: Any, task: Any, spec: Spec, shards: Sequence[int], tell: tup
             running[task.remote(spec, i)] = i
         (first, *_), _ = api.wait(list(running), num_returns=1)
         i = running.pop(first)
+        answer: Answer
         try:
-            told, what = api.get(first)
+            answer = api.get(first)
         except lost as error:
-            told, what = "died", deaths.again(i, type(error).__name__)
+            answer = "died", deaths.again(i, type(error).__name__)
+        told, what = answer
         if told == "done":
             tell[0](what)
             tell[1](what.items)
