@@ -2,7 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from sensorium.bulk.job import Job
@@ -36,6 +37,14 @@ def ray(
             api.shutdown()
 
 
+def _answer(api: Any, task: Any, lost: tuple[type[Exception], ...], died: Callable[[str], str | None]) -> tuple[str, Any]:
+    """What a task has answered; ("died", why its shard is given up, or None) where its process did."""
+    try:
+        return api.get(task)
+    except lost as error:
+        return "died", died(type(error).__name__)
+
+
 def _supervise(api: Any, task: Any, spec: Spec, shards: Sequence[int], tell: tuple[Done, Step]) -> dict[int, str]:
     deaths, failed, rest, running = Deaths(spec), dict[int, str](), deque(shards), dict[Any, int]()
     lost = (api.exceptions.WorkerCrashedError, api.exceptions.OutOfMemoryError, api.exceptions.NodeDiedError)
@@ -45,12 +54,7 @@ def _supervise(api: Any, task: Any, spec: Spec, shards: Sequence[int], tell: tup
             running[task.remote(spec, i)] = i
         (first, *_), _ = api.wait(list(running), num_returns=1)
         i = running.pop(first)
-        answer: Answer
-        try:
-            answer = api.get(first)
-        except lost as error:
-            answer = "died", deaths.again(i, type(error).__name__)
-        told, what = answer
+        told, what = _answer(api, first, lost, partial(deaths.again, i))
         if told == "done":
             tell[0](what)
             tell[1](what.items)
