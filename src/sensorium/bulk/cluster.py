@@ -60,9 +60,9 @@ def _supervise(api: Any, task: Any, spec: Spec, shards: Sequence[int], tell: tup
             tell[1](what.items)
         elif told == "given up" or (told == "died" and what is not None):
             failed[i] = what
-        elif told == "error":
+        elif isinstance(what, Exception):
             raise what
-        else:
+        else:  # it has died, or another process makes this shard
             rest.append(i)
             time.sleep(0.1)
     return failed
