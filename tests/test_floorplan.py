@@ -37,6 +37,7 @@ ORDER = (
         "joining",
         "run",
         "search",
+        "bulk",
         "multi_modal",
         "show",
         "web",

@@ -42,6 +42,10 @@ VERBS = {
         "make one space of two by texts alone", "sensorium join runs/photos runs/sounds --texts words.txt --out runs/both"
     ),
     "index": Verb("make a folder searchable", "sensorium index photos/ --model runs/photos --out photos.collection"),
+    "embed": Verb(
+        "embed many items in shards: in processes, on Ray or SLURM",
+        "sensorium embed photos/ --model runs/photos --out photos.shards",
+    ),
     "search": Verb("search a collection by text, picture or sound", 'sensorium search photos.collection "a red bicycle" -k 5'),
     "collection": Verb(
         "say what a collection holds, move it, or write it as files", "sensorium collection info photos.collection"
@@ -64,6 +68,10 @@ VERBS = {
         'sensorium generate "a red circle" --model runs/pictures --out out.png',
     ),
 }
+
+
+USED: list[Path] = []
+"""The files of `--use`, which processes that a verb starts have to import too."""
 
 
 class WrongUsage(Exception):
@@ -173,6 +181,7 @@ def _use(file: str = "") -> None:
         raise WrongUsage(f"--use {file}: give a Python file that is there, before the verb. See: sensorium --help")
     sys.path.insert(0, str(path.resolve().parent))
     importlib.import_module(path.stem)
+    USED.append(path.resolve())
 
 
 def _run(name: str, arguments: list[str], machine: bool) -> None:

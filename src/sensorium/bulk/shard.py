@@ -1,0 +1,190 @@
+"""One shard of a job: read, decoded, embedded, written; whole or absent, and the same whoever makes it, however often.
+
+A shard is a Parquet file and a report beside it, which is written last and holds the size and SHA-256 of the file. Its columns:
+`id`; `captions`, a list; `paths` (a file a kind, relative to the job's root) and `metadata`, JSON texts; `thumbnail`, a JPEG or
+null; and for each field that an item of the shard has `<field>/unit`, a list of D float32 of length 1, or null.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from sensorium.bulk.job import Job
+from sensorium.bulk.spec import Spec
+from sensorium.bulk.trail import Piece, Trail
+from sensorium.checkpoints.lock import RunLock
+from sensorium.core.errors import BadFile, SensoriumError
+from sensorium.core.files import read_json, replacing, sha256, write_json
+from sensorium.data.folder import is_fault
+from sensorium.data.listing import Problem
+from sensorium.search.embed import embed
+from sensorium.search.store import Entry
+
+ROWS = 4096
+"""Rows of a group of the Parquet file."""
+UNIT = "/unit"
+Step = Callable[[int], None]
+
+
+def _unheard(items: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a shard. `items` were dealt to it, `rows` came of them; `fields`: the width of each field's vectors.
+
+    `quarantined`: records at which the process died, or an error stopped it; `problems`: what else could not be read.
+    `job`: the hash of the job; `bytes` and `sha256`: of the Parquet file.
+    """
+
+    shard: int
+    items: int
+    rows: int
+    fields: dict[str, int]
+    problems: tuple[Problem, ...]
+    quarantined: tuple[Problem, ...]
+    job: str
+    bytes: int
+    sha256: str
+    seconds: float
+
+
+def run_shard(spec: Spec, i: int, job: Job | None = None, step: Step = _unheard) -> Report:
+    """Makes shard `i` of a job, or finds that it is whole. `job`: what `Job(spec)` opened, where it is open already; `step` is
+    told how many items were embedded since its last call.
+
+    The rows depend on nothing but `spec` and what it names. `InUse` where another process makes this shard at the moment,
+    `GivenUp` where too many of its records fail; where the process dies, the next call goes on (see `trail`).
+    """
+    job = job or Job(spec)
+    numbers = job.numbers(i)
+    with RunLock(_work(spec.out, i)):
+        return whole(spec.out, i, job.hash) or _make(job, i, numbers, step)
+
+
+def whole(out: Path | str, i: int, job: str, bytes_too: bool = True) -> Report | None:
+    """The report of a shard that is there as it was written, else None. Without `bytes_too` only its size is looked at."""
+    data, about = files_of(out, i)
+    try:
+        told = read_json(about)
+        problems = {name: tuple(Problem(**one) for one in told[name]) for name in ("problems", "quarantined")}
+        report = Report(**{**told, **problems})
+        good = report.job == job and data.stat().st_size == report.bytes
+        return report if good and (not bytes_too or sha256(data) == report.sha256) else None
+    except (BadFile, OSError, TypeError, KeyError):  # absent, or torn
+        return None
+
+
+def files_of(out: Path | str, i: int) -> tuple[Path, Path]:
+    """The Parquet file of a shard, and its report."""
+    return Path(out) / f"shard-{i:06d}.parquet", Path(out) / f"shard-{i:06d}.json"
+
+
+def trail_of(out: Path | str, i: int) -> Path:
+    """Where it stands while the shard is made how far it has come."""
+    return _work(out, i) / "trail.json"
+
+
+def _work(out: Path | str, i: int) -> Path:
+    return Path(out) / "work" / f"{i:06d}"
+
+
+def _make(job: Job, i: int, numbers: range, step: Step) -> Report:
+    start = time.perf_counter()
+    trail = Trail.open(trail_of(job.spec.out, i), len(numbers))
+    done: dict[Piece, tuple[list[Entry], list[Problem]]] = {}
+    try:
+        while rest := [piece for piece in trail.pieces if piece not in done]:
+            trail.at(rest[0])
+            _attempt(job, numbers, rest[0], trail, done)
+            step(rest[0][1] - rest[0][0] if rest[0] in done else 0)
+    finally:
+        trail.at(None)  # an exception is no death
+    found = [done[piece] for piece in sorted(done)]
+    entries, problems = [e for made, _ in found for e in made], [p for _, told in found for p in told]
+    bad = tuple(Problem(_name(job, numbers[k]), "record", trail.bad[k]) for k in sorted(trail.bad))
+    table = _table([_finite(entry, problems) for entry in entries])
+    data, about = files_of(job.spec.out, i)
+    about.unlink(missing_ok=True)  # until the new one is there the shard counts as missing
+    size, digest = _write(table, data)
+    fields = {name.removesuffix(UNIT): table.schema.field(name).type.list_size for name in table.column_names if UNIT in name}
+    seconds = round(time.perf_counter() - start, 2)
+    report = Report(i, len(numbers), len(table), fields, tuple(problems), bad, job.hash, size, digest, seconds)
+    write_json(about, asdict(report))
+    trail.path.unlink()
+    return report
+
+
+def _attempt(job: Job, numbers: range, piece: Piece, trail: Trail, done: dict[Piece, Any]) -> None:
+    """Embeds a piece. An error that is not about one file, as `embed` knows them, is found out by halves like a death."""
+    problems: list[Problem] = []
+    try:
+        items = job.items(numbers[slice(*piece)])
+        done[piece] = [e for _, made in embed(job.model, items, job.root, problems) for e in made], problems
+    except Exception as error:
+        if not is_fault(error):
+            raise
+        trail.failed(piece, " ".join(f"{type(error).__name__}: {error}".split()))
+
+
+def _finite(entry: Entry, problems: list[Problem]) -> Entry:
+    """Vectors that are not of numbers are left out, and told."""
+    vectors = {}
+    for name, vector in entry.vectors.items():
+        if np.isfinite(vector).all():
+            vectors[name] = vector
+        else:
+            problems.append(Problem(entry.row.id, name, "its vector holds NaN or infinity and is left out"))
+    return entry._replace(vectors=vectors)
+
+
+def _name(job: Job, number: int) -> str:
+    """The record by its id, and by its first file where it has one."""
+    (item,) = job.items([number])
+    raws = [str(raw) for raws in item.raws.values() for raw in raws if not isinstance(raw, str | np.ndarray)]
+    return f"{item.id} ({raws[0]})" if raws else item.id
+
+
+def _table(entries: Sequence[Entry]) -> pa.Table:
+    columns: dict[str, pa.Array] = {
+        "id": pa.array([entry.row.id for entry in entries], pa.string()),
+        "captions": pa.array([list(entry.row.captions) for entry in entries], pa.list_(pa.string())),
+        "paths": pa.array([_json(entry, entry.row.paths) for entry in entries], pa.string()),
+        "metadata": pa.array([_json(entry, entry.row.metadata) for entry in entries], pa.string()),
+        "thumbnail": pa.array([entry.thumbnail for entry in entries], pa.binary()),
+    }
+    for name in sorted({name for entry in entries for name in entry.vectors}):
+        columns[name + UNIT] = _vectors(name, [entry.vectors.get(name) for entry in entries])
+    return pa.table(columns)
+
+
+def _vectors(name: str, vectors: Sequence[np.ndarray | None]) -> pa.Array:
+    widths = {len(vector) for vector in vectors if vector is not None}
+    if len(widths) > 1:
+        raise SensoriumError(f"vectors of {name!r} have different lengths: {sorted(widths)}")
+    (width,) = widths
+    rows = np.array([np.zeros(width) if vector is None else vector for vector in vectors], np.float32)
+    absent = pa.array([vector is None for vector in vectors])
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), width, mask=absent)
+
+
+def _json(entry: Entry, value: Any) -> str:
+    try:
+        return json.dumps(value, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise SensoriumError(f"item {entry.row.id!r}: its metadata cannot be kept as JSON: {error}") from error
+
+
+def _write(table: pa.Table, path: Path) -> tuple[int, str]:
+    import pyarrow.parquet as pq
+
+    with replacing(path) as temporary:
+        how: dict[str, Any] = {"compression": "zstd", "use_dictionary": False, "use_compliant_nested_type": False}
+        pq.write_table(table, temporary, row_group_size=ROWS, **how)  # not compliant: lists keep the names of Arrow
+        return temporary.stat().st_size, sha256(temporary)

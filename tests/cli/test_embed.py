@@ -1,0 +1,64 @@
+import json
+import os
+
+import pytest
+from bulk.stand_in import pictures
+from bulk.test_shard import rows
+from search.fake import Tricolour
+
+import sensorium
+from sensorium.cli.main import main
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    pictures(tmp_path / "photos", ["a"] * 5)
+    (tmp_path / "photos/images/02-a.png").write_bytes(b"no picture")
+    monkeypatch.setattr(sensorium, "load", lambda path: Tricolour(fingerprint=f"tricolour {path[-6:]}"), raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def answer(capsys, *arguments) -> dict:
+    capsys.readouterr()
+    code = main(["embed", "photos", "--model", "runs/a", "--out", "out", *arguments, "--json"])
+    out = json.loads(capsys.readouterr().out)
+    assert (code == 0) == ("error" not in out)
+    return out
+
+
+def test_shards_are_made_one_by_one_and_the_rest_on_the_next_call(place, capsys):
+    told = answer(capsys, "--shards", "3", "--shard", "1")
+    assert (told["done"], told["shards"], told["missing"], told["rows"]) == (1, 1, [], 1)
+    told = answer(capsys, "--status")
+    assert (told["done"], told["shards"], told["missing"], told["rows"]) == (1, 3, [0, 2], 1)
+    kept = os.stat("out/shard-000001.parquet").st_mtime_ns
+    told = answer(capsys)
+    assert (told["done"], told["missing"], told["rows"], told["fields"]) == (3, [], 4, {"image": 6, "text": 6})
+    assert [one["kind"] for one in told["problems"]] == ["image", "item"] and told["quarantined"] == []
+    assert os.stat("out/shard-000001.parquet").st_mtime_ns == kept and len(rows("out")) == 4
+
+
+def test_a_person_sees_what_is_missing_and_what_is_wrong(place, capsys):
+    answer(capsys, "--shards", "4", "--shard", "0/2")
+    main(["embed", "photos", "--model", "runs/a", "--out", "out", "--status"])
+    seen = capsys.readouterr().out
+    assert "2 of 4 shards are whole: 1 rows (6 numbers of image) in out" in seen and "2 are missing: 1, 3" in seen
+    assert "2 problems" in seen and "02-a.png: not a picture" in seen
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (("--model", "runs/b"), "model: 'tricolour runs/a' there, 'tricolour runs/b' now"),
+        (("--shards", "2"), "shards: 3 there, 2 now"),
+        (("--shard", "3"), "the job has the shards 0 to 2"),
+    ],
+)
+def test_another_job_is_refused_though_everything_is_there(place, capsys, arguments, said):
+    answer(capsys, "--shards", "3")
+    assert said in answer(capsys, *arguments)["error"]
+
+
+def test_status_of_nothing_says_how_to_begin(place, capsys):
+    assert "no bulk job is here" in answer(capsys, "--status")["error"]
