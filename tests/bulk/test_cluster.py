@@ -40,5 +40,5 @@ def test_tasks_of_ray_make_the_same_rows_whoever_is_killed(tmp_path):
     (tmp_path / "photos/images/03-segfaults.png").replace(tmp_path / "photos/images/03-strong.png")
     (tmp_path / "photos/captions/03-segfaults.txt").unlink()
     made(here := spec(tmp_path, NAMES, 3, "here"))
-    assert [row for row in rows(here.out) if row["id"] != "03-strong"] == rows(job.out)
+    assert [row for row in rows(here.out) if row["item"] != "03-strong"] == rows(job.out)
     assert [status(here.out).done[i].sha256 == done[i].sha256 for i in range(3)] == [True, False, True]

@@ -34,7 +34,7 @@ def test_killed_processes_are_replaced_and_the_record_that_kills_is_named(tmp_pa
     assert status(job.out, bytes_too=True).missing == () and sum(steps) == 5
     monkeypatch.setattr(Weak, "_see", Tricolour._see)  # which looks at anything
     made(whole := spec(tmp_path, NAMES, 3, "whole"))
-    assert rows(job.out) == [row for row in rows(whole.out) if row["id"] != "04-exits"]
+    assert rows(job.out) == [row for row in rows(whole.out) if row["item"] != "04-exits"]
     assert [by_shard[i].sha256 == status(whole.out).done[i].sha256 for i in range(3)] == [True, True, False]
 
 
@@ -47,7 +47,7 @@ def test_a_space_gives_the_same_bits_in_another_process(tmp_path, monkeypatch):
     other, found = replace(job, out=str(tmp_path / "other")), list[Report]()
     assert processes(other, range(2), found.append, lambda items: None, workers=1) == {}
     assert [r.sha256 for r in found] == [reports[i].sha256 for i in range(2)] and reports[0].fields == {"image": 8, "text": 8}
-    assert np.allclose([np.linalg.norm(row["image/unit"]) for row in rows(job.out)], 1)
+    assert np.allclose([np.linalg.norm(row["vector_image"]) for row in rows(job.out)], 1)
 
 
 def test_where_processes_die_at_no_record_it_ends(tmp_path, monkeypatch):

@@ -1,4 +1,3 @@
-import json
 import os
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from sensorium.bulk.trail import GivenUp
 from sensorium.checkpoints.lock import InUse, RunLock
 from sensorium.core.errors import BadFile
 from sensorium.search.embed import embed
+from sensorium.search.rows import row_of
 
 
 def made(spec: Spec) -> dict[int, Report]:
@@ -31,16 +31,16 @@ def rows(out: Path | str) -> list[dict]:
 def test_the_rows_are_what_the_model_says_of_each_item(tmp_path):
     job = Job(spec(tmp_path, ["x"] * 7, 3))
     reports = made(job.spec)
-    entries = [entry for _, block in embed(job.model, job.listed, job.root, []) for entry in block]
+    entries = [entry for block in embed(job.model, job.listed, job.root) for entry in block]
     found = rows(job.spec.out)
-    assert [row["id"] for row in found] == [entry.row.id for entry in entries] == [f"{i:02d}-x" for i in range(7)]
+    assert [row["item"] for row in found] == [entry.row.id for entry in entries] == [f"{i:02d}-x" for i in range(7)]
     for row, entry in zip(found, entries, strict=True):
-        assert row["captions"] == list(entry.row.captions) and row["thumbnail"] == entry.thumbnail
-        assert json.loads(row["paths"]) == entry.row.paths == {"image": f"images/{row['id']}.png"}
-        assert json.loads(row["metadata"]) == entry.row.metadata
-        assert {name for name in ("image", "text") if row[f"{name}/unit"]} == set(entry.vectors)
-        for name, vector in entry.vectors.items():
-            assert np.array_equal(np.float32(row[f"{name}/unit"]), vector)
+        assert row_of(row["record"]) == entry.row and row["thumbnail"] == entry.thumbnail
+        assert entry.row.paths == {"image": f"images/{row['item']}.png"}
+        (piece,) = entry.pieces
+        assert {name for name in ("image", "text") if row[f"vector_{name}"]} == set(piece.vectors)
+        for name, vector in piece.vectors.items():
+            assert np.array_equal(np.float32(row[f"vector_{name}"]), vector)
     assert [(r.items, r.rows, r.fields) for r in reports.values()] == [(n, n, {"image": 6, "text": 6}) for n in (2, 2, 3)]
     assert about(job.spec.out)["root"] == str(tmp_path / "photos") and about(job.spec.out)["kinds"]["audio"] == "audio"
     assert about(job.spec.out)["identity"]["model"] == "weak weak"
@@ -51,7 +51,7 @@ def test_shards_without_a_field_have_its_column_all_the_same(tmp_path):
     reports = made(job)
     assert [r.fields for r in reports.values()] == [{}, {"image": 6}, {"image": 6, "text": 6}]
     schemas = {str(batch.schema) for batch in shards(job.out)}
-    assert len(schemas) == 1 and [row["text/unit"] is None for row in rows(job.out)] == [True, False]
+    assert len(schemas) == 1 and [row["vector_text"] is None for row in rows(job.out)] == [True, False]
 
 
 def test_what_is_whole_is_not_touched_and_what_is_torn_is_made_again(tmp_path):
@@ -103,7 +103,7 @@ def test_a_record_that_raises_is_put_aside_alone(tmp_path):
     assert [one.path for one in report.quarantined] == [
         f"{i:02d}-raises ({tmp_path}/photos/images/{i:02d}-raises.png)" for i in (2, 5)
     ]
-    assert (report.items, report.rows) == (6, 4) and [row["id"][:2] for row in rows(job.out)] == ["00", "01", "03", "04"]
+    assert (report.items, report.rows) == (6, 4) and [row["item"][:2] for row in rows(job.out)] == ["00", "01", "03", "04"]
 
 
 def test_a_broken_file_is_a_problem_and_its_item_goes_on_without(tmp_path):
@@ -111,7 +111,7 @@ def test_a_broken_file_is_a_problem_and_its_item_goes_on_without(tmp_path):
     (tmp_path / "photos/images/01-a.png").write_bytes(b"no picture")
     report = made(job)[0]
     assert [(one.kind, one.path[-8:]) for one in report.problems] == [("image", "01-a.png")] and not report.quarantined
-    assert [row["image/unit"] is None for row in rows(job.out)] == [False, True, False]
+    assert [row["vector_image"] is None for row in rows(job.out)] == [False, True, False]
 
 
 def test_a_shard_of_nothing_but_failures_is_given_up_and_the_others_are_made(tmp_path):
@@ -135,4 +135,4 @@ def test_vectors_that_are_no_numbers_are_left_out_and_told(tmp_path, monkeypatch
     monkeypatch.setattr(job.model, "encode", blind)
     report = run_shard(job.spec, 0, job)
     assert [(one.path, one.kind) for one in report.problems] == [("00-a", "image"), ("01-a", "image")]
-    assert report.fields == {"text": 6} and report.rows == 2
+    assert report.fields == {"text": 6} and report.rows == 1, "of the one without a caption nothing is left"

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from sensorium.bulk.shard import UNIT, Report, files_of, whole
+from sensorium.bulk.shard import Report, files_of, whole
 from sensorium.bulk.spec import read_told
-from sensorium.core.errors import BadFile
+from sensorium.core.errors import BadFile, SensoriumError
+from sensorium.search.collection import described, finish
+from sensorium.search.store import Store
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ def about(out: Path | str) -> dict[str, Any]:
 
 
 def shards(out: Path | str) -> Iterator[pa.RecordBatch]:
-    """The rows of all shards, in the order of the listing, all batches with the columns of the whole (see `shard`).
+    """The rows of all shards, in the order of the listing, all batches with the columns of the whole (see `search.rows`).
 
     `BadFile` where a shard is missing, or has other bytes than were written; before anything of it is given.
     """
@@ -49,29 +52,48 @@ def shards(out: Path | str) -> Iterator[pa.RecordBatch]:
     if found.missing:
         some = ", ".join(map(str, found.missing[:5]))
         raise BadFile(f"{out}: {len(found.missing)} shards are missing ({some} …): run the same sensorium embed again")
-    widths = _widths(out, found.done)
+    schema = _schema(out, found.done)
     for i, report in found.done.items():
-        yield from _batches(out, i, report, widths)
+        yield from _batches(out, i, report, schema)
 
 
-def _widths(out: Path | str, done: dict[int, Report]) -> dict[str, int]:
-    widths: dict[str, int] = {}
-    for i, report in done.items():
-        for name, width in report.fields.items():
-            if widths.setdefault(name, width) != width:
-                raise BadFile(f"{files_of(out, i)[0]}: vectors of {name!r} of {width} numbers, and before it of {widths[name]}")
-    return widths
+def gather(out: Path | str, store: Store) -> int:
+    """All shards of a job as a collection, in a store that is empty; how many rows there are. It can be searched, and be kept up
+    to date by `sensorium index`, as if that had made it."""
+    told = about(out)
+    if store.count():
+        raise SensoriumError("the collection to fill holds rows already: give a new place")
+    of = described(told["identity"]["model"], told["spec"]["model"], told["kinds"], told["root"])
+    store.describe(of | {"complete": False})
+    count = 0
+    for batch in shards(out):
+        store.upsert(pa.Table.from_batches([batch]))
+        count += len(batch)
+    finish(store, of)
+    return count
 
 
-def _batches(out: Path | str, i: int, report: Report, widths: dict[str, int]) -> Iterator[pa.RecordBatch]:
-    import pyarrow.parquet as pq
+def _schema(out: Path | str, done: dict[int, Report]) -> pa.Schema:
+    """All columns of all shards."""
+    found: dict[str, pa.Field] = {}
+    for i in done:
+        path = files_of(out, i)[0]
+        try:
+            own = pq.read_schema(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise BadFile(f"{path}: not as it was written: {error}") from error
+        for field in own:
+            if found.setdefault(field.name, field).type != field.type:
+                raise BadFile(f"{path}: {field.name!r} holds {field.type}, and before it {found[field.name].type}")
+    return pa.schema(list(found.values()))
 
+
+def _batches(out: Path | str, i: int, report: Report, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     path, about = files_of(out, i)
     data = path.read_bytes()  # once: what is checked is what is read
     if hashlib.sha256(data).hexdigest() != report.sha256:
         raise BadFile(f"{path}: its bytes have changed since they were written: remove {about} and run sensorium embed again")
     for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches():
-        for name in sorted(widths.keys() - report.fields.keys()):
-            batch = batch.append_column(name + UNIT, pa.nulls(len(batch), pa.list_(pa.float32(), widths[name])))
-        own = [column for column in batch.schema.names if not column.endswith(UNIT)]
-        yield batch.select([*own, *(name + UNIT for name in sorted(widths))])
+        there = batch.schema.names
+        columns = [batch[field.name] if field.name in there else pa.nulls(len(batch), field.type) for field in schema]
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)

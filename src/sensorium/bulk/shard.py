@@ -1,14 +1,12 @@
 """One shard of a job: read, decoded, embedded, written; whole or absent, and the same whoever makes it, however often.
 
-A shard is a Parquet file and a report beside it, which is written last and holds the size and SHA-256 of the file. Its columns:
-`id`; `captions`, a list; `paths` (a file a kind, relative to the job's root) and `metadata`, JSON texts; `thumbnail`, a JPEG or
-null; and for each field that an item of the shard has `<field>/unit`, a list of D float32 of length 1, or null.
+A shard is a Parquet file and a report beside it, which is written last and holds the size and SHA-256 of the file. Its rows are
+those that a collection holds (`search.rows`), of every item of which something could be embedded, in the order of the listing.
 """
 
-import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +22,11 @@ from sensorium.core.files import read_json, replacing, sha256, write_json
 from sensorium.data.folder import is_fault
 from sensorium.data.listing import Problem
 from sensorium.search.embed import embed
-from sensorium.search.store import Entry
+from sensorium.search.rows import Entry, table
+from sensorium.search.stamps import stamp
 
 ROWS = 4096
 """Rows of a group of the Parquet file."""
-UNIT = "/unit"
 Step = Callable[[int], None]
 
 
@@ -37,7 +35,8 @@ def _unheard(items: int) -> None: ...
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a shard. `items` were dealt to it, `rows` came of them; `fields`: the width of each field's vectors.
+    """What became of a shard. `items` were dealt to it, `rows` came of them (one a piece); `fields`: the width of each field's
+    vectors.
 
     `quarantined`: records at which the process died, or an error stopped it; `problems`: what else could not be read.
     `job`: the hash of the job; `bytes` and `sha256`: of the Parquet file.
@@ -98,7 +97,7 @@ def _work(out: Path | str, i: int) -> Path:
 def _make(job: Job, i: int, numbers: range, step: Step) -> Report:
     start = time.perf_counter()
     trail = Trail.open(trail_of(job.spec.out, i), len(numbers))
-    done: dict[Piece, tuple[list[Entry], list[Problem]]] = {}
+    done: dict[Piece, list[Entry]] = {}
     try:
         while rest := [piece for piece in trail.pieces if piece not in done]:
             trail.at(rest[0])
@@ -106,42 +105,52 @@ def _make(job: Job, i: int, numbers: range, step: Step) -> Report:
             step(rest[0][1] - rest[0][0] if rest[0] in done else 0)
     finally:
         trail.at(None)  # an exception is no death
-    found = [done[piece] for piece in sorted(done)]
-    entries, problems = [e for made, _ in found for e in made], [p for _, told in found for p in told]
+    entries = [_finite(entry) for piece in sorted(done) for entry in done[piece]]
+    problems = [problem for entry in entries for problem in entry.problems]
     bad = tuple(Problem(_name(job, numbers[k]), "record", trail.bad[k]) for k in sorted(trail.bad))
-    table = _table([_finite(entry, problems) for entry in entries])
+    fields = _widths(entries)
+    rows = table([entry for entry in entries if entry.fields])
     data, about = files_of(job.spec.out, i)
     about.unlink(missing_ok=True)  # until the new one is there the shard counts as missing
-    size, digest = _write(table, data)
-    fields = {name.removesuffix(UNIT): table.schema.field(name).type.list_size for name in table.column_names if UNIT in name}
+    size, digest = _write(rows, data)
     seconds = round(time.perf_counter() - start, 2)
-    report = Report(i, len(numbers), len(table), fields, tuple(problems), bad, job.hash, size, digest, seconds)
+    report = Report(i, len(numbers), len(rows), fields, tuple(problems), bad, job.hash, size, digest, seconds)
     write_json(about, asdict(report))
     trail.path.unlink()
     return report
 
 
-def _attempt(job: Job, numbers: range, piece: Piece, trail: Trail, done: dict[Piece, Any]) -> None:
+def _attempt(job: Job, numbers: range, piece: Piece, trail: Trail, done: dict[Piece, list[Entry]]) -> None:
     """Embeds a piece. An error that is not about one file, as `embed` knows them, is found out by halves like a death."""
-    problems: list[Problem] = []
     try:
         items = job.items(numbers[slice(*piece)])
-        done[piece] = [e for _, made in embed(job.model, items, job.root, problems) for e in made], problems
+        made = [entry for block in embed(job.model, items, job.root) for entry in block]
+        stamps = [stamp(item, job.root).to_json() for item in items]
+        done[piece] = [replace(entry, stamp=told) for entry, told in zip(made, stamps, strict=True)]
     except Exception as error:
         if not is_fault(error):
             raise
         trail.failed(piece, " ".join(f"{type(error).__name__}: {error}".split()))
 
 
-def _finite(entry: Entry, problems: list[Problem]) -> Entry:
+def _finite(entry: Entry) -> Entry:
     """Vectors that are not of numbers are left out, and told."""
-    vectors = {}
-    for name, vector in entry.vectors.items():
-        if np.isfinite(vector).all():
-            vectors[name] = vector
-        else:
-            problems.append(Problem(entry.row.id, name, "its vector holds NaN or infinity and is left out"))
-    return entry._replace(vectors=vectors)
+    pieces, problems = [], list(entry.problems)
+    for piece in entry.pieces:
+        good = {name: vector for name, vector in piece.vectors.items() if np.isfinite(vector).all()}
+        lost = sorted(piece.vectors.keys() - good.keys())
+        problems += [Problem(entry.row.id, name, "its vector holds NaN or infinity and is left out") for name in lost]
+        pieces.append(piece._replace(vectors=good))
+    return replace(entry, pieces=tuple(pieces), problems=tuple(problems))
+
+
+def _widths(entries: list[Entry]) -> dict[str, int]:
+    """Of the vectors of each field."""
+    widths: dict[str, int] = {}
+    for name, vector in (pair for entry in entries for piece in entry.pieces for pair in piece.vectors.items()):
+        if widths.setdefault(name, len(vector)) != len(vector):
+            raise SensoriumError(f"vectors of {name!r} have different lengths: {widths[name]} and {len(vector)}")
+    return dict(sorted(widths.items()))
 
 
 def _name(job: Job, number: int) -> str:
@@ -151,40 +160,10 @@ def _name(job: Job, number: int) -> str:
     return f"{item.id} ({raws[0]})" if raws else item.id
 
 
-def _table(entries: Sequence[Entry]) -> pa.Table:
-    columns: dict[str, pa.Array] = {
-        "id": pa.array([entry.row.id for entry in entries], pa.string()),
-        "captions": pa.array([list(entry.row.captions) for entry in entries], pa.list_(pa.string())),
-        "paths": pa.array([_json(entry, entry.row.paths) for entry in entries], pa.string()),
-        "metadata": pa.array([_json(entry, entry.row.metadata) for entry in entries], pa.string()),
-        "thumbnail": pa.array([entry.thumbnail for entry in entries], pa.binary()),
-    }
-    for name in sorted({name for entry in entries for name in entry.vectors}):
-        columns[name + UNIT] = _vectors(name, [entry.vectors.get(name) for entry in entries])
-    return pa.table(columns)
-
-
-def _vectors(name: str, vectors: Sequence[np.ndarray | None]) -> pa.Array:
-    widths = {len(vector) for vector in vectors if vector is not None}
-    if len(widths) > 1:
-        raise SensoriumError(f"vectors of {name!r} have different lengths: {sorted(widths)}")
-    (width,) = widths
-    rows = np.array([np.zeros(width) if vector is None else vector for vector in vectors], np.float32)
-    absent = pa.array([vector is None for vector in vectors])
-    return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), width, mask=absent)
-
-
-def _json(entry: Entry, value: Any) -> str:
-    try:
-        return json.dumps(value, allow_nan=False, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
-        raise SensoriumError(f"item {entry.row.id!r}: its metadata cannot be kept as JSON: {error}") from error
-
-
-def _write(table: pa.Table, path: Path) -> tuple[int, str]:
+def _write(rows: pa.Table, path: Path) -> tuple[int, str]:
     import pyarrow.parquet as pq
 
     with replacing(path) as temporary:
         how: dict[str, Any] = {"compression": "zstd", "use_dictionary": False, "use_compliant_nested_type": False}
-        pq.write_table(table, temporary, row_group_size=ROWS, **how)  # not compliant: lists keep the names of Arrow
+        pq.write_table(rows, temporary, row_group_size=ROWS, **how)  # not compliant: lists keep the names of Arrow
         return temporary.stat().st_size, sha256(temporary)

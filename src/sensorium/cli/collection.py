@@ -30,8 +30,8 @@ def collection(
     Args:
         action: info: what is in it. push: make TO hold the same, and verify counts, checksums and recall. optimize: tidy up,
             and build or refresh what makes searching fast. export: write TO, a .parquet file, a folder of NPZ and
-            JSONL, or one whose name ends in .faiss. import: make the collection TO of what export wrote.
-        place: A collection; for import, what export wrote.
+            JSONL, or one whose name ends in .faiss. import: make the collection TO of what export, or `sensorium embed`, wrote.
+        place: A collection; for import, what export or embed wrote.
         to: Where it goes.
     """
     if (action in _TWO) != (to is not None):
@@ -104,7 +104,10 @@ def _export(place: str, to: str) -> dict[str, Any]:
 
 
 def _import(place: str, to: str) -> dict[str, Any]:
+    from sensorium.bulk.read import gather
+    from sensorium.bulk.spec import read_told
     from sensorium.search.files import load
     from sensorium.search.places import store_at
 
-    return {"rows": load(Path(place), store_at(to, create=True))}
+    read = load if read_told(place) is None else gather
+    return {"rows": read(Path(place), store_at(to, create=True))}

@@ -7,7 +7,7 @@ refuses the queries of any other: their cosines would be numbers without a meani
 import json
 import shlex
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,15 +90,9 @@ class Collection:
         model = suited(model, about)
         if about and about.get("fingerprint") != model.fingerprint:
             raise SensoriumError(_refusal(about, model, out, root))
-        about |= {
-            "format": FORMAT,
-            "fingerprint": model.fingerprint,
-            "dims": model.dims if isinstance(model, Prefix) else None,
-            "model": None if model_path is None else _place(model_path),
-            "kinds": {field.name: field.kind for field in model.fields},
-            "root": str(root) if root else None,
-            "sensorium": __version__,
-        }
+        kinds = {field.name: field.kind for field in model.fields}
+        dims = model.dims if isinstance(model, Prefix) else None
+        about |= described(model.fingerprint, None if model_path is None else _place(model_path), kinds, root, dims)
         store.describe(about | {"complete": False})
         changes = Update(store, model, root, retry).run(items, progress)
         made = cls(store, changes)
@@ -107,9 +101,7 @@ class Collection:
             why = f" The first problem: {problems[0].path}: {problems[0].cause}" if problems else " There are no items."
             erase(out)
             raise SensoriumError(f"nothing could be embedded for {out}.{why}")
-        indexes = store.optimize() if changes.added or changes.changed or changes.deleted else None
-        told = about.get("indexes", {}) if indexes is None else {name: index._asdict() for name, index in indexes.items()}
-        store.describe(about | {"complete": True, "indexes": told, "made": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
+        finish(store, about, changed=bool(changes.added or changes.changed or changes.deleted))
         return made
 
     @classmethod
@@ -307,6 +299,20 @@ class Collection:
     @property
     def _root(self) -> Path:
         return Path(self.store.about["root"] or ".")
+
+
+def described(
+    fingerprint: str, model: str | None, kinds: Mapping[str, str], root: Path | str | None, dims: int | None = None
+) -> dict[str, Any]:
+    """What a store is told of a collection: the model that made it and where that lies, its fields' kinds, the items' folder."""
+    told = {"format": FORMAT, "fingerprint": fingerprint, "dims": dims, "model": model, "kinds": dict(kinds)}
+    return told | {"root": str(root) if root else None, "sensorium": __version__}
+
+
+def finish(store: Store, about: dict[str, Any], changed: bool = True) -> None:
+    """Makes what is in a store fast to search, where it has changed, and says that it is whole."""
+    made = {name: index._asdict() for name, index in store.optimize().items()} if changed else about.get("indexes", {})
+    store.describe(about | {"complete": True, "indexes": made, "made": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
 
 
 def _refusal(about: dict[str, Any], model: Model, out: Path | str, root: Path | None = None) -> str:
