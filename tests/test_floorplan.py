@@ -39,7 +39,7 @@ ORDER = (
         "search",
         "multi_modal",
         "show",
-        "web",
+        "serve",
         "cli",
     ),
 )

@@ -43,6 +43,9 @@ VERBS = {
     ),
     "index": Verb("make a folder searchable", "sensorium index photos/ --model runs/photos --out photos.collection"),
     "search": Verb("search a collection by text, picture or sound", 'sensorium search photos.collection "a red bicycle" -k 5'),
+    "serve": Verb(
+        "search a collection in the browser, and by a JSON API", "sensorium serve runs/photos --collection photos.collection"
+    ),
     "models": Verb("say which published models are known, and what one is", "sensorium models openai/clip-vit-base-patch32"),
     "convert": Verb("write a model in another layout or type", "sensorium convert runs/photos photos-clip --family clip"),
     "runs": Verb("say how far runs have come, and whether two are the same to the last bit", "sensorium runs list runs/"),

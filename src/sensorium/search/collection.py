@@ -129,6 +129,18 @@ class Collection:
         """A JPEG of at most 160 pixels a side; None where the item has no picture."""
         return self.store.thumbnail(self._number(id))
 
+    def vectors(
+        self, name: str, ids: Sequence[str] | None = None, most: int | None = None
+    ) -> tuple[list[str], Float[np.ndarray, "M D"]]:
+        """The ids and unit vectors of the items that have the field `name`, in the collection's order: of all, or of those of
+        `ids`; with `most`, of so many of them in equal steps. `UnknownName` for an item or a field that is not there."""
+        self._within(set(), [name])
+        rows, vectors = self.store.vectors(name, None if ids is None else [self._number(id) for id in ids])
+        if most is not None and len(rows) > most:
+            chosen = np.arange(most) * len(rows) // most
+            rows, vectors = rows[chosen], vectors[chosen]
+        return [row.id for row in self.store.get(rows.tolist())], np.asarray(vectors)
+
     def search(
         self,
         vectors: dict[str, Float[np.ndarray, " D"]] | Float[np.ndarray, " D"],

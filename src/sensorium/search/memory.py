@@ -106,6 +106,12 @@ class Memory:
         best = top(scores, k)
         return list(zip(self._rows[name][best].tolist(), scores[best].tolist(), strict=True))
 
+    def vectors(self, name: str, rows: Sequence[int] | None = None) -> tuple[Int[np.ndarray, " M"], Float[np.ndarray, "M D"]]:
+        if rows is None:
+            return self._rows[name], self._vectors[name]
+        places = np.flatnonzero(np.isin(self._rows[name], np.array(rows, np.int64)))
+        return self._rows[name][places], self._vectors[name][places]
+
     def count(self, name: str | None = None) -> int:
         return len(self._lines) if name is None else len(self._rows.get(name, ()))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,10 @@ class Store(Protocol):
 
         Best first, equal scores by row; fewer than `k` where fewer rows have that field.
         """
+        ...
+
+    def vectors(self, name: str, rows: Sequence[int] | None = None) -> tuple[Int[np.ndarray, " M"], Float[np.ndarray, "M D"]]:
+        """The numbers, ascending, and the vectors of the rows that have the field `name`, of all or of those of `rows`."""
         ...
 
     def count(self, name: str | None = None) -> int:
