@@ -78,6 +78,7 @@ class Server:
             "can": can,
             "makes": makes,
             "most_bytes": self.bounds.upload,
+            "filters": False,  # by metadata
         }
 
     def warm(self) -> None:
