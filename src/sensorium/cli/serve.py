@@ -1,6 +1,7 @@
 """`sensorium serve`: a collection as a page and a JSON API."""
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,8 +63,8 @@ def serve(
     device.prepare()
     opened = Collection.open(collection)
     known = token if token is not None else os.environ.get(TOKEN, "" if is_loopback(host) else secrets.token_urlsafe(18))
-    if known and not known.isascii():
-        raise SensoriumError("the token: expected plain letters, digits and signs, as it goes into a header")
+    if not re.fullmatch(r"[\w.~-]*", known, re.ASCII):
+        raise SensoriumError("the token: expected letters, digits, and the signs - _ . ~, as it goes into a link")
     size = upload * 2**20
     bounds = Bounds(upload=size, held=max(8 * size, Bounds.held), rate=rate * 2**20)
     server = Server(opened, sensorium.load(model), [sensorium.load(one) for one in beside or []], Door(known, name), bounds)

@@ -61,8 +61,8 @@ async def _form(request: Request, kind: type) -> tuple[dict[str, Any], list[tupl
     starlette = need("starlette.exceptions", "web", "a server")
     try:
         form = await request.form(max_files=MOST_FILES, max_fields=MOST_PARTS, max_part_size=MOST_VALUE)
-    except starlette.HTTPException as error:  # the parser's own words
-        raise Refused(400, f"the form cannot be read: {error.detail}") from error
+    except (starlette.HTTPException, ValueError) as error:  # the parser's own words
+        raise Refused(400, f"the form cannot be read: {' '.join(str(error).split())[:200]}") from error
     lists = {one.name for one in fields(kind) if "list" in str(one.type)}
     values: dict[str, Any] = {}
     files: list[tuple[str, bytes]] = []
@@ -83,6 +83,10 @@ def _checked(kind: type[T], values: dict[str, Any]) -> T:
     for name in values:
         if name not in names:
             raise Refused(422, f"there is no {name[:80]!r} here.{nearest(name[:80], names)}")
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:  # half of a pair of surrogates, which no tokenizer takes
+        raise Refused(422, "a text in it is no Unicode") from error
     try:
         return pydantic.TypeAdapter(kind).validate_python(values)
     except pydantic.ValidationError as error:

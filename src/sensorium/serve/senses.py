@@ -1,7 +1,6 @@
 """From a stranger's files to unit vectors: decoded by a few threads, then read by the model, all that waits together."""
 
 import asyncio
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ from sensorium.serve.bounds import Bounds
 from sensorium.serve.desk import Desk
 from sensorium.serve.meters import Meters
 
+DECODERS = 2
+"""Files that are decoded at once: each may take the memory that `core.limits` allows."""
 MOST_TEXT = 4000
 """Characters of a text; models read far less of it."""
 
@@ -53,7 +54,7 @@ class Senses:
         self.model = model
         self.fields = {field.name: field for field in model.fields if _has_vectors(model, field.name)}
         line = {"waiting": bounds.waiting, "seconds": bounds.seconds}
-        self._decoding = Desk(_prepared, threads=min(4, os.cpu_count() or 1), told=lambda n: meters.batch("decode", n), **line)
+        self._decoding = Desk(_prepared, threads=DECODERS, told=lambda n: meters.batch("decode", n), **line)
         self._encoding = Desk(self._vectors, batch=ROWS[-1], told=lambda n: meters.batch("encode", n), **line)
         meters.watch("decode_waiting", "Files that wait to be decoded.", lambda: self._decoding.waiting)
         meters.watch("encode_waiting", "Things that wait for the model.", lambda: self._encoding.waiting)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sensorium import __version__
+from sensorium.core.errors import SensoriumError
 from sensorium.core.protocols import Modality
 from sensorium.decoders import Drawing
 from sensorium.modalities.kept import kept, suffixes
@@ -112,8 +113,9 @@ class Tellers:
     def __init__(self, models: Sequence[Sensorium], bounds: Bounds, meters: Meters):
         self.captions = next((model for model in models if _tells(model) == "caption"), None)
         self.answers = next((model for model in models if _tells(model) == "ask"), None)
-        makers = [model for model in models if _targets(model)]
-        self.makers = {name: model for model in reversed(makers) for name in _targets(model)}
+        self.makers: dict[str, Sensorium] = {}
+        for model in models:
+            self.makers |= {name: model for name in _targets(model) if name not in self.makers}
         self._desk = Desk(_one, waiting=min(WAITING, bounds.waiting), seconds=2 * bounds.seconds)
         meters.watch("tell_waiting", "Requests that wait for a caption, an answer or a made thing.", lambda: self._desk.waiting)
 
@@ -183,7 +185,13 @@ def _make(model: Sensorium, target: str, sources: dict[str, Any], how: Generate)
 
 
 def _one(works: list[Any]) -> list[Any]:
-    return [work() for work in works]
+    """The result of the one work that is taken at a time. A `ValueError` of a model is about what was asked."""
+    try:
+        return [work() for work in works]
+    except ValueError as error:
+        if isinstance(error, SensoriumError):
+            raise
+        raise Refused(422, str(error)) from error
 
 
 def _tells(model: Sensorium) -> str:

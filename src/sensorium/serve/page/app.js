@@ -18,9 +18,7 @@ let wander = null;
 /** Does something and says what went wrong with it; undefined then. */
 async function attempt(work) {
   try {
-    const result = await work();
-    calm();
-    return result;
+    return await work();
   } catch (error) {
     complain(error);
     return undefined;
@@ -70,7 +68,7 @@ async function search() {
   clearTimeout(timer);
   const text = $("#text").value.trim();
   history.replaceState(null, "", text ? `#${new URLSearchParams({ q: text })}` : location.pathname);
-  if (!text && !parts.length) { calm(); return greet(); }
+  if (!text && !parts.length) return greet();
   asking?.abort();
   const mine = asking = new AbortController();
   $("#results").setAttribute("aria-busy", "true");
@@ -115,16 +113,18 @@ async function describe(hits, signal) {
 
 function add(files) {
   calm();
+  const before = parts.length;
   for (const file of files) {
     const kind = kindOf(file);
     if (!kinds().includes(kind)) complain(new Error(`${file.name}: this collection is searched by ${kinds().map(named).join(", ")}.`));
     else if (file.size > about.most_bytes) complain(new Error(`${file.name}: more than ${Math.round(about.most_bytes / 2 ** 20)} MB.`));
     else parts.push({ file, kind, name: file.name, url: URL.createObjectURL(file) });
   }
-  changed();
+  if (parts.length > before) changed();
 }
 
 function like(id, what) {
+  calm();
   choose("search");
   $("#text").value = "";
   drop(() => true);
@@ -146,7 +146,7 @@ function changed() {
 
 function chip(part) {
   const away = el("button", { type: "button", className: "plain", aria: { label: `Remove ${part.name}` } }, "×");
-  away.addEventListener("click", () => { drop((one) => one === part); changed(); $("#text").focus(); });
+  away.addEventListener("click", () => { calm(); drop((one) => one === part); changed(); $("#text").focus(); });
   const shown = part.id ? el("img", { src: address(part.id, "/thumbnail"), alt: "" }) : part.kind === "image" ? el("img", { src: part.url, alt: "" }) : null;
   shown?.addEventListener("error", () => shown.remove(), { once: true });
   const played = part.kind === "audio" ? el("audio", { controls: true, src: part.url, aria: { label: part.name } }) : null;
@@ -179,9 +179,9 @@ $("#tabs").addEventListener("keydown", (event) => {
   tab.focus();
 });
 
-$("#query").addEventListener("submit", (event) => { event.preventDefault(); search(); });
-$("#text").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(search, PAUSE); });
-$("#filters").addEventListener("change", () => { if ($("#text").value.trim() || parts.length) search(); });
+$("#query").addEventListener("submit", (event) => { event.preventDefault(); calm(); search(); });
+$("#text").addEventListener("input", () => { calm(); clearTimeout(timer); timer = setTimeout(search, PAUSE); });
+$("#filters").addEventListener("change", () => { calm(); if ($("#text").value.trim() || parts.length) search(); });
 $("#options").addEventListener("click", () => {
   const open = $("#filters").hidden;
   $("#filters").hidden = !open;
@@ -193,6 +193,7 @@ $("#error button").addEventListener("click", calm);
 
 let recording = null;
 async function turn() {
+  calm();
   const button = $("#record");
   const said = button.querySelector("span");
   if (recording) {

@@ -11,6 +11,7 @@ export function tell(about, attempt) {
     out[verb] = (id, what) => chosen.item(id, what);
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
+      calm();
       const button = form.querySelector("button.primary");
       const told = form.querySelector(".told");
       told.replaceChildren(el("p", { className: "working" }, "Working …"));
