@@ -97,11 +97,13 @@ def test_all_together_may_hold_so_much():
 
 
 def test_an_address_may_send_so_much():
-    one, _ = gate(upload=MB, rate=1000.0)
-    codes = [ask(one, b"x" * MB, content_type="multipart/form-data")[0] for _ in range(3)]
+    one, _ = gate(upload=8 * MB, rate=1000.0)
+    codes = [ask(one, b"x" * 8 * MB, content_type="multipart/form-data")[0] for _ in range(3)]
     assert codes == [200, 200, 429]
     status, headers, _ = ask(one, b"x" * 500_000, content_type="multipart/form-data")
     assert status == 429 and 100 < int(headers["retry-after"]) < 600
+    small = [ask(one, b"x", content_type="multipart/form-data", address="9.9.9.9")[0] for _ in range(130)]
+    assert small == [200] * 128 + [429] * 2  # decoding a small file is work too
     assert ask(one, b"x" * MB, content_type="multipart/form-data", address="5.6.7.8")[0] == 200  # others may
 
 

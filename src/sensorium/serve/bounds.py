@@ -35,7 +35,7 @@ class Bounds:
     seconds: float = 30.0
     """In which a request has to arrive; and as long one waits for its turn at most."""
     rate: float = 8 * 2**20
-    """Bytes a second that one address may send in the long run; at once as much as two uploads."""
+    """Bytes a second that one address may send in the long run; at once as much as two uploads, or 64 small ones."""
     waiting: int = 256
     """Things that wait for the device; more are sent away."""
 

@@ -134,7 +134,7 @@ class Gate:
 
     def _spend(self, address: str, size: int) -> None:
         """Counts bytes of an address; `Refused` once it has sent more than its rate lets it."""
-        most, now = 2.0 * self._bounds.upload, time.monotonic()
+        most, now = max(2.0 * self._bounds.upload, 64.0 * LEAST), time.monotonic()
         left, then = self._buckets.pop(address, (most, now))
         left = min(most, left + (now - then) * self._bounds.rate)
         enough = left >= size

@@ -33,7 +33,7 @@ async function begin() {
   $("#what").textContent = `${about.items.toLocaleString()} items${held ? ` · ${held}` : ""}`;
   const files = kinds().filter((kind) => kind !== "text");
   $("#text").disabled = !kinds().includes("text");
-  $("#add-text").textContent = files.length ? `Add a ${files.map(named).join(", ").replace(/, ([^,]*)$/, " or $1")}` : "";
+  $("#add-text").textContent = files.length ? `Add ${files.map(named).join(", ").replace(/, ([^,]*)$/, " or $1")}` : "";
   $("#add").hidden = !files.length;
   $("#record").hidden = !files.includes("audio") || !navigator.mediaDevices?.getUserMedia || !window.MediaRecorder;
   $("#where-label").hidden = !about.filters;

@@ -32,7 +32,7 @@ export function card(hit, best) {
 
 function media(hit, what) {
   const box = el("div", { className: "media" });
-  if (hit.files.video) box.append(clip(hit, what));
+  if (hit.files.video) box.append(preview(hit, what));
   else if (hit.files.image) {
     const open = el("button", { type: "button", className: "picture", aria: { label: `Details of ${what}` } }, picture(hit.id, what));
     open.addEventListener("click", () => show(hit.id, hit));
@@ -53,6 +53,24 @@ function clip(hit, what) {
   const video = el("video", { controls: true, preload: "metadata", playsInline: true, muted: true, loop: hit.start === null, src: address(hit.id, "/file/video") + part(hit, "video"), aria: { label: `Clip: ${what}` } });
   video.addEventListener("error", () => video.replaceWith(hit.files.image ? picture(hit.id, what) : el("p", { className: "words" }, "This browser cannot play the clip.")), { once: true });
   return video;
+}
+
+/** A clip in a card: all of it can be seen, and one button plays it from where it was found. */
+function preview(hit, what) {
+  const video = clip(hit, what);
+  const play = el("button", { type: "button", className: "play", aria: { label: `Play the clip: ${what}` } }, "▶");
+  video.controls = false;
+  video.tabIndex = -1;
+  play.addEventListener("click", () => (video.paused ? video.play().catch(() => {}) : video.pause()));
+  for (const event of ["play", "pause"]) {
+    video.addEventListener(event, () => {
+      play.textContent = video.paused ? "▶" : "❚❚";
+      play.setAttribute("aria-label", `${video.paused ? "Play" : "Pause"} the clip: ${what}`);
+    });
+  }
+  video.addEventListener("error", () => play.remove(), { once: true });
+  video.addEventListener("click", () => show(hit.id, hit));
+  return el("div", { className: "clip" }, video, play);
 }
 
 /** The part of a clip or sound that was found, as a fragment of its address: it starts there. */

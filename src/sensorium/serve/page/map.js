@@ -20,7 +20,7 @@ export function chart(about, attempt, like) {
 
   const width = () => canvas.clientWidth;
   const height = () => canvas.clientHeight;
-  const unit = () => view.scale * Math.min(width(), height()) * 0.46;
+  const unit = () => view.scale * Math.min(width() - SIDE, height() - SIDE) * 0.48;
   const across = (i) => width() / 2 + (places.x[i] - view.x) * unit();
   const down = (i) => height() / 2 - (places.y[i] - view.y) * unit();
   const inside = (i) => across(i) > -SIDE && across(i) < width() + SIDE && down(i) > -SIDE && down(i) < height() + SIDE;
