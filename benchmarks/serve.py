@@ -20,6 +20,7 @@ from common.record import write
 from common.web import Line, form, held, json_body, request, serving
 
 from sensorium.search import Collection
+from sensorium.search.vectors import vectors
 
 CLIENTS, SECONDS, BURST = 100, 60.0, 800
 SHARES = {"text": 0.70, "file": 0.15, "like": 0.10, "thumbnail": 0.05}
@@ -61,7 +62,7 @@ def main() -> int:
 def _known(place: Path) -> tuple[list[str], list[tuple[str, bytes]]]:
     """The ids of some items, and some of their files by kind."""
     collection = Collection.open(place)
-    ids = collection.vectors(collection.fields[0], most=200)[0]
+    ids = vectors(collection, collection.fields[0], most=200)[0]
     paths = [(kind, collection.file(id, kind)) for id in ids for kind in ("image", "audio")]
     found = [(kind, path.read_bytes()) for kind, path in paths if path is not None and path.is_file()]
     return ids, found[:100]

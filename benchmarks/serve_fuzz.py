@@ -25,6 +25,7 @@ from common.record import write
 from common.web import Line, form, held, json_body, request, serving
 
 from sensorium.search import Collection
+from sensorium.search.vectors import vectors
 
 REQUESTS, CLIENTS, MOST_MB = 10_000, 8, 1500
 VALUES: tuple[Any, ...] = (
@@ -274,7 +275,7 @@ BOMBS = (
 def _media(place: Path) -> list[bytes]:
     collection = Collection.open(place)
     found = []
-    for id in collection.vectors(collection.fields[0], most=20)[0]:
+    for id in vectors(collection, collection.fields[0], most=20)[0]:
         paths = (collection.file(id, kind) for kind in ("image", "audio", "video", "sensor"))
         found += [path.read_bytes() for path in paths if path is not None and path.stat().st_size < 2_000_000]
     return found

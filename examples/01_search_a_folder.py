@@ -42,7 +42,7 @@ for direction in ("text->image", "image->audio"):
 
 # %%
 model = sensorium.load(home / "run")
-collection = sensorium.search.Collection.build(model, health.good, home / "photos.collection", root=home / "photos")
+collection = sensorium.search.Collection.update(model, health.good, home / "photos.collection", root=home / "photos")
 one = health.good[0].raws
 for query in ({"text": "a red circle"}, {"image": one["image"][0]}, {"audio": one["audio"][0]}):
     print(f"\n{query}")

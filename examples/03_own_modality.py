@@ -72,7 +72,7 @@ if __name__ == "__main__":
     print(f"{len(health.good)} items, {len(health.broken)} broken files, fields: {[field.name for field in health.fields]}")
     run = sensorium.train(sensorium.recipes.folder(home / "rooms", steps=int(os.environ.get("STEPS", "150")), width=32))
     model = run.sensorium
-    collection = sensorium.search.Collection.build(model, health.good, home / "rooms.collection", root=home / "rooms")
+    collection = sensorium.search.Collection.update(model, health.good, home / "rooms.collection", root=home / "rooms")
     for query in ({"text": "a near wall at the left"}, {"depth": home / "rooms" / "depth" / "room000.npy"}):
         print(f"\n{query}")
         for hit in collection.query(model, k=3, **query):

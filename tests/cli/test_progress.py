@@ -28,6 +28,7 @@ def test_a_log_gets_a_line_every_ten_seconds_of_a_long_task(capsys, monkeypatch)
     work(progress(), steps=5)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split()[1] for line in lines] == ["2/5", "4/5", "5/5"]
+    assert ["s to go)" in line for line in lines] == [True, True, False]
 
 
 def test_advance_counts_and_a_finished_task_is_told_once(capsys):

@@ -42,6 +42,8 @@ def test_index_says_what_it_made_and_what_it_left_out(place, capsys):
     assert "images/broken.png: not a picture in any of the formats" in seen
     result = answer(capsys, "index", "photos", "--model", "runs/a", "--out", "photos.collection")
     assert result["items"] == 5 and result["fields"] == {"image": 4, "text": 5, "audio": 3}
+    assert result["changes"] == {"added": 0, "changed": 0, "deleted": 0, "unchanged": 6, "failed": 0}
+    assert set(result["indexes"]) == {"vector_image", "vector_text", "vector_audio"}
     assert [p["kind"] for p in result["problems"]] == ["image", "item"]
 
 
@@ -99,3 +101,43 @@ def test_pages_are_written_of_grey_and_transparent_pictures_too(place, capsys):
     Pillow.new("LA", (30, 30), (255, 128)).save(place / "grey.png")
     answer(capsys, "search", "photos.collection", "--image", "grey.png", "--page", "out.html")
     assert Page(place / "out.html").all("img")
+
+
+def test_sums_filters_and_groups(place, capsys):
+    result = answer(capsys, "search", "photos.collection", '"red" - 0.5*"blue"', "--where", "id != 'red'", "-k", "1")
+    assert [hit["id"] for hit in result["hits"]] == ["yellow"] and result["unknown_words"] == []
+    result = answer(capsys, "search", "photos.collection", "image:photos/images/blue.png", "--where", "kind = 'text'")
+    assert [hit["id"] for hit in result["hits"]] == ["words"]
+    (place / "photos/images/twin.png").write_bytes((place / "photos/images/red.png").read_bytes())
+    result = answer(capsys, "index", "photos", "--model", "runs/a", "--out", "photos.collection")
+    assert result["changes"]["added"] == 1 and result["changes"]["unchanged"] == 6
+    result = answer(capsys, "search", "photos.collection", "red", "--within", "image", "--group", "-k", "2")
+    assert [(hit["id"], hit["alike"]) for hit in result["hits"]] == [("red", ["twin"]), ("yellow", [])]
+    found = answer(capsys, "search", "photos.collection", "thing", "--words", "-k", "3")["hits"]
+    assert {hit["id"] for hit in found} == {"red", "green", "blue"}
+    for words, text in (
+        (['"red"', "--words"], "--words looks for a text alone"),
+        (['"red" + "'], "a quote that is not closed"),
+        (['"red"', "--image", "photos/images/red.png"], "add it to the sum"),
+        (["red", "--where", "kind = video"], "a text stands in quotes: 'video'"),
+        (["red", "--where", "year > 2020"], "Known: id, kind."),
+    ):
+        assert text in answer(capsys, "search", "photos.collection", *words)["error"]
+
+
+def test_a_collection_is_told_of_pushed_and_written_as_files(place, capsys):
+    told = answer(capsys, "collection", "info", "photos.collection")
+    assert told["items"] == 5 and told["complete"] and told["fields"] == {"image": 4, "text": 5, "audio": 3}
+    assert told["filters"] == ["id", "kind"] and len(told["problems"]) == 2
+    sent = answer(capsys, "collection", "push", "photos.collection", "copy.collection")
+    assert sent["rows"] == 6 and set(sent["recall"].values()) == {1.0}
+    assert answer(capsys, "collection", "export", "copy.collection", "c.parquet")["rows"] == 6
+    assert answer(capsys, "collection", "import", "c.parquet", "back.collection")["rows"] == 6
+    assert answer(capsys, "collection", "optimize", "back.collection")["indexes"]["vector_text"]["kind"] == "exact"
+    found = [answer(capsys, "search", c, "blue")["hits"] for c in ("photos.collection", "back.collection")]
+    assert found[0] == found[1]
+    for words, text in ((["push", "photos.collection"], "push takes two places"), (["info", "none"], "no collection is here")):
+        assert text in answer(capsys, "collection", *words)["error"]
+    capsys.readouterr()
+    assert main(["collection", "info", "photos.collection"]) == 0
+    assert "fields: image 4, text 5, audio 3" in capsys.readouterr().out

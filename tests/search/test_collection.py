@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,32 +8,40 @@ from search.fake import RATE, Tricolour, folder, tone
 
 from sensorium.core.errors import BadFile, SensoriumError, UnknownName
 from sensorium.core.protocols import Item
-from sensorium.search import Collection, Entry, Memory, Row
+from sensorium.search import Collection, Memory, Row
+from sensorium.search.rows import Entry, Piece, table
+
+
+@pytest.fixture(scope="module", params=["memory:senses", "lance"])
+def place(request, tmp_path_factory):
+    root = tmp_path_factory.mktemp("senses")
+    place = root / "c" if request.param == "lance" else request.param
+    Collection.update(Tricolour(), folder(root / "files"), place, root=root / "files", model_path=root)
+    return place
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Collection:
-    root = tmp_path_factory.mktemp("senses")
-    return Collection.build(Tricolour(), folder(root / "files"), root / "c", root=root / "files", model_path=root)
+def made(place) -> Collection:
+    return Collection.open(place)
 
 
 def ids(hits):
     return [hit.id for hit in hits]
 
 
-def test_it_opens_as_it_was_built(made):
-    opened = Collection.open(made.store.path)
+def test_it_opens_as_it_was_built(made, place):
+    opened = Collection.open(place)
     assert len(opened) == len(made) == 6
-    assert opened.fields == ("image", "text", "audio")
+    assert opened.fields == ("image", "text", "audio") and opened.counts == {"image": 4, "text": 5, "audio": 4}
     assert opened.fingerprint == "tricolour-1"
-    assert opened.model_path == str(made.store.path.parent)
+    assert opened.model_path and Path(opened.model_path).name.startswith("senses")
     assert opened.problems == ()
     assert opened.query(Tricolour(), text="green") == made.query(Tricolour(), text="green")
 
 
 def test_a_text_finds_pictures_and_sounds(made):
     hits = made.query(Tricolour(), text="blue", k=3)
-    assert ids(hits) == ["blue", "hum", "red"]  # of red, green, yellow, which are equally far, the first
+    assert ids(hits) == ["blue", "hum", "green"]  # of red, green, yellow, which are equally far, the first by its id
     first = hits[0]
     assert first.field in ("image", "audio") and first.caption == "a blue thing" and first.metadata == {"page": 2}
     assert first.path and first.path.endswith(("files/images/blue.png", "files/audio/blue.wav"))
@@ -55,9 +65,9 @@ def test_by_default_the_querys_own_field_is_not_searched(made):
     assert ids(made.query(Tricolour(), image=picture, within="image")) == ids(within)
 
 
-def test_its_own_field_is_searched_where_there_is_no_other(tmp_path):
+def test_its_own_field_is_searched_where_there_is_no_other():
     words = [Item(c, {"text": (c,)}) for c in ("red", "green")]
-    only = Collection.build(Tricolour(), words, tmp_path / "c")
+    only = Collection.update(Tricolour(), words, "memory:")
     assert only.fields == ("text",)
     assert ids(only.query(Tricolour(), text="green")) == ["green", "red"]
 
@@ -82,37 +92,43 @@ def test_fields_that_an_item_lacks_do_not_find_it(made):
 
 
 @given(st.data())
-def test_an_items_score_is_its_best_over_the_fields(tmp_path_factory, data):
+def test_an_items_score_is_its_best_over_the_fields_and_its_pieces(data):
     rows, k = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 14))
     rng = np.random.default_rng(data.draw(st.integers(0, 999)))
-    x = rng.integers(-1, 2, (2, rows, 3)) + np.array([0.5, 0, 0])
+    x = rng.integers(-1, 2, (2, 3, rows, 3)) + np.array([0.5, 0, 0])
     x = (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)
-    has = rng.random((2, rows)) < 0.7
-    store = Memory.create(tmp_path_factory.mktemp("c"))
-    names = ("a", "b")
-    store.upsert([Entry(Row(str(i)), {n: x[f, i] for f, n in enumerate(names) if has[f, i]}) for i in range(rows)])
-    store.commit({"kinds": {"a": "image", "b": "text"}, "root": None})
+    has = rng.random((2, 3, rows)) < 0.4
+    store, names = Memory(), ("a", "b")
+    pieces = [
+        [Piece({n: x[f, p, i] for f, n in enumerate(names) if has[f, p, i]}, float(p), p + 1.0) for p in range(3)]
+        for i in range(rows)
+    ]
+    store.upsert(table([Entry(Row(f"{i:02d}"), tuple(own)) for i, own in enumerate(pieces)]))
+    store.describe({"kinds": {"a": "image", "b": "text"}, "root": None})
     collection = Collection(store)
     if not has.any():
         return
-    scores = np.where(has, x @ x[0, 0], -np.inf).max(0)
-    hits = collection.search(x[0, 0], k=k)
+    by_piece = np.where(has, x @ x[0, 0, 0], -np.inf).max(0)
+    scores = by_piece.max(0)
+    hits = collection.search(x[0, 0, 0], k=k)
     found = np.array([int(hit.id) for hit in hits])
-    assert len(hits) == min(k, int(has.any(0).sum()))
+    assert len(hits) == min(k, int(has.any((0, 1)).sum())) == len(set(found.tolist()))
     np.testing.assert_allclose([hit.score for hit in hits], np.sort(scores)[::-1][: len(hits)], atol=1e-6)
     np.testing.assert_allclose(scores[found], [hit.score for hit in hits], atol=1e-6)
+    for hit in hits:
+        assert hit.start is not None and by_piece[int(hit.start), int(hit.id)] == pytest.approx(hit.score, abs=1e-6)
 
 
-def test_equal_scores_come_in_the_order_of_the_collection(tmp_path):
+def test_equal_scores_come_in_the_order_of_the_ids():
     same = [Item(f"{9 - i}", {"text": ("red",)}) for i in range(9)]
-    collection = Collection.build(Tricolour(), same, tmp_path / "c")
-    assert ids(collection.query(Tricolour(), text="red", k=4)) == ["9", "8", "7", "6"]
+    collection = Collection.update(Tricolour(), same, "memory:")
+    assert ids(collection.query(Tricolour(), text="red", k=4)) == ["1", "2", "3", "4"]
 
 
 def test_another_model_is_refused(made):
     with pytest.raises(SensoriumError) as error:
         made.query(Tricolour(fingerprint="tricolour-2"), text="red")
-    for part in ("tricolour-1", "tricolour-2", str(made.model_path), "sensorium index"):
+    for part in ("tricolour-1", "tricolour-2", str(made.model_path), "sensorium index", "--anew"):
         assert part in str(error.value)
 
 
@@ -144,23 +160,49 @@ def test_vectors_that_cannot_be_asked(made):
         made.search({"text": x, "image": -x})
 
 
-def test_what_cannot_be_built(tmp_path):
-    with pytest.raises(SensoriumError, match="two items are called 'a'"):
-        Collection.build(Tricolour(), [Item("a", {"text": ("red",)})] * 2, tmp_path / "c")
-    with pytest.raises(SensoriumError, match=r"nothing could be embedded.*no\.png"):
-        Collection.build(Tricolour(), [Item("a", {"image": (tmp_path / "no.png",)})], tmp_path / "c")
-    with pytest.raises(SensoriumError, match="There are no items"):
-        Collection.build(Tricolour(), [], tmp_path / "c")
-    assert not (tmp_path / "c").exists()
+@pytest.mark.parametrize("place", ["memory:nothing", "lance"])
+def test_what_cannot_be_made(tmp_path, place):
+    place = tmp_path / "c" if place == "lance" else place
+    for items, text in (
+        ([Item("a", {"text": ("red",)})] * 2, "two items are called 'a'"),
+        (iter([Item("a", {"text": ("red",)})] * 2), "two items are called 'a'"),
+        ([Item("a", {"image": (tmp_path / "no.png",)})], r"nothing could be embedded.*no\.png"),
+        ([], "There are no items"),
+    ):
+        with pytest.raises(SensoriumError, match=text):
+            Collection.update(Tricolour(), items, place)
+        with pytest.raises(BadFile, match="no collection is here"):
+            Collection.open(place)
 
 
-def test_building_again_replaces_what_was_there_and_tells_the_problems(tmp_path):
-    items, done = folder(tmp_path / "files"), []
-    Collection.build(Tricolour(), items, tmp_path / "c")
-    (tmp_path / "files/images/red.png").write_bytes(b"")
-    again = Collection.build(Tricolour(), items[:2], tmp_path / "c", progress=done.append)
-    assert len(again) == 2 and sum(done) == 2
-    assert [problem.kind for problem in Collection.open(tmp_path / "c").problems] == ["image"]
+def test_places_that_are_none(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/cat.jpg").write_bytes(b"cat")
+    for place in (tmp_path / "photos", tmp_path / "photos/cat.jpg"):
+        with pytest.raises(SensoriumError, match="is no collection: give a new path"):
+            Collection.update(Tricolour(), [Item("a", {"text": ("red",)})], place)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/manifest.json").write_text('{"format": "sensorium/collection-1"}')
+    with pytest.raises(BadFile, match="an older version"):
+        Collection.open(tmp_path / "old")
+    with pytest.raises(UnknownName, match="no store is reached by s4://"):
+        Collection.open("s4://bucket/c")
+
+
+def test_filters_on_what_is_known_of_the_items(made):
+    def found(where):
+        return sorted(ids(made.query(Tricolour(), text="red", k=9, within=["image", "text", "audio"], where=where)))
+
+    assert found("page >= 1") == ["blue", "green"] and found("not page >= 1") == ["hum", "red", "words", "yellow"]
+    assert found("kind = 'image' and page is missing") == ["yellow"] and found("kind = 'text'") == ["words"]
+    assert found("id in ('hum', 'red') or page = 2") == ["blue", "hum", "red"]
+    for where, error, text in (
+        ("pages = 1", UnknownName, "Did you mean 'page'"),
+        ("page = 'one'", SensoriumError, "its values are numbers, not texts"),
+        ("page =", SensoriumError, "expected a number"),
+    ):
+        with pytest.raises(error, match=text):
+            found(where)
 
 
 def test_files_and_thumbnails_of_a_row(made):

@@ -11,14 +11,15 @@ from sensorium.search.embed import embed, unit
 
 
 def entries(items, model=None, root=None):
-    problems = []
-    found = [entry for _, block in embed(model or Tricolour(), items, root, problems) for entry in block]
-    return {entry.row.id: entry for entry in found}, problems
+    found = [entry for block in embed(model or Tricolour(), items, root) for entry in block]
+    assert all(entry.pieces for entry in found)
+    whole = {entry.row.id: entry for entry in found if entry.fields}
+    return whole, [problem for entry in found for problem in entry.problems]
 
 
 def test_each_item_has_a_vector_of_what_it_has_and_no_other(tmp_path):
     found, problems = entries(folder(tmp_path))
-    assert {key: set(entry.vectors) for key, entry in found.items()} == {
+    assert {key: set(entry.fields) for key, entry in found.items()} == {
         **{key: {"image", "text", "audio"} for key in ("red", "green", "blue")},
         "yellow": {"image", "text"},
         "words": {"text"},
@@ -26,13 +27,13 @@ def test_each_item_has_a_vector_of_what_it_has_and_no_other(tmp_path):
     }
     assert not problems
     alone = Tricolour().encode(image=[tmp_path / "images/yellow.png"])["image"][0]
-    np.testing.assert_allclose(found["yellow"].vectors["image"], alone, rtol=1e-6)
+    np.testing.assert_allclose(found["yellow"].pieces[0].vectors["image"], alone, rtol=1e-6)
 
 
 def test_several_captions_are_the_normalised_mean_of_their_vectors():
     found, _ = entries([Item("a", {"text": ("red", "green", "green")})])
     each = Tricolour().encode(text=["red", "green", "green"])["text"]
-    np.testing.assert_allclose(found["a"].vectors["text"], each.mean(0) / np.linalg.norm(each.mean(0)), rtol=1e-6)
+    np.testing.assert_allclose(found["a"].pieces[0].vectors["text"], each.mean(0) / np.linalg.norm(each.mean(0)), rtol=1e-6)
     assert found["a"].row.captions == ("red", "green", "green")
 
 
@@ -41,8 +42,8 @@ def test_broken_files_are_told_and_their_items_go_on_without(tmp_path):
     (tmp_path / "images/green.png").write_bytes(b"no picture")
     (tmp_path / "audio/blue.wav").write_bytes(b"RIFF")
     found, problems = entries(items)
-    assert set(found["green"].vectors) == {"text", "audio"} and found["green"].thumbnail is None
-    assert set(found["red"].vectors) == {"image", "text", "audio"}
+    assert set(found["green"].fields) == {"text", "audio"} and found["green"].thumbnail is None
+    assert set(found["red"].fields) == {"image", "text", "audio"}
     assert "hum" not in found  # all that it had
     told = [(problem.path.removeprefix(str(tmp_path)), problem.kind) for problem in problems]
     assert told == [("/images/green.png", "image"), ("/audio/blue.wav", "audio"), ("/audio/blue.wav", "audio"), ("hum", "item")]
@@ -62,11 +63,12 @@ def test_one_broken_file_costs_few_calls(tmp_path):
 def test_blocks_do_not_change_what_comes_out(tmp_path, monkeypatch):
     whole, _ = entries(folder(tmp_path))
     monkeypatch.setattr(room, "_ITEMS", 2)
-    blocks = list(embed(Tricolour(), folder(tmp_path), None, []))
-    assert [read for read, _ in blocks] == [2, 2, 2]
-    for entry in (entry for _, block in blocks for entry in block):
+    blocks = list(embed(Tricolour(), folder(tmp_path), None))
+    assert [len(block) for block in blocks] == [2, 2, 2]
+    for entry in (entry for block in blocks for entry in block):
         assert entry.row == whole[entry.row.id].row
-        assert all(np.array_equal(v, whole[entry.row.id].vectors[name]) for name, v in entry.vectors.items())
+        for mine, other in zip(entry.pieces, whole[entry.row.id].pieces, strict=True):
+            assert all(np.array_equal(v, other.vectors[name]) for name, v in mine.vectors.items())
 
 
 def test_thumbnails_are_small_upright_jpegs_of_the_pictures(tmp_path):

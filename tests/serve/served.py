@@ -34,7 +34,7 @@ class Reading(Tricolour):
 
 
 def made(root: Path) -> Collection:
-    return Collection.build(Reading(), folder(root / "files"), root / "c", root=root / "files", model_path=root)
+    return Collection.update(Reading(), folder(root / "files"), root / "c", root=root / "files", model_path=root)
 
 
 class Client:

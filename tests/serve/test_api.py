@@ -65,6 +65,12 @@ def test_more_like_an_item_leaves_it_out_and_words_are_taken_away(served):
     assert both == ["yellow"] and less == ["green"]
 
 
+def test_filters_and_parts_of_things(served):
+    client, _ = served
+    assert ids(client.post("/search", json={"text": "blue", "where": "page < 2", "k": 9})) == ["green", "red"]
+    assert client.get("/about").json()["filters"] == ["id", "kind", "page"]
+
+
 def test_embed_gives_the_models_vectors(served):
     client, files = served
     picture = (files / "images/red.png").read_bytes()
@@ -105,7 +111,8 @@ def test_a_broken_file_harms_only_its_own_request(served):
         ({"json": {"text": "red", "k": 0}}, 422, "k is 0: expected 1 to"),
         ({"json": {"text": "red", "k": "many"}}, 422, "k: input should be a valid integer"),
         ({"json": {"text": "red", "within": ["imge"]}}, 422, "Did you mean 'image'"),
-        ({"json": {"text": "red", "where": "page > 1"}}, 422, "cannot be filtered"),
+        ({"json": {"text": "red", "where": "pages > 1"}}, 422, "Did you mean 'page'"),
+        ({"json": {"text": "red", "where": "page >"}}, 422, "at character"),
         ({"json": {"text": "r" * 5000}}, 422, "make it shorter"),
         ({"json": {"like": ["nobody"]}}, 404, "no item 'nobody'"),
         ({"json": {"text": "red", "without": "red"}}, 400, "cancel each other out"),

@@ -10,7 +10,7 @@ from sensorium.show.gallery import QueryResult, Shown, shown, write_gallery
 
 @pytest.fixture
 def collection(tmp_path):
-    return Collection.build(Tricolour(), folder(tmp_path / "files"), tmp_path / "c", root=tmp_path / "files")
+    return Collection.update(Tricolour(), folder(tmp_path / "files"), tmp_path / "c", root=tmp_path / "files")
 
 
 def test_a_page_holds_a_picture_and_a_player_for_each_hit_that_has_them(tmp_path, collection):

@@ -43,7 +43,8 @@ def demo(*, out: Path = Path("demo"), quick: bool = False, full: bool = False, s
     if quick and full:
         raise WrongUsage("--quick and --full: which of them?")
     start = time.perf_counter()
-    for module, extra in (("matplotlib", "report"), ("jinja2", "report"), ("soundfile", "media"), ("soxr", "media")):
+    needed = {"report": ("matplotlib", "jinja2"), "media": ("soundfile", "soxr"), "search": ("lancedb",)}
+    for extra, module in ((extra, module) for extra, modules in needed.items() for module in modules):
         need(module, extra, "the demo")  # not found out after minutes of training
 
     from sensorium.cli import device, place
@@ -66,13 +67,14 @@ def demo(*, out: Path = Path("demo"), quick: bool = False, full: bool = False, s
     metrics |= {f"compositional/{key}": value for key, value in evaluate(model, health["compositional"].good).items()}
     metrics |= _hard_negatives(model, health["validation"], dials["gallery"])
     with counting("indexing", len(health["validation"].good)) as advance:
-        collection = Collection.build(
+        collection = Collection.update(
             model,
             health["validation"].good,
             out / "world.collection",
             root=out / "world" / "validation",
             model_path=out / "run",
             progress=advance,
+            anew=True,
         )
     made = ({}, [])
     if full:

@@ -1,4 +1,4 @@
-"""`sensorium index`: embeds a folder of files, so that it can be searched."""
+"""`sensorium index`: embeds a folder of files, so that it can be searched, and keeps that up to date."""
 
 import shlex
 import time
@@ -19,42 +19,57 @@ EXAMPLE = "sensorium index photos/ --model runs/photos --out photos.collection"
 _SHOWN = 10
 
 
-def index(folder: tyro.conf.Positional[str], *, model: str, out: Path, columns: mapping.Words = ()) -> dict:
-    """Make a folder searchable: a vector for each picture, text, sound and clip in it, and a thumbnail.
+def index(
+    folder: tyro.conf.Positional[str],
+    *,
+    model: str,
+    out: str,
+    columns: mapping.Words = (),
+    anew: bool = False,
+    retry: bool = False,
+) -> dict:
+    """Make a folder searchable: a vector for each picture, text, sound and moment of a film in it, and a thumbnail.
 
-    A collection that stands at `out` is replaced, whole and at once. Files that cannot be read are listed and left out.
+    Called again, it looks at new and changed files only, and removes what has gone. Stopped at any moment, it goes on where it
+    was when it is called again. Files that cannot be read are listed and left out.
 
     Args:
         folder: A folder of files, a manifest, tar shards, a Hugging Face data set on disk, or an address (s3://…).
         model: The folder that `sensorium train` wrote, a published checkpoint's, or its id on the Hub.
-        out: Where the collection goes, a folder.
+        out: Where the collection is, or goes: a folder, or s3://bucket/name.
         columns: Which column of a table holds what: text=Beschreibung image=Bild; by default what the model was trained with.
+        anew: Make all of it new, as another model takes; until it is done, searches find what has been done so far.
+        retry: Try again what could not be read last time, although it has not changed.
     """
     import sensorium
     from sensorium import data
     from sensorium.cli import device, place
-    from sensorium.cli.progress import progress
+    from sensorium.cli.training import counting
+    from sensorium.data.remote import is_address
     from sensorium.search import Collection
 
     start = time.perf_counter()
     given = mapping.given(columns)
-    place.folder(out)
+    if not is_address(out):
+        place.folder(Path(out))
     device.prepare()
     listing = data.scan(folder, mapping.trained_on(model, folder).get("columns") if given is None else given)
     loaded = sensorium.load(model)
     root = listing.root if isinstance(listing.root, Path) else None  # what is elsewhere is called by its whole address
-    with progress() as bar:
-        task = bar.add_task("indexing", total=len(listing.items), text="")
-        collection = Collection.build(
-            loaded, listing.items, out, root=root, model_path=model, progress=lambda done: bar.advance(task, done)
+    with counting("indexing", len(listing.items)) as advance:
+        collection = Collection.update(
+            loaded, listing.items, out, root=root, model_path=model, progress=advance, anew=anew, retry=retry
         )
+    seconds, changes = time.perf_counter() - start, asdict(collection.changes) if collection.changes else {}
     return {
-        "collection": str(out),
+        "collection": out,
         "layout": listing.layout,
         "items": len(collection),
-        "fields": {name: collection.store.count(name) for name in collection.fields},
+        "fields": collection.counts,
+        "changes": changes,
+        "indexes": collection.store.about["indexes"],
         "problems": [asdict(problem) for problem in (*listing.problems, *collection.problems)],
-        "seconds": round(time.perf_counter() - start, 2),
+        "seconds": round(seconds, 2),
     }
 
 
@@ -62,7 +77,12 @@ def show(result: dict, console: "Console") -> None:
     from rich.markup import escape
 
     counts = ", ".join(f"{count} {name}" for name, count in result["fields"].items())
+    changes = ", ".join(f"{count} {name}" for name, count in result["changes"].items() if count)
     console.print(f"{result['items']} items ({counts}) in {result['seconds']} s: {escape(result['collection'])}")
+    console.print(changes, highlight=False)
+    for name, one in result["indexes"].items():
+        if one["kind"] != "exact":
+            console.print(f"{name}: {one['kind']} over {one['rows']} vectors, recall@10 {one['recall']:.3f}", highlight=False)
     problems = result["problems"]
     if problems:
         console.print(f"[yellow]{len(problems)} problems, left out:[/]")

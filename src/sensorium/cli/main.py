@@ -46,6 +46,9 @@ VERBS = {
     "serve": Verb(
         "search a collection in the browser, and by a JSON API", "sensorium serve runs/photos --collection photos.collection"
     ),
+    "collection": Verb(
+        "say what a collection holds, move it, or write it as files", "sensorium collection info photos.collection"
+    ),
     "models": Verb("say which published models are known, and what one is", "sensorium models openai/clip-vit-base-patch32"),
     "convert": Verb("write a model in another layout or type", "sensorium convert runs/photos photos-clip --family clip"),
     "runs": Verb("say how far runs have come, and whether two are the same to the last bit", "sensorium runs list runs/"),

@@ -93,5 +93,13 @@ class _Log(Progress):
             f"{task.completed:.0f}{total}",
             str(task.fields.get("text", "")),
             f"{task.elapsed:.0f} s",
+            _left(task),
         ]
         print(" ".join(word for word in words if word), file=sys.stderr, flush=True)
+
+
+def _left(task: Task) -> str:
+    """How long it will take from here on, at the pace that it had so far."""
+    if task.finished or not (task.completed and task.total and task.elapsed):
+        return ""
+    return f"(about {task.elapsed * (task.total - task.completed) / task.completed:.0f} s to go)"

@@ -19,11 +19,12 @@ else:
     Console = Collection = Hit = Model = Any
 
 EXAMPLE = """sensorium search photos.collection "a red bicycle" -k 5
-sensorium search photos.collection --image cat.jpg --within audio --open"""
+sensorium search photos.collection --image cat.jpg --within audio --open
+sensorium search photos.collection '"a dog" + 0.5*image:beach.jpg - "snow"' --where "year > 2020 and kind = 'video'" --group"""
 
 
 def search(
-    collection: tyro.conf.Positional[Path],
+    collection: tyro.conf.Positional[str],
     text: tyro.conf.Positional[str] = "",
     *,
     k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 10,
@@ -33,6 +34,9 @@ def search(
     sensor: Path | None = None,
     by: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     within: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    where: str | None = None,
+    group: bool = False,
+    words: bool = False,
     model: str | None = None,
     page: Path | None = None,
     open_page: Annotated[bool, tyro.conf.arg(name="open")] = False,
@@ -41,7 +45,7 @@ def search(
 
     Args:
         collection: What `sensorium index` wrote.
-        text: What to look for, in words.
+        text: What to look for, in words; or a sum, such as '"a dog" + 0.5*image:beach.jpg - "snow"'.
         k: How many items to find.
         image: A picture to look for.
         audio: A sound to look for.
@@ -49,6 +53,9 @@ def search(
         sensor: A trace of a sensor to look for.
         by: A thing of a modality of your own to look for, as KIND=FILE; may be given several times.
         within: A field to search, may be given several times; by default those that the query itself does not have.
+        where: Only items whose metadata say so: "year > 2020 and (kind = 'video' or place in ('Rome', 'Oslo'))".
+        group: Show hits that are nearly the same as a better one beside that, and not as hits of their own.
+        words: Look for the very words in captions and passages, too, and rank both as one.
         model: The model that made the collection (a folder, or an id on the Hub), if it is no longer where it was then.
         page: Write what was found as one HTML page here.
         open_page: Write the page (beside the collection, unless --page says where) and open it in the browser.
@@ -56,6 +63,7 @@ def search(
     import sensorium
     from sensorium.cli import device
     from sensorium.search import Collection
+    from sensorium.search.mixed import is_mixed
 
     if page and page.is_dir():
         raise SensoriumError(f"{page} is a folder: --page names the file to write, such as {page / 'found.html'}")
@@ -64,16 +72,16 @@ def search(
     given = {kind: raw for kind, raw in {**named, **_own(by)}.items() if raw}
     opened = Collection.open(collection)
     loaded = sensorium.load(_model_place(opened, model, bool(given)))
-    hits = opened.query(loaded, k=k, within=within or None, **_by_field(loaded, given))
-    target = page or (_beside(collection) if open_page else None)
+    hits = _found(opened, loaded, given, k, (within or None, where), group, words)
+    target = page or (_beside(Path(collection)) if open_page else None)
     if target:
         _write_page(opened, loaded, given, hits, target, open_page)
     answers = [_answer(rank, hit) for rank, hit in enumerate(hits, 1)]
     query = {kind: str(raw) for kind, raw in given.items()}
     return {
-        "collection": str(collection),
+        "collection": collection,
         "query": query,
-        "unknown_words": unknown_words(loaded, text),
+        "unknown_words": [] if is_mixed(text, loaded) else unknown_words(loaded, text),
         "hits": answers,
         "page": str(target) if target else None,
     }
@@ -84,9 +92,13 @@ def show(result: dict, console: "Console") -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from sensorium.models.summarizing import clock
+
     table = Table("", "score", "by", "id", "path", "caption", box=box.SIMPLE_HEAD, pad_edge=False)
     for hit in result["hits"]:
-        cells = hit["field"], hit["id"], _near(hit["path"]), hit["caption"]
+        when = "" if hit["start"] is None else f" {clock(hit['start'])} to {clock(hit['end'])}"
+        also = f" (and {len(hit['alike'])} alike)" if hit["alike"] else ""
+        cells = hit["field"] + when, hit["id"] + also, _near(hit["path"]), hit["caption"]
         table.add_row(str(hit["rank"]), f"{hit['score']:.3f}", *(escape(cell) for cell in cells))
     console.print(table)
     if result["unknown_words"]:
@@ -128,6 +140,34 @@ def _own(by: tuple[str, ...]) -> dict[str, str | Path]:
     return {kind: file if kind == "text" else Path(file) for kind, _, file in pairs}
 
 
+def _found(
+    collection: "Collection",
+    model: "Model",
+    given: dict[str, Any],
+    k: int,
+    only: tuple[Any, str | None],
+    group: bool,
+    words: bool,
+) -> list["Hit"]:
+    """The hits of a query; a sum has to stand alone."""
+    from sensorium.search import mixed, wording
+    from sensorium.search.grouping import grouped
+
+    within, where = only
+    many = k * 4 if group else k  # some of them will be nearly the same as others
+    if words:
+        if set(given) != {"text"} or mixed.is_mixed(given["text"], model):
+            raise SensoriumError("--words looks for a text alone: give words, and no file and no sum")
+        hits = wording.query(wording.Wording(collection), model, given["text"], many, within, where)
+    elif mixed.is_mixed(given.get("text", ""), model):
+        if len(given) > 1:
+            raise SensoriumError(f"a sum and --{next(kind for kind in given if kind != 'text')}: add it to the sum instead")
+        hits = mixed.query(collection, model, given["text"], many, within, where)
+    else:
+        hits = collection.query(model, k=many, within=within, where=where, **_by_field(model, given))
+    return grouped(collection, hits)[:k] if group else hits
+
+
 def _by_field(model: "Model", given: dict[str, Any]) -> dict[str, Any]:
     """The query by the model's fields: what is given of a kind goes to its first field of that kind."""
     fields = {field.kind: field.name for field in reversed(model.fields)}
@@ -143,7 +183,7 @@ def _beside(collection: Path) -> Path:
 
 
 def _answer(rank: int, hit: "Hit") -> dict[str, Any]:
-    names = ("id", "score", "field", "path", "caption", "metadata")
+    names = ("id", "score", "field", "path", "caption", "metadata", "start", "end", "alike")
     return {"rank": rank} | {name: getattr(hit, name) for name in names}
 
 

@@ -20,7 +20,7 @@ from sensorium.core.errors import SensoriumError, UnknownName, nearest
 from sensorium.metrics import average_precision, bootstrap, chance, ndcg, ranks, reciprocal
 from sensorium.multi_modal.vector_index import Index, checksum, read, write
 from sensorium.search.embed import Model
-from sensorium.search.memory import top
+from sensorium.search.exact import top
 
 Encoders = Mapping[str, Callable[[Any], Any]]
 Asked = Sequence[tuple[Any, Sequence[int | str]]]

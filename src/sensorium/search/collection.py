@@ -4,9 +4,11 @@ Vectors have unit length, so a score is a cosine. A collection remembers the fin
 refuses the queries of any other: their cosines would be numbers without a meaning.
 """
 
+import json
+import shlex
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +16,30 @@ import numpy as np
 from jaxtyping import Float
 
 from sensorium import __version__
-from sensorium.core.errors import SensoriumError, UnknownName, nearest
+from sensorium.core.errors import BadFile, SensoriumError, UnknownName, nearest
 from sensorium.core.protocols import Item, Raw
 from sensorium.data.listing import Problem
-from sensorium.search.embed import Model, embed, unit
-from sensorium.search.memory import Memory
-from sensorium.search.store import Row, Store
+from sensorium.search.embed import Model, unit
+from sensorium.search.facts import columns_of
+from sensorium.search.places import erase, store_at
+from sensorium.search.rows import Row, column, item_of, key, row_of
+from sensorium.search.store import Store
+from sensorium.search.update import Changes, Progress, Update
+from sensorium.search.where import Compare, Every, Where, parse
+
+FORMAT = "sensorium/collection-2"
+FIRST = Every((Compare("part", "=", 0), Compare("parts", ">", 0)))
+"""The rows that stand for whole items, of which something could be embedded."""
+_FEW = 10_000  # ids among which the nearest is looked for
 
 
 @dataclass(frozen=True)
 class Hit:
-    """An item that was found. `score` is the cosine of the query and the item's vector of `field`, its nearest.
+    """An item that was found. `score` is the cosine of the query and the item's nearest vector of `field`, its nearest.
 
-    `path` is the file of that field, else the item's first file; `caption` its first caption, or empty.
+    `path` is the file of that field, else the item's first file; `caption` the passage that was found, else its first caption, or
+    empty; `start` and `end`: the seconds of a sound or film that were found, None where all of it was; `alike`: ids of others
+    that are nearly the same, where they were looked for.
     """
 
     id: str
@@ -35,17 +48,21 @@ class Hit:
     path: str | None
     caption: str
     metadata: dict[str, Any]
+    start: float | None = None
+    end: float | None = None
+    alike: tuple[str, ...] = ()
 
 
 class Collection:
-    """Open one with `Collection.open`, make one with `Collection.build`."""
+    """Open one with `Collection.open`, make one with `Collection.update`."""
 
-    def __init__(self, store: Store):
+    def __init__(self, store: Store, changes: Changes | None = None):
         self.store = store
-        self._numbers: dict[str, int] = {}
+        self.changes = changes
+        self._counted: tuple[int, dict[str, int]] = (-1, {})
 
     @classmethod
-    def build(
+    def update(
         cls,
         model: Model,
         items: Iterable[Item],
@@ -53,46 +70,55 @@ class Collection:
         *,
         root: Path | None = None,
         model_path: Path | str | None = None,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
+        anew: bool = False,
+        retry: bool = False,
     ) -> "Collection":
-        """Embeds every item's every modality that the model has a field for, and replaces the collection at `out`.
+        """Makes the collection at `out` hold these items and no others: new and changed ones are embedded, those that are gone
+        are removed (see `.changes` of the result). Killed at any moment, it goes on where it was when it is called again.
 
         `root`: the folder of the items; `model_path`: where the model can be loaded from, remembered for later queries;
-        `progress` is called with the number of items done since its last call. What could not be read is in `.problems`
-        of the result. A `SensoriumError` if nothing could, or if two items share an id.
+        `progress` is called with the number of items done since its last call; `anew`: make all of it new, which another model
+        takes; `retry`: try again what could not be read. A `SensoriumError` if nothing could, or if two items share an id.
         """
-        store, seen, problems = Memory.create(out), set[str](), list[Problem]()
-        for read, entries in embed(model, items, root, problems):
-            for entry in entries:
-                if entry.row.id in seen:
-                    raise SensoriumError(f"two items are called {entry.row.id!r}: each needs an id of its own")
-                seen.add(entry.row.id)
-            store.upsert(entries)
-            if progress:
-                progress(read)
-        if not seen:
+        root = root.resolve() if root else None
+        if anew:
+            erase(out)
+        store = store_at(out, create=True)
+        about = store.about
+        if about and about.get("fingerprint") != model.fingerprint:
+            raise SensoriumError(_refusal(about, model, out, root))
+        about |= {
+            "format": FORMAT,
+            "fingerprint": model.fingerprint,
+            "model": None if model_path is None else _place(model_path),
+            "kinds": {field.name: field.kind for field in model.fields},
+            "root": str(root) if root else None,
+            "sensorium": __version__,
+        }
+        store.describe(about | {"complete": False})
+        changes = Update(store, model, root, retry).run(items, progress)
+        made = cls(store, changes)
+        if not len(made):
+            problems = made.problems
             why = f" The first problem: {problems[0].path}: {problems[0].cause}" if problems else " There are no items."
+            erase(out)
             raise SensoriumError(f"nothing could be embedded for {out}.{why}")
-        store.commit(
-            {
-                "fingerprint": model.fingerprint,
-                "model": None if model_path is None else _place(model_path),
-                "kinds": {field.name: field.kind for field in model.fields},
-                "root": str(root.resolve()) if root else None,
-                "problems": [asdict(problem) for problem in problems],
-                "made": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-                "sensorium": __version__,
-            }
-        )
-        return cls(store)
+        indexes = store.optimize() if changes.added or changes.changed or changes.deleted else None
+        told = about.get("indexes", {}) if indexes is None else {name: index._asdict() for name, index in indexes.items()}
+        store.describe(about | {"complete": True, "indexes": told, "made": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
+        return made
 
     @classmethod
-    def open(cls, path: Path | str) -> "Collection":
-        """`BadFile` where there is no collection, or a file of it is not as long as it was written."""
-        return cls(Memory.open(path))
+    def open(cls, place: Path | str) -> "Collection":
+        """The collection in a folder or at an address (see `places.store_at`); `BadFile` where there is none."""
+        store = store_at(place)
+        if store.about.get("format") != FORMAT:
+            raise BadFile(f"{place}: not a collection of the format {FORMAT}; make it anew with: sensorium index")
+        return cls(store)
 
     def __len__(self) -> int:
-        return self.store.count()
+        return self._counts()[""]
 
     def close(self) -> None:
         self.store.close()
@@ -100,7 +126,13 @@ class Collection:
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields that at least one item has a vector of."""
-        return tuple(name for name in self.store.about["kinds"] if self.store.count(name))
+        return tuple(self.counts)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many items have each of the fields."""
+        counts = self._counts()
+        return {name: counts[name] for name in self.store.about["kinds"] if counts.get(name)}
 
     @property
     def fingerprint(self) -> str:
@@ -113,12 +145,15 @@ class Collection:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What could not be read when the collection was made."""
-        return tuple(Problem(**problem) for problem in self.store.about["problems"])
+        """What could not be read of the items that there are."""
+        if not self.store.schema.names:
+            return ()
+        told = self.store.scan(["problems"], Compare("problems", "known"))
+        return tuple(Problem(**one) for some in told for text in some["problems"].to_pylist() for one in json.loads(text))
 
     def row(self, id: str) -> Row:
         """What is known of an item. `UnknownName` where the collection has none of that id."""
-        return self.store.get([self._number(id)])[0]
+        return row_of(self._first(id, "record"))
 
     def file(self, id: str, kind: str) -> Path | None:
         """Where the item's file of a kind was when the collection was made; None if it has none."""
@@ -127,46 +162,44 @@ class Collection:
 
     def thumbnail(self, id: str) -> bytes | None:
         """A JPEG of at most 160 pixels a side; None where the item has no picture."""
-        return self.store.thumbnail(self._number(id))
-
-    def vectors(
-        self, name: str, ids: Sequence[str] | None = None, most: int | None = None
-    ) -> tuple[list[str], Float[np.ndarray, "M D"]]:
-        """The ids and unit vectors of the items that have the field `name`, in the collection's order: of all, or of those of
-        `ids`; with `most`, of so many of them in equal steps. `UnknownName` for an item or a field that is not there."""
-        self._within(set(), [name])
-        rows, vectors = self.store.vectors(name, None if ids is None else [self._number(id) for id in ids])
-        if most is not None and len(rows) > most:
-            chosen = np.arange(most) * len(rows) // most
-            rows, vectors = rows[chosen], vectors[chosen]
-        return [row.id for row in self.store.get(rows.tolist())], np.asarray(vectors)
+        return self._first(id, "thumbnail")
 
     def search(
         self,
         vectors: dict[str, Float[np.ndarray, " D"]] | Float[np.ndarray, " D"],
         k: int = 10,
         within: Sequence[str] | None = None,
+        where: Where | str | None = None,
     ) -> list[Hit]:
-        """The `k` items nearest to a query, best first, equal scores in the collection's order; all if there are fewer.
+        """The `k` items nearest to a query, best first, equal scores in the order of their ids; all if there are fewer.
 
         `vectors`: one vector, or one for each field that the query has, which are normalised and summed. An item's score
-        is its best over the fields `within`, and items that have none of these are not found. Without `within`: the
-        fields that the query does *not* have, as two pictures are nearer to each other than a picture is to its own
-        caption (the modality gap); if there are no such fields, those of the query.
+        is its best over the fields `within` and over its parts, and items that have none of these are not found. Without
+        `within`: the fields that the query does *not* have, as two pictures are nearer to each other than a picture is to its own
+        caption (the modality gap); if there are no such fields, those of the query. `where`: only items whose metadata say so,
+        as in `"year > 2020 and kind = 'video'"` (see `where.parse`); `kind` and `id` may be asked for too.
         """
         parts = vectors if isinstance(vectors, dict) else {"": vectors}
         directions = [unit(vector) for vector in parts.values()]
         if not directions or any(d is None for d in directions):
             raise SensoriumError("a query needs at least one vector, of finite numbers and not all zero")
-        return self._find(np.sum([d for d in directions if d is not None], axis=0), set(parts), k, within)
+        return self.find(np.sum([d for d in directions if d is not None], axis=0), set(parts), k, within, where)
 
-    def query(self, model: Model, /, k: int = 10, within: Sequence[str] | None = None, **raws: Raw) -> list[Hit]:
+    def query(
+        self,
+        model: Model,
+        /,
+        k: int = 10,
+        within: Sequence[str] | None = None,
+        where: Where | str | None = None,
+        **raws: Raw,
+    ) -> list[Hit]:
         """Like `search`, for raw things by field: `collection.query(model, text="a red bicycle", image=[path, path])`.
 
-        Each raw thing weighs the same. `SensoriumError` if `model` is not the one that made the collection.
+        Each raw thing weighs the same; `mixed.query` gives them weights. `SensoriumError` if `model` is not the one that made the
+        collection.
         """
-        if model.fingerprint != self.fingerprint:
-            raise SensoriumError(self._refusal(model))
+        self.check(model)
         known = [field.name for field in model.fields]
         for name in raws:
             if name not in known:
@@ -175,57 +208,108 @@ class Collection:
         if not lists or not all(lists.values()):
             raise SensoriumError(f"an empty query: give something to look for, by field: {', '.join(known)}")
         encoded = model.encode(**lists)
-        return self._find(np.sum([z.sum(0) for z in encoded.values()], axis=0), set(lists), k, within)
+        return self.find(np.sum([z.sum(0) for z in encoded.values()], axis=0), set(lists), k, within, where)
 
-    def _number(self, id: str) -> int:
-        if not self._numbers:
-            self._numbers = {row.id: i for i, row in enumerate(self.store.get(range(len(self))))}
-        if id not in self._numbers:
-            raise UnknownName(f"the collection has no item {id!r}.{nearest(id, self._numbers)}")
-        return self._numbers[id]
+    def check(self, model: Model) -> None:
+        """`SensoriumError` where the collection is not of this model."""
+        if model.fingerprint != self.fingerprint:
+            raise SensoriumError(_refusal(self.store.about, model, "COLLECTION"))
 
-    @property
-    def _root(self) -> Path:
-        return Path(self.store.about["root"] or ".")
-
-    def _find(self, total: Float[np.ndarray, " D"], asked: set[str], k: int, within: Sequence[str] | None) -> list[Hit]:
+    def find(
+        self,
+        total: Float[np.ndarray, " D"],
+        asked: set[str],
+        k: int = 10,
+        within: Sequence[str] | None = None,
+        where: Where | str | None = None,
+    ) -> list[Hit]:
+        """`search` by a sum of vectors that is of the fields `asked`."""
         if k < 1:
             raise SensoriumError(f"k is {k}: ask for at least one item")
         query = unit(total)
         if query is None:
             raise SensoriumError("the query has no direction: its vectors cancel each other out, or are not finite")
-        best: dict[int, tuple[float, str]] = {}
+        condition = None if where is None else columns_of(parse(where) if isinstance(where, str) else where, self.store.schema)
+        best: dict[str, tuple[float, str, str]] = {}
         for name in self._within(asked, within):
-            for row, score in self.store.search(name, query, k):
-                if row not in best or score > best[row][0]:
-                    best[row] = score, name
-        order = sorted(best, key=lambda row: (-best[row][0], row))[:k]
-        return [self._hit(*best[row], about) for row, about in zip(order, self.store.get(order), strict=True)]
+            for item, (score, piece) in self._items(column("vector", name), query, k, condition).items():
+                if item not in best or score > best[item][0]:
+                    best[item] = score, name, piece
+        order = sorted(best, key=lambda item: (-best[item][0], item))[:k]
+        return self._hits([best[item] for item in order])
+
+    def _items(self, name: str, query: Float[np.ndarray, " D"], k: int, where: Where | None) -> dict[str, tuple[float, str]]:
+        """At least the `k` nearest items by their best pieces, (score, key of the piece) each. Pieces of one item may be nearer
+        than all others, so more and more are asked for."""
+        amount = k
+        while True:
+            (found,) = self.store.search(name, query[None], amount, where)
+            best: dict[str, tuple[float, str]] = {}
+            for one in found:
+                best.setdefault(item_of(one.id), (one.score, one.id))
+            if len(best) >= k or len(found) < amount:
+                return best
+            amount *= 4
+
+    def _hits(self, found: Sequence[tuple[float, str, str]]) -> list[Hit]:
+        """What is known of (score, field, key of a piece)."""
+        pieces = self.store.get([piece for _, _, piece in found], ["starts", "ends", "passage"]).to_pylist() if found else []
+        firsts = self.store.get([key(item_of(piece)) for _, _, piece in found], ["record"])["record"] if found else []
+        out, about, root = [], self.store.about, self._root
+        for (score, name, _), piece, record in zip(found, pieces, map(str, firsts), strict=True):
+            row = row_of(record)
+            path = row.paths.get(about["kinds"][name]) or next(iter(row.paths.values()), None)
+            caption = piece["passage"] or (row.captions[0] if row.captions else "")
+            whole = None if path is None else str(root / path)
+            out.append(Hit(row.id, score, name, whole, caption, row.metadata, piece["starts"], piece["ends"]))
+        return out
 
     def _within(self, asked: set[str], within: Sequence[str] | None) -> Sequence[str]:
+        fields = self.fields
         if within is None:
-            return [name for name in self.fields if name not in asked] or self.fields
+            return [name for name in fields if name not in asked] or fields
         if isinstance(within, str):
             within = [within]
         for name in within:
-            if name not in self.fields:
-                raise UnknownName(f"the collection has no vectors of a field {name!r}.{nearest(name, self.fields)}")
+            if name not in fields:
+                raise UnknownName(f"the collection has no vectors of a field {name!r}.{nearest(name, fields)}")
         if not within:
-            raise SensoriumError(f"`within` is empty: name one of {', '.join(self.fields)}, or leave it out")
+            raise SensoriumError(f"`within` is empty: name one of {', '.join(fields)}, or leave it out")
         return within
 
-    def _hit(self, score: float, name: str, row: Row) -> Hit:
-        path = row.paths.get(self.store.about["kinds"][name]) or next(iter(row.paths.values()), None)
-        whole = None if path is None else str(self._root / path)
-        return Hit(row.id, score, name, whole, row.captions[0] if row.captions else "", row.metadata)
+    def _first(self, id: str, name: str) -> Any:
+        try:
+            return self.store.get([key(id)], [name])[name][0].as_py()
+        except UnknownName:
+            ids = [] if len(self) > _FEW else [i for some in self.store.scan(["item"], FIRST) for i in some["item"].to_pylist()]
+            raise UnknownName(f"the collection has no item {id!r}.{nearest(id, ids) if ids else ''}") from None
 
-    def _refusal(self, model: Model) -> str:
-        made_by = self.model_path or "a model at an unknown place"
-        return (
-            f"this collection was made by {made_by} (fingerprint {self.fingerprint}), not by the model of this query "
-            f"(fingerprint {model.fingerprint}): their vectors cannot be compared. Query it with the model that made it, or "
-            f"index anew: sensorium index {self.store.about['root'] or 'FOLDER'} --model MODEL --out COLLECTION"
-        )
+    def _counts(self) -> dict[str, int]:
+        """Items by field, and all of them as ""; counted anew when the rows have changed."""
+        version = self.store.version
+        if self._counted[0] != version:
+            names, counts = self.store.schema.names, {"": 0}
+            if names:
+                counts[""] = self.store.count(FIRST)
+            for name in self.store.about.get("kinds", {}):
+                if (there := column("has", name)) in names:
+                    counts[name] = self.store.count(Compare(there, "=", True))
+            self._counted = version, counts
+        return self._counted[1]
+
+    @property
+    def _root(self) -> Path:
+        return Path(self.store.about["root"] or ".")
+
+
+def _refusal(about: dict[str, Any], model: Model, out: Path | str, root: Path | None = None) -> str:
+    folder = root or about.get("root") or "FOLDER"
+    command = ["sensorium", "index", str(folder), "--model", "MODEL", "--out", str(out), "--anew"]
+    made_by = about.get("model") or "a model at an unknown place"
+    return (
+        f"this collection was made by {made_by} (fingerprint {about.get('fingerprint')}), not by this model (fingerprint "
+        f"{model.fingerprint}): their vectors cannot be compared. Use the one that made it, or index anew: {shlex.join(command)}"
+    )
 
 
 def _place(model: Path | str) -> str:

@@ -1,4 +1,4 @@
-"""Items as entries of a store: unit vectors by field, paths, captions, and a thumbnail."""
+"""Items as entries of a store: unit vectors by field of the whole or of its parts, paths, captions, and a thumbnail."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -12,14 +12,18 @@ from sensorium.core.errors import BadFile
 from sensorium.core.protocols import Item, Modality, Raw
 from sensorium.data.folder import opened
 from sensorium.data.listing import Problem, problem
-from sensorium.modalities import picture_file
+from sensorium.modalities import BadRaw, picture_file
 from sensorium.modalities.image import Image
 from sensorium.modalities.picture_changes import jpeg
-from sensorium.search.store import Entry, Row
+from sensorium.modalities.text import Text
+from sensorium.search.cutting import Window, passages, windows
+from sensorium.search.rows import Entry, Piece, Row
+from sensorium.search.stamps import called
 
 THUMBNAIL = 160
 """The longest side of a thumbnail in pixels."""
 _ITEMS = 128  # items a call of the model; it makes its own batches of their raws
+_WINDOWS = 64  # parts of one long thing that are held at once
 
 
 @runtime_checkable
@@ -35,21 +39,25 @@ class Model(Protocol):
     def encode(self, **raws: Raw) -> dict[str, Float[np.ndarray, "N D"]]: ...
 
 
-def embed(model: Model, items: Iterable[Item], root: Path | None, problems: list[Problem]) -> Iterator[tuple[int, list[Entry]]]:
-    """Yields, a block at a time, how many items were read and the entries made of them.
+def embed(model: Model, items: Iterable[Item], root: Path | None) -> Iterator[list[Entry]]:
+    """Yields the entries of a block of items at a time, one an item.
 
-    A file that cannot be read is appended to `problems` and its item goes on without that field; an item of which nothing
-    can be embedded is left out, which is a problem too. `root`: paths inside of it are kept relative to it.
+    What is longer than the model takes at once gets a piece for each part. A file that cannot be read is a problem of its entry,
+    which goes on without that field; of an item of which nothing can be embedded there is an entry without pieces, and that is a
+    problem too. `root`: paths inside of it are kept relative to it.
     """
     rest = iter(items)
     while block := list(islice(rest, _ITEMS)):
-        vectors = _vectors(model, block, problems)
-        for item, own in zip(block, vectors, strict=True):
-            if not own:
+        problems: list[list[Problem]] = [[] for _ in block]
+        pieces = _pieces(model, block, problems)
+        for item, own, told in zip(block, pieces, problems, strict=True):
+            if not any(piece.vectors for piece in own):
                 kinds = ", ".join(field.kind for field in model.fields)
-                problems.append(Problem(item.id, "item", f"left out: nothing of it could be embedded as {kinds}"))
-        whole = [(item, own) for item, own in zip(block, vectors, strict=True) if own]
-        yield len(block), [Entry(_row(item, root), own, _thumbnail(model, item, problems)) for item, own in whole]
+                told.append(Problem(item.id, "item", f"left out: nothing of it could be embedded as {kinds}"))
+        yield [
+            Entry(_row(item, root), tuple(own), _thumbnail(model, item, told), tuple(told))
+            for item, own, told in zip(block, pieces, problems, strict=True)
+        ]
 
 
 def unit(vector: Float[np.ndarray, " D"]) -> Float[np.ndarray, " D"] | None:
@@ -58,31 +66,73 @@ def unit(vector: Float[np.ndarray, " D"]) -> Float[np.ndarray, " D"] | None:
     return (vector / norm).astype(np.float32) if 1e-6 < norm < np.inf else None
 
 
-def _vectors(model: Model, items: Sequence[Item], problems: list[Problem]) -> list[dict[str, np.ndarray]]:
-    """For each item its unit vectors; alternatives (several captions) become the normalised mean of theirs."""
-    out: list[dict[str, np.ndarray]] = [{} for _ in items]
+def _pieces(model: Model, items: Sequence[Item], problems: list[list[Problem]]) -> list[list[Piece]]:
+    """For each item its unit vectors: first those of all that is taken whole, then those of the parts of what is not.
+    Alternatives (several captions) become the normalised mean of theirs."""
+    out = [[Piece({})] for _ in items]
     for field in model.fields:
-        owned = [(i, raw) for i, item in enumerate(items) for raw in item.raws.get(field.kind, ())]
+        owned: list[tuple[int, Raw]] = []
+        long: list[tuple[int, Raw, Iterator[Window]]] = []
+        for i, item in enumerate(items):
+            for raw, parts in _cut(field, item, problems[i]):
+                if parts is None:
+                    owned.append((i, raw))
+                else:
+                    long.append((i, raw, parts))
         vectors: dict[int, list[np.ndarray]] = {}
         results = _attempt(model, field.name, [raw for _, raw in owned])
         for (i, raw), result in zip(owned, results, strict=True):
-            if isinstance(result, BadFile):
-                problems.append(problem(result, raw, field.kind))
+            if isinstance(result, Exception):
+                problems[i].append(problem(result, raw, field.kind))
             else:
                 vectors.setdefault(i, []).append(result)
         for i, own in vectors.items():
             direction = unit(np.sum(own, axis=0))
-            out[i][field.name] = own[0] if direction is None else direction
+            out[i][0].vectors[field.name] = own[0] if direction is None else direction
+        for i, raw, parts in long:
+            out[i] += _parts(model, field, raw, parts, problems[i])
     return out
 
 
-def _attempt(model: Model, name: str, raws: list[Raw]) -> list[np.ndarray | BadFile]:
+def _cut(field: Modality, item: Item, problems: list[Problem]) -> Iterator[tuple[Raw, Iterator[Window] | None]]:
+    """The things of a field with their parts; None for those that are taken whole."""
+    raws = item.raws.get(field.kind, ())
+    if field.kind == Text.kind and raws and all(isinstance(raw, str) for raw in raws):
+        whole, parts = passages(field, raws, alone=set(item.raws) == {field.kind})
+        yield from ((raw, None) for raw in whole)
+        if len(whole) < len(raws):
+            yield item.id, parts
+        return
+    for raw in raws:
+        try:
+            yield raw, windows(field, raw)
+        except BadFile as error:
+            problems.append(problem(error, raw, field.kind))
+
+
+def _parts(model: Model, field: Modality, raw: Raw, parts: Iterator[Window], problems: list[Problem]) -> list[Piece]:
+    """The pieces of one long thing, as far as it can be read."""
+    out: list[Piece] = []
+    try:
+        while some := list(islice(parts, _WINDOWS)):
+            results = _attempt(model, field.name, [window.raw for window in some])
+            for window, result in zip(some, results, strict=True):
+                if isinstance(result, Exception):
+                    problems.append(problem(result, raw, field.kind))
+                else:
+                    out.append(Piece({field.name: result}, window.start, window.end, window.passage or None))
+    except BadFile as error:
+        problems.append(problem(error, raw, field.kind))
+    return out
+
+
+def _attempt(model: Model, name: str, raws: list[Raw]) -> list[np.ndarray | BadFile | BadRaw]:
     """A vector a raw thing, or the reason why there is none; a block with a broken file is halved until that is found."""
     if not raws:
         return []
     try:
         return list(model.encode(**{name: raws})[name])
-    except BadFile as error:
+    except (BadFile, BadRaw) as error:
         if len(raws) == 1:
             return [error]
     half = len(raws) // 2
@@ -92,7 +142,7 @@ def _attempt(model: Model, name: str, raws: list[Raw]) -> list[np.ndarray | BadF
 def _row(item: Item, root: Path | None) -> Row:
     paths = {kind: raw for kind, raws in item.raws.items() for raw in raws[:1] if isinstance(raw, Path)}
     captions = tuple(raw for raws in item.raws.values() for raw in raws if isinstance(raw, str))
-    return Row(item.id, {kind: _place(path, root) for kind, path in paths.items()}, captions, item.metadata)
+    return Row(item.id, {kind: called(path, root) for kind, path in paths.items()}, captions, item.metadata)
 
 
 def _thumbnail(model: Model, item: Item, problems: list[Problem]) -> bytes | None:
@@ -109,14 +159,8 @@ def _thumbnail(model: Model, item: Item, problems: list[Problem]) -> bytes | Non
         for raw in item.raws.get(field.kind, ())[:1]:
             try:
                 made = jpeg(field.show(field.prepare(opened(raw))[field.name]), THUMBNAIL)
-            except BadFile:  # told where it was embedded
+            except (BadFile, BadRaw):  # told where it was embedded
                 continue
             if made is not None:
                 return made
     return None
-
-
-def _place(path: Path, root: Path | None) -> str:
-    whole = path.resolve()
-    inside = root is not None and whole.is_relative_to(root.resolve())
-    return whole.relative_to(root.resolve()).as_posix() if inside and root is not None else str(whole)

@@ -102,12 +102,15 @@ def items(api: FastAPI, finder: Finder) -> None:
     @api.get("/map", tags=["items"])
     async def map(field: str = "") -> Chart:
         """The places of items on a map: their vectors of a field (by default the first) in two dimensions."""
-        name = field or finder.collection.fields[0]
-        if name not in charts:
-            charts[name] = await finder.run(lambda: chart(finder.collection, name))
-        return charts[name]
+        return await finder.run(lambda: drawn(field or finder.collection.fields[0]))
 
-    charts: dict[str, Chart] = {}
+    def drawn(name: str) -> Chart:
+        version, known = charts.get(name, (-1, None))
+        if known is None or version != finder.collection.store.version:
+            version, known = charts[name] = finder.collection.store.version, chart(finder.collection, name)
+        return known
+
+    charts: dict[str, tuple[int, Chart | None]] = {}
 
 
 def telling(api: FastAPI, finder: Finder, senses: Senses, tellers: Tellers) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from sensorium import __version__
 from sensorium.core.errors import BadFile, MissingExtra, SensoriumError, UnknownName, need
 from sensorium.modalities import BadRaw
-from sensorium.search import Collection
+from sensorium.search import Collection, facts
 from sensorium.sensorium import Sensorium
 from sensorium.serve import addresses, pages
 from sensorium.serve.bounds import Bounds, Door, NotFound, Refused
@@ -40,12 +40,7 @@ class Server:
         door: Door | None = None,
         bounds: Bounds | None = None,
     ):
-        if model.fingerprint != collection.fingerprint:
-            made = f"{collection.model_path or 'a model at an unknown place'} (fingerprint {collection.fingerprint})"
-            raise SensoriumError(
-                f"this collection was made by {made}, not by the model that is given (fingerprint {model.fingerprint}): give "
-                "that one, or index anew: sensorium index FOLDER --model MODEL --out COLLECTION"
-            )
+        collection.check(model)
         bounds, self.meters = bounds or Bounds(), Meters()
         self.collection, self.model, self.bounds = collection, model, bounds
         self.senses = Senses(model, bounds, self.meters)
@@ -78,7 +73,7 @@ class Server:
             "can": can,
             "makes": makes,
             "most_bytes": self.bounds.upload,
-            "filters": False,  # by metadata
+            "filters": facts.names(self.collection.store.schema),
         }
 
     def warm(self) -> None:

@@ -1,15 +1,16 @@
 """A query of any mix, and what is found, as the JSON has it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from sensorium.core.errors import UnknownName, nearest
+from sensorium.core.errors import UnknownName
 from sensorium.search import Collection, Hit, Row
+from sensorium.search.vectors import vectors
 from sensorium.serve.bounds import Bounds, NotFound, Refused
 from sensorium.serve.desk import Desk
 from sensorium.serve.meters import Meters
@@ -24,7 +25,7 @@ MOST_PARTS = 16
 class Query:
     """What is looked for: a text, items to find more like, and the files that are sent with it, any mix. Each part weighs the
     same; what is like the text `without` is taken away. `within`: the fields to search, by default those that the query does
-    not have. `where`: only items of which this holds."""
+    not have. `where`: only items of which this holds, as in `year > 2020 and kind = 'video'`."""
 
     text: str = ""
     without: str = ""
@@ -40,8 +41,6 @@ class Query:
             raise Refused(422, f"a text of more than {MOST_TEXT} characters: make it shorter")
         if len(self.like) > MOST_PARTS:
             raise Refused(422, f"{len(self.like)} items to find more like: at most {MOST_PARTS}")
-        if self.where:
-            raise Refused(422, "this collection cannot be filtered: leave out `where`")
 
 
 @dataclass(frozen=True)
@@ -99,10 +98,10 @@ class Finder:
             asked += [Thing(text, word) for word in words]
         if not asked and not query.like:
             raise Refused(422, "nothing to look for: give a text, a file, or an item to find more like")
-        vectors = await self._senses.vectors(asked)
-        total = np.sum(vectors, axis=0) if vectors else np.float32(0)
+        units = await self._senses.vectors(asked)
+        total = np.sum(units, axis=0) if units else np.float32(0)
         if query.without.strip():
-            total = total - 2 * vectors[-1]
+            total = total - 2 * units[-1]
         names = {thing.field.name for thing in asked}
         return await self._desk.ask(lambda: self._search(total, names, query))
 
@@ -150,25 +149,20 @@ class Finder:
         for id in query.like:
             total = total + self._own(id)
         within = query.within or [name for name in fields if name not in asked] or list(fields)
-        for name in within:
-            if name not in fields:
-                raise UnknownName(f"the collection has no vectors of a field {name[:80]!r}.{nearest(name[:80], fields)}")
-        hits = self.collection.search({within[0]: total}, k=query.k + len(query.like), within=within)
+        hits = self.collection.find(total, asked, query.k + len(query.like), within, query.where or None)
         others = [hit for hit in hits if hit.id not in query.like][: query.k]
         return Answer([self._found(i, hit) for i, hit in enumerate(others, 1)], within, len(self.collection))
 
     def _own(self, id: str) -> Float[np.ndarray, " D"]:
         """The sum of the item's vectors at length 1: it counts as much as a text does."""
         self._row(id)
-        parts = [rows for name in self.collection.fields for rows in self.collection.vectors(name, [id])[1]]
+        parts = [unit for name in self.collection.fields for unit in vectors(self.collection, name, [id])[1]]
         total = np.sum(parts, axis=0)
         return total / max(float(np.linalg.norm(total)), 1e-6)
 
     def _found(self, rank: int, hit: Hit) -> Found:
-        told = asdict(hit)
-        part = {name: told[name] for name in ("start", "end") if name in told}
-        row = self.collection.row(hit.id)
-        return Found(rank, hit.id, round(hit.score, 6), hit.field, hit.caption, hit.metadata, _files(row), **part)
+        files, score = _files(self.collection.row(hit.id)), round(hit.score, 6)
+        return Found(rank, hit.id, score, hit.field, hit.caption, hit.metadata, files, hit.start, hit.end)
 
     def _about(self, id: str) -> About:
         row = self._row(id)

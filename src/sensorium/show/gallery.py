@@ -47,6 +47,8 @@ class QueryResult:
 
 def shown(collection: Collection, hit: Hit) -> Shown:
     """A hit with its picture and its sound; a file that has gone since is replaced by the thumbnail, or is said to be gone."""
+    from sensorium.models.summarizing import clock
+
     picture, gone = collection.thumbnail(hit.id), []
     path, sound = collection.file(hit.id, "image"), collection.file(hit.id, "audio")
     if path is not None:
@@ -61,7 +63,8 @@ def shown(collection: Collection, hit: Hit) -> Shown:
             gone.append(str(error))
             sound = None
     caption = " · ".join([hit.caption or hit.id, *gone])
-    return Shown(caption, picture, sound, hit.score, label=f"{hit.id}, by its {hit.field}")
+    when = "" if hit.start is None or hit.end is None else f" from {clock(hit.start)} to {clock(hit.end)}"
+    return Shown(caption, picture, sound, hit.score, label=f"{hit.id}, by its {hit.field}{when}")
 
 
 def write_gallery(results: Sequence[QueryResult], path: Path | str, title: str = "Search results") -> None:

@@ -9,7 +9,7 @@ const $ = (selector) => document.querySelector(selector);
 const START = 12; // items that are shown before anything was asked
 const PAUSE = 350; // ms without a key after which is looked for what stands there
 
-let about = { senses: [], fields: [], can: {}, makes: [], most_bytes: 0, items: 0 };
+let about = { senses: [], fields: [], can: {}, makes: [], most_bytes: 0, items: 0, filters: [] };
 let parts = []; // files and items that belong to the query
 let asking = null; // of the request that is on its way
 let timer = 0;
@@ -36,7 +36,8 @@ async function begin() {
   $("#add-text").textContent = files.length ? `Add ${files.map(named).join(", ").replace(/, ([^,]*)$/, " or $1")}` : "";
   $("#add").hidden = !files.length;
   $("#record").hidden = !files.includes("audio") || !navigator.mediaDevices?.getUserMedia || !window.MediaRecorder;
-  $("#where-label").hidden = !about.filters;
+  $("#where-label").hidden = !about.filters.length;
+  $("#where").title = `Known: ${about.filters.join(", ")}`;
   $("#within").replaceChildren(...about.fields.map((name) => el("label", {}, el("input", { type: "checkbox", value: name }), named(name))));
   for (const verb of ["caption", "ask"]) $(`#tab-${verb}`).hidden = !about.can[verb];
   $("#tab-generate").hidden = !about.makes.length;

@@ -1,0 +1,325 @@
+"""LanceDB: rows in a folder, or in a bucket behind `s3://…`, that are larger than memory and survive whoever is killed.
+
+What its defaults would do to us is written beside what is done instead; docs/guide/search.md tells it to people.
+"""
+
+import json
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float
+
+from sensorium.core.errors import SensoriumError, UnknownName, need
+from sensorium.search.exact import Vectors, by_pass, nearest, of_table, recall
+from sensorium.search.store import KEY, Found, Index, checked, checked_filter, checked_query, vectors
+from sensorium.search.where import Compare, Every, Not, Some, Value, Where
+
+EXACT = 200_000
+"""Up to so many vectors (that meet a filter) are compared one by one: a product of f32 is faster than Lance's own search, which
+decodes the column each time. Beyond it there has to be an index."""
+KEPT = 768 << 20
+"""Bytes of vectors that are kept for the next query."""
+CACHES = {"index_cache_size_bytes": 256 << 20, "metadata_cache_size_bytes": 64 << 20}  # 6 GB and 1 GB unless told
+GOOD, SAMPLE, NEAREST, REFINE, PROBES = 0.99, 100, 10, 10, 20
+_ROWS, _ABOUT = "rows", "about"
+
+
+class Lance:
+    """The driver: of what lies at a path or an address now, or of one `version` of it, for reading."""
+
+    def __init__(self, uri: Path | str, exact: int = EXACT, version: int | None = None):
+        lancedb = need("lancedb", "search", "a collection on disk")
+        self.uri, self.exact, self._fixed = str(uri), exact, version
+        # A reader sees what others wrote only if it looks each time; unless told, it would never look.
+        self._db = lancedb.connect(self.uri, read_consistency_interval=timedelta(0), session=lancedb.Session(**CACHES))
+        self._open: dict[str, Any] = {}
+        self._counts: dict[tuple[str, int], int] = {}
+        self._kept: OrderedDict[tuple[str, int, Where | None], Vectors] = OrderedDict()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return self._told("about")
+
+    @property
+    def schema(self) -> pa.Schema:
+        table = self._table(_ROWS)
+        return pa.schema([]) if table is None else table.schema.remove_metadata()
+
+    @property
+    def version(self) -> int:
+        table = self._table(_ROWS)
+        return 0 if table is None else int(table.version)
+
+    def describe(self, about: dict[str, Any]) -> None:
+        self._tell("about", about)
+
+    def upsert(self, rows: pa.Table, instead_of: Where | None = None) -> None:
+        self._writable()
+        was = self.schema
+        new = checked(rows, was)
+        table = self._table(_ROWS)
+        if table is None:
+            table = self._made(_ROWS, new.schema, KEY)
+        else:
+            _declare(table, KEY)
+            if more := [field for field in new.schema if field.name not in was.names]:
+                table.add_columns(pa.schema(more))
+        # `add` has no keys, and a retry would double the rows. The key is declared as such, or two writers would.
+        step = table.merge_insert(KEY).when_matched_update_all().when_not_matched_insert_all()
+        if instead_of is not None:
+            checked_filter(new.schema, instead_of)
+            step = step.when_not_matched_by_source_delete(sql(instead_of))
+        step.execute(new, on_bad_vectors="null")  # null is no bad vector to us; NaN was refused before
+
+    def delete(self, where: Where) -> int:
+        self._writable()
+        table = self._table(_ROWS)
+        if table is None:
+            return 0
+        checked_filter(table.schema, where)
+        return int(table.delete(sql(where)).num_deleted_rows)
+
+    def search(self, name: str, queries: Float[np.ndarray, "Q D"], k: int, where: Where | None = None) -> list[list[Found]]:
+        checked_query(self.schema, name, queries, k)
+        if self._known(name) <= self.exact:
+            loaded = self._load(name, None)
+            if where is None:
+                return nearest(loaded, queries, k)
+            ids = {key for table in self._read([KEY], where) for key in table[KEY].to_pylist()}
+            return nearest(loaded, queries, k, np.array([key in ids for key in loaded.ids], bool))
+        # An index looks into a few of its cells, where few rows, or none, may meet a filter: these are looked at one by one.
+        probes = self._told("indexes").get(name, {}).get("probes", PROBES)
+        if where is not None:
+            if (met := self.count(where)) <= self.exact:
+                return nearest(self._load(name, where), queries, k)
+            probes *= math.ceil(self.count() / met)
+        return self._approximate(name, queries, k, where, probes)
+
+    def get(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        wanted = list(dict.fromkeys(ids))
+        names = list(self.schema.names if columns is None else columns)
+        parts = []
+        for start in range(0, len(wanted), 1000):
+            parts += self._read(list(dict.fromkeys([KEY, *names])), Compare(KEY, "in", tuple(wanted[start : start + 1000])))
+        found = pa.concat_tables(parts) if parts else self.schema.empty_table()
+        places = {key: place for place, key in enumerate(found[KEY].to_pylist() if parts else [])}
+        for key in wanted:
+            if key not in places:
+                raise UnknownName(f"no row has the key {key!r}")
+        return found.select(names).take(pa.array([places[key] for key in ids], pa.int64()))
+
+    def scan(
+        self, columns: Sequence[str] | None = None, where: Where | None = None, after: str | None = None, rows: int = 1024
+    ) -> Iterator[pa.Table]:
+        if not self.version:
+            return
+        parts = [] if where is None else [where]
+        parts += [] if after is None else [Compare(KEY, ">", after)]
+        frozen = Lance(self.uri, self.exact, self.version)
+        names = list(frozen.schema.names if columns is None else columns)
+        numbers = frozen._query([KEY], Every(tuple(parts))).with_row_id(True).to_arrow().sort_by(KEY)["_rowid"].to_numpy()
+        table = frozen._table(_ROWS)
+        for start in range(0, len(numbers), rows):
+            some = numbers[start : start + rows].tolist()
+            read = [*dict.fromkeys([KEY, *names])]
+            yield table.take_row_ids(some).select(read).to_arrow().sort_by(KEY).select(names)  # they come in any order
+
+    def count(self, where: Where | None = None) -> int:
+        table = self._table(_ROWS)
+        if table is None:
+            return 0
+        if where is None:
+            return table.count_rows()
+        checked_filter(table.schema, where)
+        return table.count_rows(sql(where))
+
+    def optimize(self) -> dict[str, Index]:
+        self._writable()
+        table, out = self._table(_ROWS), {}
+        if table is None:
+            return out
+        table.optimize(cleanup_older_than=timedelta(days=1))  # small writes pile up fragments and versions
+        for name in vectors(self.schema):
+            start, rows = time.perf_counter(), self._known(name)
+            kind, found = ("exact", 1.0) if rows <= self.exact else ("IVF_SQ", self._index(table, name))
+            out[name] = Index(kind, rows, found, round(time.perf_counter() - start, 3))
+        if self.count() > self.exact:
+            from lancedb.index import BTree
+
+            table.create_index(KEY, config=BTree(), replace=True)
+        return out
+
+    def snapshot(self) -> "Lance":
+        made = Lance(self.uri, self.exact, self.version)
+        made.about  # noqa: B018  opened now, as it may be told anew later
+        return made
+
+    def close(self) -> None:
+        self._open.clear()
+        self._kept.clear()
+
+    def erase(self) -> None:
+        """Removes all rows, columns, and what was said of them."""
+        self._writable()
+        there = [name for name in (_ROWS, _ABOUT) if self._table(name) is not None]
+        self.close()
+        for name in there:
+            self._db.drop_table(name)
+
+    def _table(self, name: str) -> Any:
+        """An open table; None where there is none yet."""
+        if self._fixed == 0:  # a snapshot of nothing
+            return None
+        if name not in self._open:
+            try:
+                self._open[name] = self._db.open_table(name)
+            except ValueError as error:
+                if "was not found" in str(error):
+                    return None
+                raise
+            if self._fixed is not None:
+                self._open[name].checkout(self._fixed if name == _ROWS else self._open[name].version)
+        return self._open[name]
+
+    def _made(self, name: str, schema: pa.Schema, key: str) -> Any:
+        made = self._db.create_table(name, schema=schema, exist_ok=True)
+        _declare(made, key)
+        self._open[name] = made
+        return made
+
+    def _told(self, key: str) -> dict[str, Any]:
+        table = self._table(_ABOUT)
+        if table is None:
+            return {}
+        found = dict(zip(*(table.to_arrow()[name].to_pylist() for name in ("key", "value")), strict=True))
+        return json.loads(found.get(key, "{}"))
+
+    def _tell(self, key: str, value: dict[str, Any]) -> None:
+        self._writable()
+        text = json.dumps(value, allow_nan=False)
+        schema = pa.schema([pa.field("key", pa.string(), nullable=False), pa.field("value", pa.string())])
+        table = self._table(_ABOUT)
+        table = self._made(_ABOUT, schema, "key") if table is None else table
+        row = pa.table({"key": [key], "value": [text]}, schema=schema)
+        table.merge_insert("key").when_matched_update_all().when_not_matched_insert_all().execute(row)
+
+    def _writable(self) -> None:
+        if self._fixed is not None:
+            raise SensoriumError("a snapshot is for reading: write into the store that it was taken of")
+
+    def _query(self, columns: Sequence[str], where: Where) -> Any:
+        table = self._table(_ROWS)
+        checked_filter(table.schema, where)
+        query = table.search().select(list(columns))
+        return query if where == Every(()) else query.where(sql(where))
+
+    def _read(self, columns: Sequence[str], where: Where) -> list[pa.Table]:
+        return [self._query(columns, where).to_arrow()] if self.version else []
+
+    def _known(self, name: str) -> int:
+        """How many rows have a vector; counted once a version, as the whole column is read for it."""
+        key = (name, self.version)
+        if key not in self._counts:
+            self._counts = {old: n for old, n in self._counts.items() if old[1] == key[1]}
+            self._counts[key] = self.count(Compare(name, "known"))
+        return self._counts[key]
+
+    def _load(self, name: str, where: Where | None) -> Vectors:
+        """The vectors of a column (of the rows that meet a filter), kept until the rows change."""
+        key = (name, self.version, where)
+        if key not in self._kept:
+            there = Compare(name, "known")
+            (table,) = self._read([KEY, name], there if where is None else Every((there, where)))
+            for old in [old for old in self._kept if old[1] != key[1]]:
+                del self._kept[old]
+            self._kept[key] = of_table(table.sort_by(KEY), name)
+            while len(self._kept) > 1 and sum(one.x.nbytes for one in self._kept.values()) > KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def _approximate(
+        self, name: str, queries: Float[np.ndarray, "Q D"], k: int, where: Where | None, probes: int
+    ) -> list[list[Found]]:
+        """By the index, of which so many cells are looked into; without one Lance looks at everything."""
+        out: list[list[Found]] = []
+        for query in np.asarray(queries, np.float32):
+            asked = self._table(_ROWS).search(query, vector_column_name=name).distance_type("dot")
+            asked = asked if where is None else asked.where(sql(where))
+            asked = asked.nprobes(probes).refine_factor(REFINE)
+            found = asked.select([KEY, "_distance"]).limit(k).to_arrow()  # `_distance` unasked for is a warning a query
+            pairs = zip(found[KEY].to_pylist(), found["_distance"].to_pylist(), strict=True)
+            out.append(sorted((Found(key, 1 - far) for key, far in pairs), key=lambda hit: (-hit.score, hit.id)))
+        return out
+
+    def _index(self, table: Any, name: str) -> float:
+        """Makes or refreshes the index of a column, and looks into as many of its cells as a good recall takes."""
+        from lancedb.index import IvfSq
+
+        known = self._told("indexes")
+        queries = self._sample(name)
+        batches = self._query([KEY, name], Compare(name, "known")).to_batches(8192)
+        exact = by_pass((pa.Table.from_batches([batch]) for batch in batches), name, queries, NEAREST)
+        for attempt in range(2):
+            if attempt or name not in known:
+                # The default, IVF_PQ, finds a quarter of what it should on such vectors.
+                table.create_index(name, config=IvfSq(distance_type="dot"), replace=True)
+            cells = max(1, math.ceil(math.sqrt(table.count_rows())))
+            probes, found = known.get(name, {}).get("probes", PROBES) if not attempt else PROBES, 0.0
+            while (found := recall(self._approximate(name, queries, NEAREST, None, probes), exact)) < GOOD and probes < cells:
+                probes *= 2
+            known[name] = {"probes": probes, "recall": found}
+            if found >= GOOD:
+                break
+        self._tell("indexes", known)
+        return found
+
+    def _sample(self, name: str) -> Float[np.ndarray, "Q D"]:
+        """Vectors of rows spread over all keys, a little off their places, as queries are."""
+        keys = np.sort(np.array(self._read([KEY], Compare(name, "known"))[0][KEY].to_pylist(), object))
+        some = keys[np.linspace(0, len(keys) - 1, min(SAMPLE, len(keys))).astype(int)]
+        x = of_table(self.get(sorted(set(some.tolist())), [KEY, name]), name).x
+        spread = x.std() * 0.5
+        return (x + np.random.default_rng(0).normal(0, spread, x.shape)).astype(np.float32)
+
+
+def _declare(table: Any, key: str) -> None:
+    """Says which column tells rows apart, unless it is said: whoever made the table may have been killed before."""
+    if not table.schema.field(key).metadata:
+        table.set_unenforced_primary_key(key)
+
+
+def sql(where: Where) -> str:
+    """A filter as DataFusion reads it: names of columns are plain by `store.checked`, texts have their quotes doubled."""
+    if isinstance(where, Compare):
+        there = f"{where.name} IS NOT NULL"
+        if where.op == "known":
+            return f"({there})"
+        values = where.value if isinstance(where.value, tuple) else (where.value,)
+        # A literal is made one of the column's type, and a broken number is no whole one.
+        broken = any(isinstance(value, float) and not value.is_integer() for value in values)
+        name = f"CAST({where.name} AS DOUBLE)" if broken else where.name
+        literals = ", ".join(_literal(value) for value in values if value is not None)
+        if where.op == "in":
+            return f"({there} AND {name} IN ({literals}))" if literals else "false"
+        return f"({there} AND {name} {where.op} {literals})"
+    if isinstance(where, Not):
+        return f"(NOT {sql(where.part)})"
+    if not where.parts:
+        return "false" if isinstance(where, Some) else "true"
+    return "(" + (" OR " if isinstance(where, Some) else " AND ").join(map(sql, where.parts)) + ")"
+
+
+def _literal(value: Value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return repr(int(value)) if float(value).is_integer() and abs(value) < 2**53 else repr(float(value))

@@ -1,0 +1,130 @@
+"""Bringing a store up to date with items: what is new or changed is embedded, what has gone is removed, the rest is left
+alone."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from sensorium.core.errors import SensoriumError
+from sensorium.core.protocols import Item
+from sensorium.data.listing import Lazy
+from sensorium.search.embed import Model, embed
+from sensorium.search.rows import Entry, item_of, key, table
+from sensorium.search.stamps import Stamp, same, stamp
+from sensorium.search.store import KEY, Store
+from sensorium.search.where import Compare
+
+_AT_ONCE = 500
+Progress = Callable[[int], None]
+
+
+@dataclass
+class Changes:
+    """How many items were what. `failed`: of those that were added or changed, those of which nothing could be embedded."""
+
+    added: int = 0
+    changed: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the store has of an item: its stamp, how many rows it should have, whether something of it could not be read, and how
+    many rows it has."""
+
+    stamp: str
+    rows: int
+    troubled: bool
+    found: int
+
+    @property
+    def whole(self) -> bool:
+        return bool(self.stamp) and self.found == max(1, self.rows)
+
+
+class Update:
+    """One run. Every block of items is written in one step, with all pieces of each: whoever is killed loses the block at work
+    and nothing else, and the next run goes on from there."""
+
+    def __init__(self, store: Store, model: Model, root: Path | None, retry: bool = False):
+        self.store, self.model, self.root, self.retry = store, model, root, retry
+        self.changes = Changes()
+        self._known = _known(store)
+        self._stamps: dict[str, Stamp] = {}
+        self._touched: dict[str, Stamp] = {}
+
+    def run(self, items: Iterable[Item], progress: Progress | None = None) -> Changes:
+        """Embeds what has to be, and removes items that are not among these."""
+        done = progress or (lambda n: None)
+        if isinstance(items, Sequence) and not isinstance(items, Lazy):
+            _once(item.id for item in items)
+        seen: set[str] = set()
+        for entries in embed(self.model, self._todo(items, seen, done), self.root):
+            self._write(entries)
+            done(len(entries))
+        self._refresh()
+        gone = [item for item in self._known if item not in seen]
+        for start in range(0, len(gone), _AT_ONCE):
+            self.store.delete(Compare("item", "in", tuple(gone[start : start + _AT_ONCE])))
+        self.changes.deleted = len(gone)
+        return self.changes
+
+    def _todo(self, items: Iterable[Item], seen: set[str], done: Progress) -> Iterator[Item]:
+        for item in items:
+            written = item_of(key(item.id))
+            if written in seen:
+                raise SensoriumError(f"two items are called {item.id!r}: each needs an id of its own")
+            seen.add(written)
+            known = self._known.get(written)
+            before = Stamp.from_json(known.stamp) if known and known.whole else None
+            now = stamp(item, self.root, before)
+            if before and known and same(before, now) and not (known.troubled and self.retry):
+                self.changes.unchanged += 1
+                if now != before:  # another time, the same bytes: the next run need not read them again
+                    self._touched[written] = now
+                done(1)
+            else:
+                self._stamps[item.id] = now
+                yield item
+
+    def _write(self, entries: list[Entry]) -> None:
+        stamped = [replace(entry, stamp=self._stamps.pop(entry.row.id).to_json()) for entry in entries]
+        old = [written for entry in entries if (written := item_of(key(entry.row.id))) in self._known]
+        self.store.upsert(table(stamped), Compare("item", "in", tuple(old)) if old else None)
+        self.changes.changed += len(old)
+        self.changes.added += len(entries) - len(old)
+        self.changes.failed += sum(not entry.fields for entry in entries)
+
+    def _refresh(self) -> None:
+        written = list(self._touched)
+        for start in range(0, len(written), _AT_ONCE):
+            some = written[start : start + _AT_ONCE]
+            rows = self.store.get([key(item) for item in some])
+            stamps = pa.array([self._touched[item].to_json() for item in some], pa.string())
+            self.store.upsert(rows.set_column(rows.column_names.index("stamp"), "stamp", stamps))
+
+
+def _known(store: Store) -> dict[str, _Known]:
+    if not store.schema.names:
+        return {}
+    found: dict[str, int] = {}
+    firsts: dict[str, tuple[str, int, bool]] = {}
+    for some in store.scan([KEY, "part", "parts", "stamp", "problems"], rows=8192):
+        for place, part, parts, told, problems in zip(*(column.to_pylist() for column in some.columns), strict=True):
+            item = item_of(place)
+            found[item] = found.get(item, 0) + 1
+            if part == 0:
+                firsts[item] = told or "", parts, problems is not None
+    return {item: _Known(*firsts.get(item, ("", 0, False)), count) for item, count in found.items()}
+
+
+def _once(ids: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for id in ids:
+        if id in seen:
+            raise SensoriumError(f"two items are called {id!r}: each needs an id of its own")
+        seen.add(id)

@@ -1,0 +1,116 @@
+"""Search by what is written, beside search by what is meant: BM25 over captions and passages, and both ranked as one."""
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from sensorium.core.errors import SensoriumError
+from sensorium.search.collection import FIRST, Collection, Hit
+from sensorium.search.embed import Model
+from sensorium.search.exact import top
+from sensorium.search.facts import columns_of
+from sensorium.search.rows import item_of, key
+from sensorium.search.where import Compare, Every, Where, parse
+
+K1, B = 1.2, 0.75
+RANK = 60
+"""Reciprocal rank fusion (Cormack et al. 2009): a hit at rank r of a list counts 1 / (`RANK` + r)."""
+MOST = 500_000
+"""Items whose words are held in memory."""
+_DEEP = 50
+
+
+class Wording:
+    """The words of all items of a collection, as they are now."""
+
+    def __init__(self, collection: Collection):
+        if len(collection) > MOST:
+            raise SensoriumError(f"{len(collection)} items are more than the {MOST} whose words are held in memory")
+        self.collection, self.version = collection, collection.store.version
+        said: dict[str, Counter[str]] = {}
+        for some in collection.store.scan(["item", "record"], FIRST, rows=8192):  # captions hold the passages too
+            for item, record in zip(some["item"].to_pylist(), some["record"].to_pylist(), strict=True):
+                said[item] = Counter(words("\n".join(json.loads(record)["captions"])))
+        self.items = list(said)
+        self._numbers: dict[str, int] = {}
+        self._matrix = self._weights(list(said.values()))
+
+    def find(self, text: str, k: int, allowed: set[str] | None = None) -> list[tuple[str, float]]:
+        """The `k` items (as the store writes their ids) that say the words of a text best, (item, BM25) each; none that has none
+        of them."""
+        asked = [self._numbers[word] for word in dict.fromkeys(words(text)) if word in self._numbers]
+        scores = np.asarray(self._matrix[:, asked].sum(1)).ravel() if asked else np.zeros(len(self.items))
+        if allowed is not None:
+            scores = np.where([item in allowed for item in self.items], scores, 0)
+        best = top(scores.astype(np.float32), k)
+        return [(self.items[i], float(scores[i])) for i in best.tolist() if scores[i] > 0]
+
+    def _weights(self, said: list[Counter[str]]) -> csr_array:
+        """BM25 of each word in each item: [items, words]."""
+        rows, columns, counts = [], [], []
+        for row, counter in enumerate(said):
+            for word, count in counter.items():
+                rows.append(row)
+                columns.append(self._numbers.setdefault(word, len(self._numbers)))
+                counts.append(count)
+        shape = len(said), max(1, len(self._numbers))
+        n = np.array(counts, np.float32)
+        places = (np.array(rows, int), np.array(columns, int))
+        lengths = np.array([sum(counter.values()) for counter in said], np.float32)
+        having = np.bincount(places[1], minlength=shape[1])
+        rare = np.log1p((len(said) - having + 0.5) / (having + 0.5))
+        usual = 1 - B + B * lengths / max(1e-9, float(lengths.mean()) if len(lengths) else 1.0)
+        return csr_array((rare[places[1]] * n * (K1 + 1) / (n + K1 * usual[places[0]]), places), shape=shape)
+
+
+def words(text: str) -> list[str]:
+    """In small letters, without marks."""
+    return re.findall(r"\w+", unicodedata.normalize("NFC", text).lower())
+
+
+def query(
+    wording: Wording,
+    model: Model,
+    text: str,
+    k: int = 10,
+    within: Sequence[str] | None = None,
+    where: Where | str | None = None,
+) -> list[Hit]:
+    """The items that are near to a text in the space, and those that say its words, ranked as one: what is high in either list is
+    high, what is in both is higher. Scores are cosines as ever, and so do not fall from hit to hit."""
+    collection, deep = wording.collection, max(_DEEP, 4 * k)
+    near = collection.query(model, k=deep, within=within, where=where, **{_text(model): text})
+    said = [item for item, _ in wording.find(text, deep, _allowed(collection, where))]
+    known = {_written(hit): hit for hit in near}
+    if missing := tuple(item for item in said if item not in known):
+        within = within or collection.fields  # a note has nothing but its text
+        more = collection.query(model, k=len(missing), within=within, where=Compare("id", "in", missing), **{_text(model): text})
+        known |= {_written(hit): hit for hit in more}
+    ranks: dict[str, float] = dict.fromkeys(known, 0.0)
+    for order in ([_written(hit) for hit in near], said):
+        for rank, item in enumerate((item for item in order if item in ranks), 1):
+            ranks[item] += 1 / (RANK + rank)
+    return [known[item] for item in sorted(ranks, key=lambda item: (-ranks[item], item))[:k]]
+
+
+def _written(hit: Hit) -> str:
+    return item_of(key(hit.id))
+
+
+def _allowed(collection: Collection, where: Where | str | None) -> set[str] | None:
+    if where is None:
+        return None
+    condition = columns_of(parse(where) if isinstance(where, str) else where, collection.store.schema)
+    return {item for some in collection.store.scan(["item"], Every((FIRST, condition))) for item in some["item"].to_pylist()}
+
+
+def _text(model: Model) -> str:
+    found = next((field.name for field in model.fields if field.kind == "text"), None)
+    if found is None:
+        raise SensoriumError("the model reads no texts: a search by words needs one that does")
+    return found

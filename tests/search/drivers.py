@@ -1,0 +1,41 @@
+"""The stores that every test of behaviour runs on: each as a function from a folder to an empty store, and to the same opened
+again by somebody else."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from sensorium.search.lance import Lance
+from sensorium.search.memory import Memory
+from sensorium.search.store import Store
+
+
+class Driver(NamedTuple):
+    make: Callable[[Path], Store]
+    again: Callable[[Path, Store], Store]
+
+
+DRIVERS = {
+    "memory": Driver(lambda path: Memory(), lambda path, store: store),
+    "lance": Driver(lambda path: Lance(path / "c"), lambda path, store: Lance(path / "c")),
+}
+
+
+def rows(ids: list[str], **columns) -> pa.Table:
+    """Columns of texts, numbers or truth values; `x` and `y` are vectors."""
+    made = {"id": pa.array(ids, pa.string())}
+    for name, values in columns.items():
+        made[name] = array(values) if name in ("x", "y") else pa.array(values)
+    return pa.table(made)
+
+
+def array(vectors) -> pa.Array:
+    width = len(next(v for v in vectors if v is not None))
+    return pa.array([None if v is None else np.asarray(v, np.float32).tolist() for v in vectors], pa.list_(pa.float32(), width))
+
+
+def contents(store: Store) -> list[dict]:
+    return [row for table in store.scan(rows=7) for row in table.to_pylist()]

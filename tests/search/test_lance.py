@@ -1,0 +1,112 @@
+"""What LanceDB does by default, and must not do to us; what all stores have in common is in test_store.py."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from search.drivers import contents, rows
+
+from sensorium.search.exact import Vectors, nearest, recall
+from sensorium.search.lance import CACHES, Lance, sql
+from sensorium.search.where import Compare, Every, parse
+
+ROWS, WIDTH = 3000, 24
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """More rows than are compared one by one."""
+    x = np.random.default_rng(0).normal(size=(ROWS, WIDTH)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    store = Lance(tmp_path_factory.mktemp("large") / "c", exact=1000)
+    ids = [f"{i:05d}" for i in range(ROWS)]
+    store.upsert(rows(ids, x=[*x[:-1], None], n=list(map(float, range(ROWS)))))
+    return store, store.optimize(), Vectors(np.array(ids[:-1], object), x[:-1])
+
+
+def test_an_index_tells_its_recall_and_has_it(large):
+    store, told, exact = large
+    assert told["x"].kind == "IVF_SQ" and told["x"].rows == ROWS - 1 and told["x"].recall >= 0.99
+    queries = np.random.default_rng(9).normal(size=(40, WIDTH)).astype(np.float32)
+    found = store.search("x", queries, 10)
+    assert recall(found, nearest(exact, queries, 10)) >= 0.97
+    assert all(hits == sorted(hits, key=lambda hit: (-hit.score, hit.id)) for hits in found)
+    scores = {hit.id: hit.score for hit in found[0]}
+    assert all(score == pytest.approx(float(exact.x[int(id)] @ queries[0]), abs=1e-5) for id, score in scores.items())
+
+
+def test_a_filter_that_few_rows_meet_finds_all_of_them(large):
+    store, _, exact = large
+    queries = np.random.default_rng(7).normal(size=(5, WIDTH)).astype(np.float32)
+    for where, allowed in (
+        (Compare("n", ">=", 2980.0), np.arange(ROWS - 1) >= 2980),
+        (Compare("n", "<", 1500.0), np.arange(ROWS - 1) < 1500),
+    ):
+        found, right = store.search("x", queries, 25, where), nearest(exact, queries, 25, allowed)
+        assert recall(found, right) >= (1 if allowed.sum() < 100 else 0.97)
+        assert [len(hits) for hits in found] == [len(hits) for hits in right]
+        assert all(allowed[int(hit.id)] for hits in found for hit in hits)
+
+
+def test_rows_that_came_after_the_index_are_found(large):
+    store, _, _ = large
+    far = np.zeros(WIDTH, np.float32)
+    far[0] = 5
+    store.upsert(rows(["new"], x=[far]))
+    assert store.search("x", far[None], 1)[0][0].id == "new"
+    assert store.delete(Compare("id", "=", "new")) == 1 and store.search("x", far[None], 1)[0][0].id != "new"
+
+
+def test_vectors_are_read_once_and_again_when_rows_have_changed(tmp_path, monkeypatch):
+    store, read = Lance(tmp_path / "c"), []
+    store.upsert(rows(["a", "b"], x=[[1, 0], [0, 1]]))
+    real = Lance._read
+    monkeypatch.setattr(Lance, "_read", lambda self, columns, where: read.append(columns) or real(self, columns, where))
+    query = np.array([[1.0, 0]], np.float32)
+    for _ in range(3):
+        assert store.search("x", query, 1)[0][0].id == "a"
+    assert len(read) == 1
+    store.upsert(rows(["c"], x=[[2, 0]]))
+    assert store.search("x", query, 1)[0][0].id == "c" and len(read) == 2 and len(store._kept) == 1
+
+
+def test_what_is_kept_is_bounded(tmp_path, monkeypatch):
+    assert sum(CACHES.values()) < 512 << 20
+    monkeypatch.setattr("sensorium.search.lance.KEPT", 3 * 2 * 4)
+    store = Lance(tmp_path / "c")
+    store.upsert(rows(["a", "b", "c"], x=[[1, 0], [0, 1], [1, 1]], y=[[1, 0], [0, 1], [1, 1]]))
+    for name in ("x", "y", "x"):
+        store.search(name, np.ones((1, 2), np.float32), 1)
+    assert [key[0] for key in store._kept] == ["x"]
+
+
+def test_two_writers_of_the_same_new_rows_do_not_double_them(tmp_path):
+    stores = [Lance(tmp_path / "c"), Lance(tmp_path / "c")]
+    stores[0].upsert(rows(["start"], n=[0.0]))
+    new = [f"{i:03d}" for i in range(200)]
+
+    def write(store: Lance) -> None:
+        for start in range(0, 200, 50):
+            store.upsert(rows(new[start : start + 50], n=[1.0] * 50))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, stores))
+    assert [row["id"] for row in contents(stores[0])] == [*new, "start"]
+
+
+def test_many_small_writes_are_tidied_up(tmp_path):
+    store = Lance(tmp_path / "c")
+    for i in range(6):
+        store.upsert(rows([str(i)], n=[float(i)]))
+    table = store._db.open_table("rows")
+    assert table.stats()["fragment_stats"]["num_fragments"] == 6
+    before = contents(store)
+    store.optimize()
+    assert store._db.open_table("rows").stats()["fragment_stats"]["num_fragments"] == 1 and contents(store) == before
+
+
+def test_filters_are_escaped():
+    told = "((word IS NOT NULL AND word = 'it''s') AND (NOT (n IS NOT NULL AND CAST(n AS DOUBLE) < -2.5)))"
+    assert sql(parse("word = 'it''s' and not n < -2.5")) == told
+    assert sql(Every(())) == "true" and sql(Compare("word", "in", ())) == "false"
+    assert sql(parse("n in (1, 2)")) == "(n IS NOT NULL AND n IN (1, 2))"
