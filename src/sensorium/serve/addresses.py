@@ -11,7 +11,8 @@ from sensorium.serve.chart import Chart, chart
 from sensorium.serve.finding import MOST_PARTS, About, Answer, Finder, Query
 from sensorium.serve.meters import Meters
 from sensorium.serve.senses import MOST_TEXT, Senses, Thing
-from sensorium.serve.telling import Ask, Caption, Generate, Made, Tellers, Texts
+from sensorium.serve.telling import Made, Tellers, Texts
+from sensorium.serve.wishes import Ask, Caption, Generate
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
