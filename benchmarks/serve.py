@@ -20,7 +20,7 @@ from common.record import write
 from common.web import Line, form, held, json_body, request, serving
 
 from sensorium.search import Collection
-from sensorium.search.vectors import vectors
+from sensorium.search.taking import vectors
 
 CLIENTS, SECONDS, BURST = 100, 60.0, 800
 SHARES = {"text": 0.70, "file": 0.15, "like": 0.10, "thumbnail": 0.05}

@@ -25,7 +25,7 @@ from common.record import write
 from common.web import Line, form, held, json_body, request, serving
 
 from sensorium.search import Collection
-from sensorium.search.vectors import vectors
+from sensorium.search.taking import vectors
 
 REQUESTS, CLIENTS, MOST_MB = 10_000, 8, 1500
 VALUES: tuple[Any, ...] = (

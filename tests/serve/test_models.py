@@ -17,6 +17,7 @@ from sensorium.recipes.tellers import teller
 from sensorium.search import Collection
 from sensorium.sensorium import Sensorium
 from sensorium.serve.app import Server
+from sensorium.serve.bounds import Bounds
 
 WORDS = Text(words=("red", "blue", "ring", "star"), alphabet="abdefgilnrstu", length=5)
 PICTURE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
@@ -42,7 +43,7 @@ def served(tmp_path_factory):
         items.append(Item(str(i), {"image": (path,), "text": (["red circle", "blue square"][i % 2],)}))
     model, captioner, answerer = any_to_any(), tells(False), tells(True)
     collection = Collection.update(model, items, root / "c", root=root)
-    server = Server(collection, model, [captioner, answerer])
+    server = Server(collection, model, [captioner, answerer], bounds=Bounds(seconds=300))
     yield Client(server), model, captioner, answerer, root
     server.close()
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from sensorium import __version__
 from sensorium.core.errors import BadFile, MissingExtra, SensoriumError, UnknownName, need
-from sensorium.modalities import BadRaw
 from sensorium.search import Collection, facts
 from sensorium.sensorium import Sensorium
 from sensorium.serve import addresses, pages
@@ -143,6 +142,6 @@ def status_of(error: SensoriumError) -> int:
         return error.status
     if isinstance(error, NotFound):
         return 404
-    if isinstance(error, BadFile | BadRaw | UnknownName):
+    if isinstance(error, BadFile | UnknownName | ValueError):
         return 422
     return 501 if isinstance(error, MissingExtra) else 400

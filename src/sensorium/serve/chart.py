@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sensorium.search import Collection
-from sensorium.search.vectors import vectors
+from sensorium.search.taking import vectors
 
 MOST = 3000
 """Items on a map; of a larger collection, so many in equal steps."""

@@ -1,21 +1,23 @@
 """A query of any mix, and what is found, as the JSON has it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
 from sensorium.core.errors import UnknownName
+from sensorium.core.protocols import Modality
 from sensorium.search import Collection, Hit, Row
-from sensorium.search.vectors import vectors
+from sensorium.search.taking import rows, vectors
 from sensorium.serve.bounds import Bounds, NotFound, Refused
 from sensorium.serve.desk import Desk
 from sensorium.serve.meters import Meters
 from sensorium.serve.senses import MOST_TEXT, Senses, Thing
 
+T = TypeVar("T")
 MOST_HITS = 200
 MOST_PARTS = 16
 """Things that one query is made of."""
@@ -99,45 +101,28 @@ class Finder:
         if not asked and not query.like:
             raise Refused(422, "nothing to look for: give a text, a file, or an item to find more like")
         units = await self._senses.vectors(asked)
-        total = np.sum(units, axis=0) if units else np.float32(0)
+        total = np.sum(units, axis=0) if units else np.zeros((), np.float32)
         if query.without.strip():
             total = total - 2 * units[-1]
         names = {thing.field.name for thing in asked}
-        return await self._desk.ask(lambda: self._search(total, names, query))
+        return await self.run(lambda: self._search(total, names, query))
 
     async def about(self, id: str) -> About:
-        return await self._desk.ask(lambda: self._about(id))
+        return await self.run(lambda: self._about(id))
 
     async def thumbnail(self, id: str) -> bytes:
         """A JPEG; `NotFound` where the item has no picture."""
-        await self.about(id)
-        found = await self._desk.ask(lambda: self.collection.thumbnail(id))
-        if found is None:
-            raise NotFound(f"the item {id[:80]!r} has no thumbnail")
-        return found
+        return await self.run(lambda: self._thumbnail(id))
 
-    async def thing(self, id: str, fields: Sequence[Any]) -> Thing:
+    async def thing(self, id: str, fields: Sequence[Modality]) -> Thing:
         """The item's file (or its first caption) for the first of the fields of which it has one."""
-        about = await self.about(id)
-        for one in fields:
-            path = await self._desk.ask(lambda kind=one.kind: self.collection.file(id, kind))
-            if path is not None:
-                return Thing(one, path)
-            if one.kind == "text" and about.captions:
-                return Thing(one, about.captions[0])
-        raise NotFound(f"the item {id[:80]!r} has no file of {' or '.join(one.kind for one in fields)}")
+        return await self.run(lambda: self._thing(id, fields))
 
-    async def file(self, id: str, kind: str) -> Any:
+    async def file(self, id: str, kind: str) -> Path:
         """Where a file of an item is; `NotFound` where it has none of the kind, or the file has gone."""
-        about = await self.about(id)
-        path = await self._desk.ask(lambda: self.collection.file(id, kind)) if kind in about.files else None
-        if path is None:
-            raise NotFound(f"the item {id[:80]!r} has no file of {kind[:40]!r}. It has: {', '.join(about.files) or 'none'}")
-        if not path.is_file():
-            raise NotFound(f"the file {about.files[kind]!r} of this item has gone since the collection was made")
-        return path
+        return await self.run(lambda: self._file(id, kind))
 
-    async def run(self, work: Any) -> Any:
+    async def run(self, work: Callable[[], T]) -> T:
         """What `work()` gives, done by the collection's thread."""
         return await self._desk.ask(work)
 
@@ -151,7 +136,9 @@ class Finder:
         within = query.within or [name for name in fields if name not in asked] or list(fields)
         hits = self.collection.find(total, asked, query.k + len(query.like), within, query.where or None)
         others = [hit for hit in hits if hit.id not in query.like][: query.k]
-        return Answer([self._found(i, hit) for i, hit in enumerate(others, 1)], within, len(self.collection))
+        known = rows(self.collection, [hit.id for hit in others])
+        found = [_found(i, hit, row) for i, (hit, row) in enumerate(zip(others, known, strict=True), 1)]
+        return Answer(found, list(within), len(self.collection))
 
     def _own(self, id: str) -> Float[np.ndarray, " D"]:
         """The sum of the item's vectors at length 1: it counts as much as a text does."""
@@ -160,19 +147,52 @@ class Finder:
         total = np.sum(parts, axis=0)
         return total / max(float(np.linalg.norm(total)), 1e-6)
 
-    def _found(self, rank: int, hit: Hit) -> Found:
-        files, score = _files(self.collection.row(hit.id)), round(hit.score, 6)
-        return Found(rank, hit.id, score, hit.field, hit.caption, hit.metadata, files, hit.start, hit.end)
-
     def _about(self, id: str) -> About:
         row = self._row(id)
         return About(row.id, list(row.captions), row.metadata, _files(row))
 
+    def _thumbnail(self, id: str) -> bytes:
+        try:
+            found = self.collection.thumbnail(id)
+        except UnknownName:
+            raise _unknown(id) from None
+        if found is None:
+            raise NotFound(f"the item {id[:80]!r} has no thumbnail")
+        return found
+
+    def _thing(self, id: str, fields: Sequence[Modality]) -> Thing:
+        row = self._row(id)
+        for one in fields:
+            if one.kind in row.paths:
+                return Thing(one, self._file(id, one.kind))
+            if one.kind == "text" and row.captions:
+                return Thing(one, row.captions[0])
+        raise NotFound(f"the item {id[:80]!r} has no file of {' or '.join(one.kind for one in fields)}")
+
+    def _file(self, id: str, kind: str) -> Path:
+        names = _files(self._row(id))
+        path = self.collection.file(id, kind) if kind in names else None
+        if path is None:
+            raise NotFound(f"the item {id[:80]!r} has no file of {kind[:40]!r}. It has: {', '.join(names) or 'none'}")
+        if not path.is_file():
+            raise NotFound(f"the file {names[kind]!r} of this item has gone since the collection was made")
+        return path
+
     def _row(self, id: str) -> Row:
         try:
             return self.collection.row(id)
-        except UnknownName:  # its text may name every item
-            raise NotFound(f"the collection has no item {id[:80]!r}") from None
+        except UnknownName:
+            raise _unknown(id) from None
+
+
+def _unknown(id: str) -> NotFound:
+    """In words of our own: those of the collection may name many of its items."""
+    return NotFound(f"the collection has no item {id[:80]!r}")
+
+
+def _found(rank: int, hit: Hit, row: Row) -> Found:
+    score = round(hit.score, 6)
+    return Found(rank, hit.id, score, hit.field, hit.caption, hit.metadata, _files(row), hit.start, hit.end)
 
 
 def _called(works: list[Any]) -> list[Any]:

@@ -117,8 +117,10 @@ class Tellers:
 
 def _make(model: Sensorium, target: str, sources: dict[str, Any], how: Generate) -> Made:
     made_of, usual = model.field(target), model.making.how(target)
-    dials = {"steps": how.steps, "guidance": how.guidance} if isinstance(usual, Drawing) else {}
-    chosen = replace(usual, **{key: value for key, value in dials.items() if value is not None})
+    dials = {key: x for key, x in (("steps", how.steps), ("guidance", how.guidance)) if x is not None}
+    if dials and not isinstance(usual, Drawing):
+        raise Refused(422, f"{', '.join(dials)}: not of {target}, which is written word by word")
+    chosen = replace(usual, **dials)
     things = model.generate(target, n=how.n, how=chosen, seed=how.seed, **sources)
     note: dict[str, Any] = {"software": f"Sensorium {__version__}", "prompt": how.text or None, "to": target, "seed": how.seed}
     note |= asdict(chosen) | {"fingerprint": model.fingerprint}
