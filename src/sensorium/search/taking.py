@@ -1,4 +1,4 @@
-"""What a collection holds of some items, taken out at once: rows, and the vectors themselves (for maps, and for more like an item)."""
+"""What a collection holds of some items, taken out at once: rows, and the vectors themselves."""
 
 from collections.abc import Sequence
 
