@@ -156,7 +156,7 @@ def test_filters_say_which_field_is_compared(page):
     page.get_by_role("button", name="Filters").click()
     page.get_by_label("sound", exact=True).check()
     expect(page.get_by_role("status").first).to_contain_text("4 nearest of 6 items, compared with their sound")
-    assert {card.inner_text().split(" by ")[1].split("\n")[0] for card in page.locator(".facts").all()} == {"sound"}
+    assert {card.inner_text().split("by ")[1].strip() for card in page.locator(".facts").all()} == {"sound"}
 
 
 def test_the_map_is_wandered_by_the_keyboard(page):
