@@ -38,7 +38,7 @@ function media(hit, what) {
     open.addEventListener("click", () => show(hit.id, hit));
     box.append(open);
   } else if (!hit.files.audio) box.append(el("p", { className: "words", aria: { hidden: "true" } }, what));
-  else box.append(el("div", { className: "wave", aria: { hidden: "true" } }, ..."▁▃▅▇▅▃▁▂▄▆▄▂▁".split("").map((bar) => el("span", {}, bar))));
+  else box.append(el("div", { className: "wave", aria: { hidden: "true" } }, ..."▂▄▇▅▃▅▆▃▂".split("").map((bar) => el("span", {}, bar))));
   if (hit.files.audio) box.append(el("audio", { controls: true, preload: "none", src: address(hit.id, "/file/audio") + part(hit, "audio"), aria: { label: `Sound of ${what}` } }));
   return box;
 }
