@@ -247,7 +247,13 @@ def _png(width: int, height: int, bits: int = 8, colour: int = 2) -> bytes:
 def _wav(rate: int, channels: int, size: int) -> bytes:
     form_ = struct.pack("<HHIIHH", 1, channels, rate, (rate * channels * 2) % 2**32, (channels * 2) % 2**16, 16)
     return (
-        b"RIFF" + struct.pack("<I", min(36 + size, 2**32 - 1)) + b"WAVEfmt " + struct.pack("<I", 16) + form_ + b"data" + struct.pack("<I", size)
+        b"RIFF"
+        + struct.pack("<I", min(36 + size, 2**32 - 1))
+        + b"WAVEfmt "
+        + struct.pack("<I", 16)
+        + form_
+        + b"data"
+        + struct.pack("<I", size)
     )
 
 

@@ -1,12 +1,16 @@
 """What the API answers, on a collection whose truth is known."""
 
+from urllib.parse import quote
+
 import numpy as np
 import pytest
 from search.fake import RATE, Tricolour, tone
 from serve.served import Client, Reading, made
 
 from sensorium.core.errors import SensoriumError
+from sensorium.core.protocols import Item
 from sensorium.modalities.audio import wav_bytes
+from sensorium.search import Collection
 from sensorium.serve.app import Server
 from sensorium.serve.bounds import Bounds
 from sensorium.serve.chart import flat
@@ -193,6 +197,16 @@ def test_the_page_refers_to_nothing_outside(served):
         assert " style=" not in text and " onclick=" not in text and "innerHTML" not in text, name
     told = client.get("/openapi.json").json()["paths"]
     assert {"/search", "/embed", "/caption", "/ask", "/generate", "/items/{id}", "/healthz", "/metrics"} <= set(told)
+
+
+def test_names_that_are_no_unicode_are_said_and_found(tmp_path):
+    items = [Item("caf\udce9", {"text": ("red",)}), Item("tea", {"text": ("blue",)})]
+    server = Server(Collection.update(Reading(), items, tmp_path / "c"), Reading(), bounds=Bounds(seconds=300))
+    client = Client(server)
+    (first, _) = ids(client.post("/search", json={"text": "red"}))
+    assert client.get(f"/items/{quote(first, safe='')}").json()["captions"] == ["red"]
+    assert ids(client.post("/search", json={"like": [first]})) == ["tea"]
+    server.close()
 
 
 def test_the_model_of_another_collection_is_refused(served):

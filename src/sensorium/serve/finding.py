@@ -135,7 +135,7 @@ class Finder:
             total = total + self._own(id)
         within = query.within or [name for name in fields if name not in asked] or list(fields)
         hits = self.collection.find(total, asked, query.k + len(query.like), within, query.where or None)
-        others = [hit for hit in hits if hit.id not in query.like][: query.k]
+        others = [hit for hit in hits if _said(hit.id) not in query.like][: query.k]
         known = rows(self.collection, [hit.id for hit in others])
         found = [_found(i, hit, row) for i, (hit, row) in enumerate(zip(others, known, strict=True), 1)]
         return Answer(found, list(within), len(self.collection))
@@ -149,7 +149,7 @@ class Finder:
 
     def _about(self, id: str) -> About:
         row = self._row(id)
-        return About(row.id, list(row.captions), row.metadata, _files(row))
+        return About(_said(row.id), [_said(caption) for caption in row.captions], row.metadata, _files(row))
 
     def _thumbnail(self, id: str) -> bytes:
         try:
@@ -192,7 +192,7 @@ def _unknown(id: str) -> NotFound:
 
 def _found(rank: int, hit: Hit, row: Row) -> Found:
     score = round(hit.score, 6)
-    return Found(rank, hit.id, score, hit.field, hit.caption, hit.metadata, _files(row), hit.start, hit.end)
+    return Found(rank, _said(hit.id), score, hit.field, _said(hit.caption), hit.metadata, _files(row), hit.start, hit.end)
 
 
 def _called(works: list[Any]) -> list[Any]:
@@ -208,4 +208,10 @@ def _called(works: list[Any]) -> list[Any]:
 
 def _files(row: Row) -> dict[str, str]:
     """The names of an item's files; of one that lies outside of the collection's folder, its last part only."""
-    return {kind: PurePath(path).name if PurePath(path).is_absolute() else path for kind, path in row.paths.items()}
+    return {kind: _said(PurePath(path).name if PurePath(path).is_absolute() else path) for kind, path in row.paths.items()}
+
+
+def _said(text: str) -> str:
+    """Names of files may hold bytes that are no UTF-8, which JSON cannot say: they are written as escapes, as the store writes
+    them, so that an item is found by the id that was said."""
+    return text.encode("utf-8", "backslashreplace").decode()
