@@ -68,13 +68,13 @@ class Gate:
             cookie = self._admit(scope, headers)
             if cookie is not None:
                 return await _answer(told, 303, b"", {"location": "/", "set-cookie": cookie})
-            body = bytearray()
+            body = await self._taken(scope, headers, receive)
+            taken = len(body)
             try:
-                await self._take(body, scope, headers, receive)
-                taken = len(body)
-                await self._app(scope, _given(bytes(body), receive), told)
+                given, body = _given(body, receive), b""  # so that it is let go once it is read
+                await self._app(scope, given, told)
             finally:
-                self._held -= len(body)
+                self._held -= taken
         except Refused as error:
             self._meters.refused(error.status)
             page = self._locked if error.status == 401 and "text/html" in _header(scope, b"accept") else b""
@@ -97,7 +97,7 @@ class Gate:
             return None
         raise Refused(401, "this server asks for its token: 'Authorization: Bearer …', or open the link that it printed")
 
-    async def _take(self, body: bytearray, scope: MutableMapping[str, Any], headers: dict[str, str], receive: Receive) -> None:
+    async def _taken(self, scope: MutableMapping[str, Any], headers: dict[str, str], receive: Receive) -> bytes:
         """The whole body, or `Refused`. What is taken counts as held until the answer is out."""
         files = headers.get("content-type", "").lower().startswith("multipart/")
         most = self._bounds.upload if files else self._bounds.text
@@ -111,11 +111,16 @@ class Gate:
             raise Refused(503, "too much is being sent here at the moment", 2)
         if files:
             self._spend(address, LEAST)
+        body, whole = bytearray(), False
         try:
             async with asyncio.timeout(self._bounds.seconds):
                 await self._fill(body, most, address, LEAST if files else 0, receive)
+            whole = True
+            return bytes(body)
         except TimeoutError:
             raise Refused(408, f"the request did not arrive within {self._bounds.seconds:g} s") from None
+        finally:
+            self._held -= 0 if whole else len(body)
 
     async def _fill(self, body: bytearray, most: int, address: str, paid: int, receive: Receive) -> None:
         more = True
