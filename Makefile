@@ -12,7 +12,6 @@ test: .venv/stamp  ## the whole test suite
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 browser: .venv/stamp  ## the page of `sensorium serve` in a real Chromium, which has to be there
-	$(BIN)/pip install --quiet --constraint constraints.txt playwright
 	$(BIN)/python -m pytest tests/serve/browser.py
 
 lint: .venv/stamp  ## style, layout and types
