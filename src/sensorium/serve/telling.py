@@ -12,6 +12,7 @@ from sensorium.core.protocols import Modality
 from sensorium.decoders import Drawing
 from sensorium.modalities.kept import kept, suffixes
 from sensorium.modalities.transcript import NotAsked
+from sensorium.models import Generator
 from sensorium.models.making import NoDecoder
 from sensorium.models.telling import DRAWN, Telling, told
 from sensorium.sensorium import Sensorium
@@ -73,6 +74,7 @@ class Tellers:
             model, _ = self._maker(to)
             return [model.field(name) for name in model.making.model.encoders]
         model = self._teller(verb)
+        assert isinstance(model.model, Generator)
         return [model.field(name) for name in model.model.reads if name != model.model.asked]
 
     async def caption(self, thing: Thing, how: Caption) -> Texts:
@@ -150,7 +152,7 @@ def _tells(model: Sensorium) -> str:
         told(model.model, model.fields)
     except NotAsked:
         return ""
-    return "ask" if model.model.asked else "caption"
+    return "ask" if isinstance(model.model, Generator) and model.model.asked else "caption"
 
 
 def _targets(model: Sensorium) -> tuple[str, ...]:
