@@ -86,7 +86,8 @@ async def _attack(port: int, media: list[bytes], requests: int, seed: int) -> di
             status, headers, body = await line.ask(hostile(rng, media), 120)
             codes[str(status)] += 1
             busy = status == 503 and "retry-after" in headers
-            if (status >= 500 and not busy) or (status >= 400 and not _told(headers, body)):
+            broken = status == 0 and hostile is not lengths  # there the server may hang up while it is still being sent to
+            if broken or (status >= 500 and not busy) or (status >= 400 and not _told(headers, body)):
                 bad.append({"number": number, "attack": hostile.__name__, "status": status, "body": body[:200].decode("latin-1")})
         line.close()
 

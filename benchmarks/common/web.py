@@ -64,10 +64,12 @@ class Line:
         writer.write(request)
         with suppress(ConnectionError):  # it may have answered, and closed, before all was sent
             await writer.drain()
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        status = int(head[0].split()[1])
+        status, head = 100, [""]
+        while status < 200:  # the server only says that it goes on
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            status = int(head[0].split()[1])
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        body = b"" if request.startswith(b"HEAD ") else await reader.readexactly(int(headers.get("content-length", "0")))
         if headers.get("connection") == "close" or "content-length" not in headers:
             self.close()
         return status, headers, body
