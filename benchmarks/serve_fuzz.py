@@ -100,7 +100,7 @@ async def _attack(port: int, media: list[bytes], requests: int, seed: int) -> di
 
 def _told(headers: dict[str, str], body: bytes) -> bool:
     """Whether an error is a sentence. The first of those in the way (the HTTP parser, ranges) answer in plain text."""
-    if not headers.get("content-type", "").startswith("application/json"):
+    if not body or not headers.get("content-type", "").startswith("application/json"):  # of a HEAD there is no body
         return True
     return list(json.loads(body)) == ["error"]
 

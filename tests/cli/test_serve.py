@@ -62,7 +62,7 @@ def _noted(init, runners):
 
 def _address(capfd) -> str:
     told = ""
-    for _ in range(600):
+    for _ in range(3000):
         told += capfd.readouterr().err
         if " items at " in told and "\n" in told.partition(" items at ")[2]:
             return told.partition(" items at ")[2].splitlines()[0]

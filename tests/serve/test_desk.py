@@ -87,7 +87,10 @@ def test_what_waits_too_long_is_sent_away_and_not_worked_on():
 
 
 def test_a_worker_that_fails_fails_for_those_alone():
-    desk = Desk(lambda things: [1 / thing for thing in things])
+    def inverse(things: list[int]) -> list[float]:
+        return [1 / thing for thing in things]
+
+    desk = Desk(inverse)
 
     async def go():
         with pytest.raises(ZeroDivisionError):
