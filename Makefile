@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format bench parity notebooks clean
+.PHONY: demo test browser lint format bench parity notebooks clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/stamp  ## train on the built-in world, search it, write demo/report.html
@@ -10,6 +10,9 @@ demo: .venv/stamp  ## train on the built-in world, search it, write demo/report.
 
 test: .venv/stamp  ## the whole test suite
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+browser: .venv/stamp  ## the page of `sensorium serve` in a real Chromium, which has to be there
+	$(BIN)/python -m pytest tests/serve/browser.py
 
 lint: .venv/stamp  ## style, layout and types
 	$(BIN)/ruff check .

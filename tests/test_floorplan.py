@@ -40,7 +40,7 @@ ORDER = (
         "bulk",
         "multi_modal",
         "show",
-        "web",
+        "serve",
         "cli",
     ),
 )

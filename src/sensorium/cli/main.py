@@ -47,6 +47,9 @@ VERBS = {
         "sensorium embed photos/ --model runs/photos --out photos.shards",
     ),
     "search": Verb("search a collection by text, picture or sound", 'sensorium search photos.collection "a red bicycle" -k 5'),
+    "serve": Verb(
+        "search a collection in the browser, and by a JSON API", "sensorium serve runs/photos --collection photos.collection"
+    ),
     "collection": Verb(
         "say what a collection holds, move it, or write it as files", "sensorium collection info photos.collection"
     ),

@@ -1,0 +1,217 @@
+"""A query of any mix, and what is found, as the JSON has it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Float
+
+from sensorium.core.errors import UnknownName
+from sensorium.core.protocols import Modality
+from sensorium.search import Collection, Hit, Row
+from sensorium.search.taking import rows, vectors
+from sensorium.serve.bounds import Bounds, NotFound, Refused
+from sensorium.serve.desk import Desk
+from sensorium.serve.meters import Meters
+from sensorium.serve.senses import MOST_TEXT, Senses, Thing
+
+T = TypeVar("T")
+MOST_HITS = 200
+MOST_PARTS = 16
+"""Things that one query is made of."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for: a text, items to find more like, and the files that are sent with it, any mix. Each part weighs the
+    same; what is like the text `without` is taken away. `within`: the fields to search, by default those that the query does
+    not have. `where`: only items of which this holds, as in `year > 2020 and kind = 'video'`."""
+
+    text: str = ""
+    without: str = ""
+    like: list[str] = field(default_factory=list)
+    k: int = 20
+    within: list[str] | None = None
+    where: str | None = None
+
+    def __post_init__(self):
+        if not 1 <= self.k <= MOST_HITS:
+            raise Refused(422, f"k is {self.k}: expected 1 to {MOST_HITS}")
+        if max(len(self.text), len(self.without)) > MOST_TEXT:
+            raise Refused(422, f"a text of more than {MOST_TEXT} characters: make it shorter")
+        if len(self.like) > MOST_PARTS:
+            raise Refused(422, f"{len(self.like)} items to find more like: at most {MOST_PARTS}")
+
+
+@dataclass(frozen=True)
+class Found:
+    """An item that was found. `score`: the cosine of the query and its vector of `field`; `start` and `end`: in seconds, the part
+    of a clip or sound that was found; `files`: the names of its files by kind, at `/items/{id}/file/{kind}`."""
+
+    rank: int
+    id: str
+    score: float
+    field: str
+    caption: str
+    metadata: dict[str, Any]
+    files: dict[str, str]
+    start: float | None = None
+    end: float | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found, best first; `within`: the fields that were searched; `of`: how many items there are."""
+
+    hits: list[Found]
+    within: list[str]
+    of: int
+
+
+@dataclass(frozen=True)
+class About:
+    """An item: all that is known of it."""
+
+    id: str
+    captions: list[str]
+    metadata: dict[str, Any]
+    files: dict[str, str]
+
+
+class Finder:
+    """A collection that answers many. Whatever touches the collection is done by one thread."""
+
+    def __init__(self, collection: Collection, senses: Senses, bounds: Bounds, meters: Meters):
+        self.collection, self._senses = collection, senses
+        self._desk = Desk(_called, waiting=bounds.waiting, seconds=bounds.seconds)
+        meters.watch("search_waiting", "Queries that wait for the collection.", lambda: self._desk.waiting)
+        meters.watch("items", "Items of the collection.", lambda: len(collection))
+
+    async def find(self, query: Query, things: Sequence[Thing]) -> Answer:
+        """`things`: the files of the query. `Refused` for an empty one, `NotFound` for an item that is not there."""
+        if len(things) > MOST_PARTS:
+            raise Refused(422, f"{len(things)} files in one query: at most {MOST_PARTS}")
+        asked = list(things)
+        words = [text for text in (query.text.strip(), query.without.strip()) if text]
+        if words:
+            text = self._senses.field("text")
+            asked += [Thing(text, word) for word in words]
+        if not asked and not query.like:
+            raise Refused(422, "nothing to look for: give a text, a file, or an item to find more like")
+        units = await self._senses.vectors(asked)
+        total = np.sum(units, axis=0) if units else np.zeros((), np.float32)
+        if query.without.strip():
+            total = total - 2 * units[-1]
+        names = {thing.field.name for thing in asked}
+        return await self.run(lambda: self._search(total, names, query))
+
+    async def about(self, id: str) -> About:
+        return await self.run(lambda: self._about(id))
+
+    async def thumbnail(self, id: str) -> bytes:
+        """A JPEG; `NotFound` where the item has no picture."""
+        return await self.run(lambda: self._thumbnail(id))
+
+    async def thing(self, id: str, fields: Sequence[Modality]) -> Thing:
+        """The item's file (or its first caption) for the first of the fields of which it has one."""
+        return await self.run(lambda: self._thing(id, fields))
+
+    async def file(self, id: str, kind: str) -> Path:
+        """Where a file of an item is; `NotFound` where it has none of the kind, or the file has gone."""
+        return await self.run(lambda: self._file(id, kind))
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What `work()` gives, done by the collection's thread."""
+        return await self._desk.ask(work)
+
+    def close(self) -> None:
+        self._desk.close()
+
+    def _search(self, total: Float[np.ndarray, "..."], asked: set[str], query: Query) -> Answer:
+        fields = self.collection.fields
+        for id in query.like:
+            total = total + self._own(id)
+        within = query.within or [name for name in fields if name not in asked] or list(fields)
+        hits = self.collection.find(total, asked, query.k + len(query.like), within, query.where or None)
+        others = [hit for hit in hits if _said(hit.id) not in query.like][: query.k]
+        known = rows(self.collection, [hit.id for hit in others])
+        found = [_found(i, hit, row) for i, (hit, row) in enumerate(zip(others, known, strict=True), 1)]
+        return Answer(found, list(within), len(self.collection))
+
+    def _own(self, id: str) -> Float[np.ndarray, " D"]:
+        """The sum of the item's vectors at length 1: it counts as much as a text does."""
+        self._row(id)
+        parts = [unit for name in self.collection.fields for unit in vectors(self.collection, name, [id])[1]]
+        total = np.sum(parts, axis=0)
+        return total / max(float(np.linalg.norm(total)), 1e-6)
+
+    def _about(self, id: str) -> About:
+        row = self._row(id)
+        return About(_said(row.id), [_said(caption) for caption in row.captions], row.metadata, _files(row))
+
+    def _thumbnail(self, id: str) -> bytes:
+        try:
+            found = self.collection.thumbnail(id)
+        except UnknownName:
+            raise _unknown(id) from None
+        if found is None:
+            raise NotFound(f"the item {id[:80]!r} has no thumbnail")
+        return found
+
+    def _thing(self, id: str, fields: Sequence[Modality]) -> Thing:
+        row = self._row(id)
+        for one in fields:
+            if one.kind in row.paths:
+                return Thing(one, self._file(id, one.kind))
+            if one.kind == "text" and row.captions:
+                return Thing(one, row.captions[0])
+        raise NotFound(f"the item {id[:80]!r} has no file of {' or '.join(one.kind for one in fields)}")
+
+    def _file(self, id: str, kind: str) -> Path:
+        names = _files(self._row(id))
+        path = self.collection.file(id, kind) if kind in names else None
+        if path is None:
+            raise NotFound(f"the item {id[:80]!r} has no file of {kind[:40]!r}. It has: {', '.join(names) or 'none'}")
+        if not path.is_file():
+            raise NotFound(f"the file {names[kind]!r} of this item has gone since the collection was made")
+        return path
+
+    def _row(self, id: str) -> Row:
+        try:
+            return self.collection.row(id)
+        except UnknownName:
+            raise _unknown(id) from None
+
+
+def _unknown(id: str) -> NotFound:
+    """In words of our own: those of the collection may name many of its items."""
+    return NotFound(f"the collection has no item {id[:80]!r}")
+
+
+def _found(rank: int, hit: Hit, row: Row) -> Found:
+    score = round(hit.score, 6)
+    return Found(rank, _said(hit.id), score, hit.field, _said(hit.caption), hit.metadata, _files(row), hit.start, hit.end)
+
+
+def _called(works: list[Any]) -> list[Any]:
+    """The results of calls, or what they raised."""
+    out: list[Any] = []
+    for work in works:
+        try:
+            out.append(work())
+        except Exception as error:
+            out.append(error)
+    return out
+
+
+def _files(row: Row) -> dict[str, str]:
+    """The names of an item's files; of one that lies outside of the collection's folder, its last part only."""
+    return {kind: _said(PurePath(path).name if PurePath(path).is_absolute() else path) for kind, path in row.paths.items()}
+
+
+def _said(text: str) -> str:
+    """Names of files may hold bytes that are no UTF-8, which JSON cannot say: they are written as escapes, as the store writes
+    them, so that an item is found by the id that was said."""
+    return text.encode("utf-8", "backslashreplace").decode()

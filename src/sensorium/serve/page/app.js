@@ -1,0 +1,235 @@
+// The page: what is looked for, what is found, and which tabs there are.
+import { address, ask, calm, complain, el, kindOf, named } from "./ask.js";
+import { card, connect } from "./gallery.js";
+import { chart } from "./map.js";
+import { record } from "./sound.js";
+import { tell } from "./tell.js";
+
+const $ = (selector) => document.querySelector(selector);
+const START = 12; // items that are shown before anything was asked
+const PAUSE = 350; // ms without a key after which is looked for what stands there
+
+let about = { senses: [], fields: [], can: {}, makes: [], most_bytes: 0, items: 0, filters: [] };
+let parts = []; // files and items that belong to the query
+let asking = null; // of the request that is on its way
+let timer = 0;
+let wander = null;
+
+/** Does something and says what went wrong with it; undefined then. */
+async function attempt(work) {
+  try {
+    return await work();
+  } catch (error) {
+    complain(error);
+    return undefined;
+  }
+}
+
+const kinds = () => about.senses.map((sense) => sense.kind);
+
+async function begin() {
+  about = (await attempt(() => ask("/about"))) ?? about;
+  const held = about.fields.map(named).join(", ");
+  $("#what").textContent = `${about.items.toLocaleString()} items${held ? ` · ${held}` : ""}`;
+  const files = kinds().filter((kind) => kind !== "text");
+  $("#text").disabled = !kinds().includes("text");
+  $("#add-text").textContent = files.length ? `Add ${files.map(named).join(", ").replace(/, ([^,]*)$/, " or $1")}` : "";
+  $("#add").hidden = !files.length;
+  $("#record").hidden = !files.includes("audio") || !navigator.mediaDevices?.getUserMedia || !window.MediaRecorder;
+  $("#where-label").hidden = !about.filters.length;
+  $("#where").title = `Known: ${about.filters.join(", ")}`;
+  $("#within").replaceChildren(...about.fields.map((name) => el("label", {}, el("input", { type: "checkbox", value: name }), named(name))));
+  for (const verb of ["caption", "ask"]) $(`#tab-${verb}`).hidden = !about.can[verb];
+  $("#tab-generate").hidden = !about.makes.length;
+  const told = tell(about, attempt);
+  const to = (verb) => (id, what) => { choose(verb); told[verb](id, what); };
+  connect({
+    attempt, like,
+    caption: about.can.caption && to("caption"),
+    ask: about.can.ask && to("ask"),
+    generate: about.makes.some((one) => one.reads.some((kind) => kind !== "text")) && to("generate"),
+  });
+  const asked = new URLSearchParams(location.hash.slice(1)).get("q");
+  if (asked) { $("#text").value = asked; await search(); } else await greet();
+}
+
+/** A few items, so that there is something to see and to start from. */
+async function greet() {
+  if (!about.fields.length) return;
+  const all = await attempt(() => ask("/map"));
+  if (!all) return;
+  const ids = Array.from({ length: Math.min(START, all.ids.length) }, (_, i) => all.ids[Math.floor(i * all.ids.length / Math.min(START, all.ids.length))]);
+  const items = await attempt(() => Promise.all(ids.map((id) => ask(address(id)))));
+  if (!items || parts.length || $("#text").value) return;
+  $("#results").replaceChildren(...items.map((item) => card({ ...item, caption: item.captions[0] ?? "", start: null }, 1)));
+  $("#status").textContent = `A few of the ${about.items.toLocaleString()} items, to begin with`;
+}
+
+async function search() {
+  clearTimeout(timer);
+  const text = $("#text").value.trim();
+  history.replaceState(null, "", text ? `#${new URLSearchParams({ q: text })}` : location.pathname);
+  if (!text && !parts.length) return greet();
+  asking?.abort();
+  const mine = asking = new AbortController();
+  $("#results").setAttribute("aria-busy", "true");
+  const found = await attempt(() => ask("/search", body(text), mine.signal));
+  if (asking !== mine) return; // another one has been asked since
+  $("#results").removeAttribute("aria-busy");
+  if (!found) { $("#status").textContent = ""; return; }
+  const best = Math.max(...found.hits.map((hit) => hit.score), 0);
+  $("#results").replaceChildren(...found.hits.map((hit) => card(hit, best)));
+  const of = `of ${found.of.toLocaleString()} items, compared with their ${found.within.map(named).join(", ")}`;
+  $("#status").textContent = found.hits.length ? `The ${found.hits.length} nearest ${of}` : `Nothing was found ${of}`;
+  wander?.mark(found.hits.map((hit) => hit.id));
+  if (about.can.caption) describe(found.hits, mine.signal);
+}
+
+/** What a request has: a form where there are files. */
+function body(text) {
+  const chosen = [...$("#within").querySelectorAll("input:checked")].map((box) => box.value);
+  const like = parts.filter((part) => part.id).map((part) => part.id);
+  const query = { text, without: $("#without").value.trim(), k: Number($("#k").value), like };
+  if (chosen.length) query.within = chosen;
+  if ($("#where").value.trim()) query.where = $("#where").value.trim();
+  const files = parts.filter((part) => part.file);
+  if (!files.length) return query;
+  const form = new FormData();
+  for (const [name, value] of Object.entries(query)) for (const one of [value].flat()) if (one !== "") form.append(name, one);
+  for (const part of files) form.append(part.kind, part.file, part.file.name);
+  return form;
+}
+
+/** Pictures without words are told in the words of the captioner, for those who cannot see them. */
+async function describe(hits, signal) {
+  for (const hit of hits.filter((one) => !one.caption && about.can.caption.some((kind) => one.files[kind])).slice(0, START)) {
+    try {
+      const told = await ask("/caption", { id: hit.id }, signal);
+      const shown = document.querySelector(`.card[data-id="${CSS.escape(hit.id)}"]`);
+      shown?.querySelectorAll("img").forEach((image) => { image.alt = told.texts[0].text; });
+      shown?.querySelector(".caption")?.replaceChildren(el("em", {}, told.texts[0].text));
+    } catch { return; } // it is an extra: the results stand without it
+  }
+}
+
+function add(files) {
+  calm();
+  const before = parts.length;
+  for (const file of files) {
+    const kind = kindOf(file);
+    if (!kinds().includes(kind)) complain(new Error(`${file.name}: this collection is searched by ${kinds().map(named).join(", ")}.`));
+    else if (file.size > about.most_bytes) complain(new Error(`${file.name}: more than ${Math.round(about.most_bytes / 2 ** 20)} MB.`));
+    else parts.push({ file, kind, name: file.name, url: URL.createObjectURL(file) });
+  }
+  if (parts.length > before) changed();
+}
+
+function like(id, what) {
+  calm();
+  choose("search");
+  $("#text").value = "";
+  drop(() => true);
+  parts.push({ id, kind: "item", name: `like ${what}` });
+  changed();
+  scrollTo({ top: 0, behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+  $("#text").focus({ preventScroll: true });
+}
+
+function drop(which) {
+  parts.filter(which).forEach((part) => part.url && URL.revokeObjectURL(part.url));
+  parts = parts.filter((part) => !which(part));
+}
+
+function changed() {
+  $("#parts").replaceChildren(...parts.map(chip));
+  return parts.length || $("#text").value.trim() ? search() : greet();
+}
+
+function chip(part) {
+  const away = el("button", { type: "button", className: "plain", aria: { label: `Remove ${part.name}` } }, "×");
+  away.addEventListener("click", () => { calm(); drop((one) => one === part); changed(); $("#text").focus(); });
+  const shown = part.id ? el("img", { src: address(part.id, "/thumbnail"), alt: "" }) : part.kind === "image" ? el("img", { src: part.url, alt: "" }) : null;
+  shown?.addEventListener("error", () => shown.remove(), { once: true });
+  const played = part.kind === "audio" ? el("audio", { controls: true, src: part.url, aria: { label: part.name } }) : null;
+  return el("li", { className: "chip" }, shown, el("span", {}, part.name), played, away);
+}
+
+function choose(name) {
+  for (const tab of document.querySelectorAll("[role=tab]")) {
+    const here = tab.getAttribute("aria-controls") === name;
+    tab.setAttribute("aria-selected", here);
+    tab.tabIndex = here ? 0 : -1;
+    $(`#${tab.getAttribute("aria-controls")}`).hidden = !here;
+  }
+  if (name === "map") {
+    wander ??= chart(about, attempt, like);
+    wander.mark([...document.querySelectorAll(".card")].map((one) => one.dataset.id));
+    wander.open();
+  }
+}
+
+$("#tabs").addEventListener("click", (event) => event.target.matches("[role=tab]") && choose(event.target.getAttribute("aria-controls")));
+$("#tabs").addEventListener("keydown", (event) => {
+  const tabs = [...document.querySelectorAll("[role=tab]:not([hidden])")];
+  const at = tabs.indexOf(document.activeElement);
+  const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  const tab = tabs[(to + tabs.length) % tabs.length];
+  choose(tab.getAttribute("aria-controls"));
+  tab.focus();
+});
+
+$("#query").addEventListener("submit", (event) => { event.preventDefault(); calm(); search(); });
+$("#text").addEventListener("input", () => { calm(); clearTimeout(timer); timer = setTimeout(search, PAUSE); });
+$("#filters").addEventListener("change", () => { calm(); if ($("#text").value.trim() || parts.length) search(); });
+$("#options").addEventListener("click", () => {
+  const open = $("#filters").hidden;
+  $("#filters").hidden = !open;
+  $("#options").setAttribute("aria-expanded", open);
+});
+$("#add").addEventListener("click", () => $("#file").click());
+$("#file").addEventListener("change", (event) => { add(event.target.files); event.target.value = ""; });
+$("#error button").addEventListener("click", calm);
+
+let recording = null;
+async function turn() {
+  calm();
+  const button = $("#record");
+  const said = button.querySelector("span");
+  if (recording) {
+    const mine = recording;
+    recording = null;
+    button.setAttribute("aria-pressed", "false");
+    said.textContent = "Record";
+    const file = await attempt(() => mine.stop());
+    if (file) add([file]);
+    return;
+  }
+  recording = await attempt(async () => {
+    try {
+      return await record((seconds) => { said.textContent = `Stop (${Math.floor(seconds)} s)`; }, turn);
+    } catch (error) {
+      throw new Error(error.name === "NotAllowedError" ? "The browser was not allowed to use the microphone." : `There is no microphone to record with (${error.name}).`);
+    }
+  });
+  if (recording) { button.setAttribute("aria-pressed", "true"); said.textContent = "Stop"; }
+}
+$("#record").addEventListener("click", turn);
+
+let depth = 0; // dragging goes in and out of each element on the way
+const carries = (event) => event.dataTransfer?.types.includes("Files");
+const searching = () => !$("#search").hidden || !$("#map").hidden;
+addEventListener("dragenter", (event) => { if (carries(event) && searching()) { depth++; $("#drop").hidden = false; } });
+addEventListener("dragleave", (event) => { if (carries(event) && searching() && --depth <= 0) { depth = 0; $("#drop").hidden = true; } });
+addEventListener("dragover", (event) => carries(event) && event.preventDefault());
+addEventListener("drop", (event) => {
+  if (!carries(event)) return;
+  event.preventDefault();
+  depth = 0;
+  $("#drop").hidden = true;
+  if (searching()) { choose("search"); add(event.dataTransfer.files); }
+});
+addEventListener("paste", (event) => { if (event.clipboardData?.files.length && searching()) { choose("search"); add(event.clipboardData.files); } });
+
+begin();

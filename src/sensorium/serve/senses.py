@@ -1,0 +1,139 @@
+"""From a stranger's files to unit vectors: decoded by a few threads, then read by the model, all that waits together."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from sensorium.core.batch import Batch, stack
+from sensorium.core.errors import BadFile, SensoriumError, UnknownName, nearest
+from sensorium.core.protocols import Modality, Raw
+from sensorium.data.folder import is_fault
+from sensorium.data.ready import ROWS, cuts
+from sensorium.serve.bounds import Bounds
+from sensorium.serve.desk import Desk
+from sensorium.serve.meters import Meters
+
+DECODERS = 2
+"""Files that are decoded at once: each may take the memory that `core.limits` allows."""
+MOST_TEXT = 4000
+"""Characters of a text; models read far less of it."""
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """What is needed of a `Sensorium`: its fields, who it is, and unit vectors of texts and of prepared arrays."""
+
+    @property
+    def fields(self) -> tuple[Modality, ...]: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def encode(self, **raws: Raw) -> dict[str, Float[np.ndarray, "N D"]]: ...
+
+    def units(self, batch: Batch, rows: int) -> dict[str, np.ndarray]: ...
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A raw thing for a field: a text, the bytes of a file that somebody sent, or a file of the collection's own."""
+
+    field: Modality
+    raw: str | bytes | Path
+
+
+class Senses:
+    """A model that reads for many at once. `fields`: those of which it has vectors, by name."""
+
+    def __init__(self, model: Reader, bounds: Bounds, meters: Meters):
+        self.model = model
+        self.fields = {field.name: field for field in model.fields if _has_vectors(model, field.name)}
+        line = {"waiting": bounds.waiting, "seconds": bounds.seconds}
+        self._decoding = Desk(_prepared, threads=DECODERS, told=lambda n: meters.batch("decode", n), **line)
+        self._encoding = Desk(self._vectors, batch=ROWS[-1], told=lambda n: meters.batch("encode", n), **line)
+        meters.watch("decode_waiting", "Files that wait to be decoded.", lambda: self._decoding.waiting)
+        meters.watch("encode_waiting", "Things that wait for the model.", lambda: self._encoding.waiting)
+
+    def field(self, called: str) -> Modality:
+        """The field of a name, else the first of a kind; `UnknownName` where there is neither."""
+        return field_of(tuple(self.fields.values()), called)
+
+    async def vectors(self, things: Sequence[Thing]) -> list[Float[np.ndarray, " D"]]:
+        """A unit vector for each thing. `BadFile` or `BadRaw` where one is not what its field takes, `Refused` where too many
+        wait."""
+        return list(await asyncio.gather(*(self._vector(thing) for thing in things)))
+
+    async def check(self, thing: Thing) -> None:
+        """Decodes a thing and throws the arrays away, so that what is broken is told before somebody waits for a model."""
+        if not isinstance(thing.raw, str):
+            await self._decoding.ask(thing)
+
+    def close(self) -> None:
+        self._decoding.close()
+        self._encoding.close()
+
+    async def _vector(self, thing: Thing) -> Float[np.ndarray, " D"]:
+        ready = thing.raw if isinstance(thing.raw, str) else await self._decoding.ask(thing)
+        return await self._encoding.ask((thing.field.name, ready))
+
+    def _vectors(self, works: list[tuple[str, Any]]) -> list[Any]:
+        """Of (field, text or arrays) the vectors, one call of the model for the texts and one for the arrays of each field."""
+        out: list[Any] = [None] * len(works)
+        groups: dict[tuple[str, bool], list[int]] = {}
+        for i, (name, ready) in enumerate(works):
+            groups.setdefault((name, isinstance(ready, str)), []).append(i)
+        for (name, texts), rows in groups.items():
+            own = [works[i][1] for i in rows]
+            try:
+                found = self.model.encode(**{name: own})[name] if texts else self._units(name, own)
+            except Exception as error:  # of this group alone
+                found = [error] * len(rows)
+            for i, vector in zip(rows, found, strict=True):
+                out[i] = vector
+        return out
+
+    def _units(self, name: str, ready: list[dict[str, np.ndarray]]) -> Float[np.ndarray, "N D"]:
+        parts = []
+        for start, size in cuts(len(ready)):
+            part = ready[start : start + size]
+            parts.append(self.model.units(stack(part), size)[f"{name}/unit"][: len(part)])
+        return np.concatenate(parts)
+
+
+def field_of(fields: Sequence[Modality], called: str) -> Modality:
+    """The field of a name, else the first of a kind; `UnknownName` where there is neither."""
+    for field in fields:
+        if field.name == called:
+            return field
+    for field in fields:
+        if field.kind == called:
+            return field
+    raise UnknownName(f"the model has no field {called[:80]!r}.{nearest(called[:80], [field.name for field in fields])}")
+
+
+def _prepared(things: list[Thing]) -> list[Any]:
+    return [_prepare(thing) for thing in things]
+
+
+def _prepare(thing: Thing) -> dict[str, np.ndarray] | Exception:
+    """The arrays of a thing, or the reason why there are none, which names no path of this machine."""
+    try:
+        return thing.field.prepare(thing.raw)
+    except Exception as error:
+        if isinstance(error, SensoriumError) and not is_fault(error):
+            return error
+        told = " ".join(str(error).split()) or type(error).__name__
+        return BadFile(told.replace(str(thing.raw), "the item's file") if isinstance(thing.raw, Path) else told)
+
+
+def _has_vectors(model: Reader, name: str) -> bool:
+    try:
+        model.encode(**{name: []})
+    except UnknownName:
+        return False
+    return True

@@ -1,0 +1,162 @@
+"""What the models beside the collection can say and make: captions, answers, pictures, sounds, clips, texts."""
+
+import json
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from sensorium import __version__
+from sensorium.core.errors import SensoriumError
+from sensorium.core.protocols import Modality
+from sensorium.decoders import Drawing
+from sensorium.modalities.kept import kept, suffixes
+from sensorium.modalities.transcript import NotAsked
+from sensorium.models import Generator
+from sensorium.models.making import NoDecoder
+from sensorium.models.telling import DRAWN, Telling, told
+from sensorium.sensorium import Sensorium
+from sensorium.serve.bounds import Bounds, NotFound, Refused
+from sensorium.serve.desk import Desk
+from sensorium.serve.meters import Meters
+from sensorium.serve.senses import Thing, field_of
+from sensorium.serve.wishes import Ask, Caption, Generate
+
+WAITING = 8
+"""Requests that wait for a model to write or to paint: each takes seconds."""
+MEDIA = {".png": "image/png", ".wav": "audio/wav", ".mp4": "video/mp4", ".gif": "image/gif", ".csv": "text/csv"}
+BROWSERS = {"video": ".gif"}
+"""The suffix in which a thing is given, where it is not the first that its kind is kept in: every browser shows it."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A text and its log-probability in nats."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts, the likeliest first."""
+
+    texts: list[Said]
+
+
+@dataclass(frozen=True)
+class Made:
+    """Things that were made: `files` in base64 of the type `media`, or `texts`; `note`: how they were made."""
+
+    to: str
+    kind: str
+    media: str = ""
+    files: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    note: dict[str, Any] = field(default_factory=dict)
+
+
+class Tellers:
+    """The first of some models that can do each thing. What they do is done by one thread, a request at a time."""
+
+    def __init__(self, models: Sequence[Sensorium], bounds: Bounds, meters: Meters):
+        self.captions = next((model for model in models if _tells(model) == "caption"), None)
+        self.answers = next((model for model in models if _tells(model) == "ask"), None)
+        self.makers: dict[str, Sensorium] = {}
+        for model in models:
+            self.makers |= {name: model for name in _targets(model) if name not in self.makers}
+        self._desk = Desk(_one, waiting=min(WAITING, bounds.waiting), seconds=2 * bounds.seconds)
+        meters.watch("tell_waiting", "Requests that wait for a caption, an answer or a made thing.", lambda: self._desk.waiting)
+
+    def reads(self, verb: str, to: str = "") -> list[Modality]:
+        """The fields of what a model is told or shown for `verb`; `NotFound` where no model can do it."""
+        if verb == "generate":
+            model, _ = self._maker(to)
+            return [model.field(name) for name in model.making.model.encoders]
+        model = self._teller(verb)
+        assert isinstance(model.model, Generator)
+        return [model.field(name) for name in model.model.reads if name != model.model.asked]
+
+    async def caption(self, thing: Thing, how: Caption) -> Texts:
+        model = self._teller("caption")
+        telling = Telling() if how.candidates == 1 else replace(DRAWN, many=how.candidates)
+        (texts,) = await self._desk.ask(lambda: model.candidates([thing.raw], telling))
+        return Texts([Said(str(text), round(text.score, 4)) for text in texts])
+
+    async def answer(self, thing: Thing, how: Ask) -> Texts:
+        model = self._teller("ask")
+        (text,) = await self._desk.ask(lambda: model.ask([thing.raw], how.question, answers=how.answers))
+        return Texts([Said(str(text), round(text.score, 4))])
+
+    async def make(self, things: Sequence[Thing], how: Generate) -> Made:
+        model, target = self._maker(how.to)
+        sources = {thing.field.name: thing.raw for thing in things}
+        if how.text.strip():
+            sources[field_of(self.reads("generate", how.to), "text").name] = how.text
+        if not sources:
+            raise Refused(422, "from what? Give a text, a file, or an item")
+        return await self._desk.ask(lambda: _make(model, target, sources, how))
+
+    def close(self) -> None:
+        self._desk.close()
+
+    def _teller(self, verb: str) -> Sensorium:
+        model = {"caption": self.captions, "ask": self.answers}[verb]
+        if model is None:
+            example = {"caption": "runs/captions", "ask": "runs/questions"}[verb]
+            raise NotFound(f"no model of this server can {verb}: start it with one that can, such as --beside {example}")
+        return model
+
+    def _maker(self, to: str) -> tuple[Sensorium, str]:
+        if not self.makers:
+            raise NotFound("no model of this server makes anything: start it with one that does, such as --beside runs/pictures")
+        kinds = {model.field(name).kind: name for name, model in reversed(self.makers.items())}
+        name = to if to in self.makers else kinds.get(to, "") if to else next(iter(self.makers))
+        if not name:
+            raise NotFound(f"no model of this server makes {to[:40]!r}: they make {', '.join(self.makers)}")
+        return self.makers[name], name
+
+
+def _make(model: Sensorium, target: str, sources: dict[str, Any], how: Generate) -> Made:
+    made_of, usual = model.field(target), model.making.how(target)
+    dials = {key: x for key, x in (("steps", how.steps), ("guidance", how.guidance)) if x is not None}
+    if dials and not isinstance(usual, Drawing):
+        raise Refused(422, f"{', '.join(dials)}: not of {target}, which is written word by word")
+    chosen = replace(usual, **dials)
+    things = model.generate(target, n=how.n, how=chosen, seed=how.seed, **sources)
+    note: dict[str, Any] = {"software": f"Sensorium {__version__}", "prompt": how.text or None, "to": target, "seed": how.seed}
+    note |= asdict(chosen) | {"fingerprint": model.fingerprint}
+    note = {key: value for key, value in note.items() if value is not None}
+    if made_of.kind == "text":
+        return Made(target, "text", texts=[str(thing) for thing in things], note=note)
+    suffix = BROWSERS.get(made_of.kind) or suffixes(made_of)[0]
+    files = [kept(made_of, thing, suffix, {**note, "number": i}) for i, thing in enumerate(things, 1)]
+    return Made(
+        target, made_of.kind, MEDIA[suffix], [b64encode(file).decode() for file in files], note=json.loads(json.dumps(note))
+    )
+
+
+def _one(works: list[Any]) -> list[Any]:
+    """The result of the one work that is taken at a time. A `ValueError` of a model is about what was asked."""
+    try:
+        return [work() for work in works]
+    except ValueError as error:
+        if isinstance(error, SensoriumError):
+            raise
+        raise Refused(422, str(error)) from error
+
+
+def _tells(model: Sensorium) -> str:
+    """ "caption" or "ask", as the model was trained to; "" where it writes nothing of one thing."""
+    try:
+        told(model.model, model.fields)
+    except NotAsked:
+        return ""
+    return "ask" if isinstance(model.model, Generator) and model.model.asked else "caption"
+
+
+def _targets(model: Sensorium) -> tuple[str, ...]:
+    try:
+        return tuple(model.making.model.targets)
+    except NoDecoder:
+        return ()

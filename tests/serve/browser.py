@@ -1,0 +1,197 @@
+"""The page in a real Chromium: `make browser`. It is no part of the usual run, for which no browser has to be there.
+
+SHOTS=folder keeps a picture of each test's end.
+"""
+
+import os
+import re
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Error, Page, expect, sync_playwright
+from search.fake import RATE, tone
+from serve.served import Reading, made
+
+from sensorium.modalities.audio import wav_bytes
+from sensorium.serve.app import Server
+
+PHONE = {"width": 390, "height": 844}
+ARGUMENTS = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+SECONDS = 60_000
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    root = tmp_path_factory.mktemp("page")
+    server = Server(made(root), Reading())
+    runner = uvicorn.Server(uvicorn.Config(server.app, port=0, log_level="warning", lifespan="off", ws="none"))
+    thread = threading.Thread(target=runner.run, daemon=True)
+    thread.start()
+    while not runner.started:
+        time.sleep(0.05)
+    yield f"http://localhost:{runner.servers[0].sockets[0].getsockname()[1]}", root / "files"
+    runner.should_exit = True
+    thread.join(timeout=20)
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as play:
+        try:
+            opened = play.chromium.launch(args=ARGUMENTS, executable_path=os.environ.get("BROWSER") or shutil.which("chromium"))
+        except Error as error:
+            pytest.skip(f"no Chromium: playwright install chromium, or BROWSER=path ({str(error).splitlines()[0]})")
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(params=[None, PHONE], ids=["wide", "phone"])
+def page(request, address, browser):
+    """The page, open; the test fails where the console had an error, or something was asked of another server."""
+    context = browser.new_context(viewport=request.param or {"width": 1280, "height": 860}, permissions=["microphone"])
+    page = context.new_page()
+    page.set_default_timeout(SECONDS)
+    expect.set_options(timeout=SECONDS)
+    bad: list[str] = []
+    expected: list[int] = []
+    page.on("console", lambda line: line.type in ("error", "warning") and bad.append(line.text))
+    page.on("pageerror", lambda error: bad.append(str(error)))
+    page.on("request", lambda one: one.url.startswith((address[0], "blob:")) or bad.append(one.url))
+    page.expected = expected  # type: ignore[attr-defined]
+    page.goto(address[0])
+    expect(page.locator(".card")).to_have_count(4)
+    yield page
+    if folder := os.environ.get("SHOTS"):
+        page.screenshot(path=Path(folder) / f"{re.sub(r'[^a-z0-9]+', '-', request.node.name)}.png")
+    bad = [text for text in bad if not any(f"status of {status}" in text for status in expected)]
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    context.close()
+    assert bad == [] and wide <= 0
+
+
+def cards(page: Page) -> list[str]:
+    return [card.get_attribute("data-id") or "" for card in page.locator(".card").all()]
+
+
+def test_typing_finds(page):
+    page.get_by_label("What do you look for?").fill("something blue")
+    expect(page.get_by_role("status").first).to_contain_text("nearest of 6 items")
+    assert cards(page)[0] == "blue"
+    expect(page.locator(".card").first).to_contain_text("a blue thing")
+    expect(page.locator(".card").first.locator("img")).to_have_attribute("alt", "a blue thing")
+    assert page.locator(".card img").first.evaluate("image => image.complete && image.naturalWidth") == 160
+
+
+def test_a_dropped_picture_finds(page, address):
+    page.locator("#file").set_input_files(address[1] / "images/green.png")
+    expect(page.locator(".chip")).to_contain_text("green.png")
+    expect(page.get_by_role("status").first).to_contain_text("compared with their words, sound")
+    assert cards(page)[0] == "green"
+    content = list((address[1] / "images/red.png").read_bytes())
+    page.evaluate(
+        """content => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(content)], "red.png", {type: "image/png"}));
+            for (const type of ["dragenter", "dragover", "drop"]) {
+                document.body.dispatchEvent(new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true}));
+            }
+        }""",
+        content,
+    )
+    expect(page.locator(".chip")).to_have_count(2)
+    page.get_by_role("button", name="Remove green.png").click()
+    expect(page.locator(".chip")).to_have_count(1)
+    expect(page.locator(".card").first).to_have_attribute("data-id", "red")
+
+
+def test_a_sound_finds_and_the_microphone_is_heard(page, tmp_path):
+    (tmp_path / "tone.wav").write_bytes(wav_bytes(tone(2), RATE))
+    page.locator("#file").set_input_files(tmp_path / "tone.wav")
+    expect(page.locator(".card").first).to_have_attribute("data-id", "blue")
+    page.get_by_role("button", name="Record").click()
+    expect(page.get_by_role("button", name="Stop")).to_have_attribute("aria-pressed", "true")
+    page.wait_for_timeout(1200)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator(".chip")).to_have_count(2)
+    expect(page.get_by_role("status").first).to_contain_text("nearest")
+    expect(page.locator("#error")).to_be_hidden()
+
+
+def test_more_like_this_by_the_keyboard_alone(page):
+    page.get_by_label("What do you look for?").focus()
+    page.keyboard.type("green")
+    page.keyboard.press("Enter")
+    expect(page.locator(".card").first).to_have_attribute("data-id", re.compile("green|yellow|words"))
+    first = page.locator(".card").first.get_attribute("data-id")
+    page.locator(".card").first.get_by_role("button", name=re.compile("More like")).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".chip")).to_have_count(1)
+    expect(page.locator(f'.card[data-id="{first}"]')).to_have_count(0)
+    page.locator(".card").first.get_by_role("button", name=re.compile("Details")).last.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_what_goes_wrong_is_told(page, tmp_path):
+    page.expected.append(422)
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    page.locator("#file").set_input_files(tmp_path / "broken.png")
+    expect(page.get_by_role("alert")).to_contain_text("not a picture in any of the formats")
+    page.get_by_role("button", name="Remove broken.png").click()
+    expect(page.get_by_role("alert")).to_be_hidden()
+    (tmp_path / "a.mp4").write_bytes(b"clip")
+    page.locator("#file").set_input_files(tmp_path / "a.mp4")
+    expect(page.get_by_role("alert")).to_contain_text("searched by picture, words, sound")
+
+
+def test_filters_say_which_field_is_compared(page):
+    page.get_by_label("What do you look for?").fill("red")
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("sound", exact=True).check()
+    expect(page.get_by_role("status").first).to_contain_text("4 nearest of 6 items, compared with their sound")
+    assert {card.inner_text().split("by ")[1].strip() for card in page.locator(".facts").all()} == {"sound"}
+
+
+def test_the_map_is_wandered_by_the_keyboard(page):
+    page.get_by_role("tab", name="Map").click()
+    expect(page.locator("#map-status")).to_contain_text("items;")
+    page.locator("#canvas").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#map-item")).to_contain_text(re.compile("thing|red and green"))
+    page.keyboard.press("+")
+    page.keyboard.press("Enter")
+    expect(page.locator(".chip")).to_contain_text("like")
+    expect(page.get_by_role("tab", name="Search")).to_have_attribute("aria-selected", "true")
+
+
+def test_tabs_are_there_for_what_the_model_can(page):
+    assert [tab.inner_text() for tab in page.get_by_role("tab").all()] == ["Search", "Map"]
+    page.get_by_role("tab", name="Search").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Map")).to_be_focused()
+
+
+def test_everything_that_can_be_reached_has_a_name(page):
+    page.get_by_label("What do you look for?").fill("blue")
+    expect(page.get_by_role("status").first).to_contain_text("nearest")
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("button, input:not([hidden]), select, img, audio, video, canvas, a")]
+            .filter(one => one.checkVisibility() && !(one.getAttribute("aria-label") || one.innerText?.trim() || one.alt
+                || one.labels?.length || one.hasAttribute("alt") || one.type === "file"))
+            .map(one => one.outerHTML)"""
+    )
+    assert nameless == []
+    assert page.locator("main").count() == page.locator("header").count() == page.locator("h1").count() == 1
+
+
+def test_the_page_for_programs(page, address):
+    page.goto(f"{address[0]}/docs")
+    expect(page.get_by_role("heading", name="POST /search")).to_be_visible()
+    expect(page.locator("body")).to_contain_text("curl")

@@ -1,0 +1,67 @@
+"""A small collection behind a server, asked without a network."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from search.fake import Tricolour, folder
+
+from sensorium.search import Collection
+from sensorium.serve.app import Server
+
+HERE = "http://localhost:8000"
+
+
+@dataclass
+class Reading(Tricolour):
+    """The exact model of the tests of `search`, which takes prepared arrays too."""
+
+    def encode(self, **raws):
+        empty = {name: np.zeros((0, 6), np.float32) for name, some in raws.items() if not some}
+        return empty | super().encode(**{name: some for name, some in raws.items() if some})
+
+    def units(self, batch, rows):
+        (place,) = [(i, field) for i, field in enumerate(self.fields) if field.name in batch]
+        field = place[1]
+        raws = [(x, field.rate) if field.kind == "audio" else x for x in batch[field.name]]
+        out = np.zeros((rows, 6), np.float32)
+        out[: len(raws)] = [self._one(*place, raw) for raw in raws]
+        return {f"{field.name}/unit": out}
+
+
+def made(root: Path) -> Collection:
+    return Collection.update(Reading(), folder(root / "files"), root / "c", root=root / "files", model_path=root)
+
+
+class Client:
+    """`client.post("/search", json=…)`; each call is a request of its own."""
+
+    def __init__(self, server: Server):
+        self.server = server
+
+    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        return self.all([(method, path, more)])[0]
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return self.ask("GET", path, **more)
+
+    def post(self, path: str, **more: Any) -> httpx.Response:
+        return self.ask("POST", path, **more)
+
+    def all(self, calls: list[tuple[str, str, dict[str, Any]]]) -> list[httpx.Response]:
+        """Several at once."""
+
+        async def go() -> list[httpx.Response]:
+            transport = httpx.ASGITransport(self.server.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url=HERE) as client:
+                return await asyncio.gather(*(client.request(method, path, **more) for method, path, more in calls))
+
+        return asyncio.run(go())
+
+
+def run(make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    return asyncio.run(make())

@@ -1,0 +1,97 @@
+"""The server with models of the house, as small as they can be: what it says is what they say."""
+
+from base64 import b64decode
+from io import BytesIO
+
+import numpy as np
+import pytest
+from models.makers import any_to_any
+from PIL import Image as Pillow
+from serve.served import Client
+
+from sensorium.core.protocols import Item
+from sensorium.decoders import Drawing
+from sensorium.modalities import Image, Text
+from sensorium.modalities.written import png_bytes
+from sensorium.recipes.tellers import teller
+from sensorium.search import Collection
+from sensorium.sensorium import Sensorium
+from sensorium.serve.app import Server
+from sensorium.serve.bounds import Bounds
+
+WORDS = Text(words=("red", "blue", "ring", "star"), alphabet="abdefgilnrstu", length=5)
+PICTURE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+
+
+def tells(asks: bool) -> Sensorium:
+    image, question = Image(size=16), Text("question", ("red",), "abcdefghijklmnopqrstuvwxyz", 12)
+    dials = {"image": {"widths": [4, 6]}, "question": {"width": 8, "heads": 2, "depth": 1}}
+    fields = (image, question) if asks else (image,)
+    fusion = {"fusion": "attention", "heads": 2, "depth": 1} if asks else None
+    card = teller(fields, WORDS, 8, dials, depth=1, heads=2, fusion=fusion)
+    return Sensorium(card.build(1), (*fields, WORDS), card)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    rng = np.random.default_rng(1)
+    items = []
+    for i in range(5):
+        path = root / f"{i}.png"
+        path.write_bytes(png_bytes(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)))
+        items.append(Item(str(i), {"image": (path,), "text": (["red circle", "blue square"][i % 2],)}))
+    model, captioner, answerer = any_to_any(), tells(False), tells(True)
+    collection = Collection.update(model, items, root / "c", root=root)
+    server = Server(collection, model, [captioner, answerer], bounds=Bounds(seconds=300))
+    yield Client(server), model, captioner, answerer, root
+    server.close()
+
+
+def test_files_are_read_as_the_model_reads_them(served):
+    client, model, _, _, _ = served
+    sent = png_bytes(PICTURE)
+    answer = client.post("/embed", files=[("image", sent)] * 9, data={"text": ["red circle"]}).json()
+    truth = model.encode(image=[sent] * 9, text=["red circle"])
+    np.testing.assert_allclose(answer["vectors"]["image"], truth["image"], atol=1e-5)
+    np.testing.assert_allclose(answer["vectors"]["text"], truth["text"], atol=1e-5)
+    found = client.post("/search", files={"image": sent}, data={"k": "3"}).json()["hits"]
+    assert [hit["id"] for hit in found] == [hit.id for hit in client.server.collection.query(model, image=sent, k=3)]
+
+
+def test_about_says_what_the_models_can(served):
+    about = served[0].get("/about").json()
+    assert about["can"] == {"caption": ["image"], "ask": ["image"]}
+    assert {one["name"]: one["kind"] for one in about["makes"]} == {"image": "image", "text": "text"}
+    assert all(set(one["reads"]) == {"text", "image", "sensor"} for one in about["makes"])
+
+
+def test_a_caption_and_an_answer_are_those_of_the_model(served):
+    client, _, captioner, answerer, root = served
+    picture = (root / "2.png").read_bytes()
+    truth = captioner.caption([picture])[0]
+    told = client.post("/caption", json={"id": "2"}).json()["texts"]
+    assert told == client.post("/caption", files={"image": picture}).json()["texts"]
+    assert [one["text"] for one in told] == [truth] and told[0]["score"] == pytest.approx(truth.score, abs=1e-3)
+    several = client.post("/caption", json={"id": "2", "candidates": 3}).json()["texts"]
+    assert [one["score"] for one in several] == sorted((one["score"] for one in several), reverse=True)
+    answer = client.post("/ask", json={"id": "2", "question": "red", "answers": ["blue", "ring"]}).json()["texts"]
+    assert answer[0]["text"] == answerer.ask([picture], "red", answers=["blue", "ring"])[0]
+    assert client.post("/ask", json={"id": "2", "question": "a" * 40}).status_code == 422
+    assert client.post("/caption", files={"image": b"none"}).status_code == 422
+    assert client.post("/caption", json={}).status_code == 422
+
+
+def test_things_are_made_as_the_model_makes_them(served):
+    client, model, _, _, _ = served
+    asked = {"text": "red circle", "to": "image", "n": 2, "seed": 3, "steps": 2}
+    answer = client.post("/generate", json=asked).json()
+    assert (answer["to"], answer["media"], answer["note"]["prompt"]) == ("image", "image/png", "red circle")
+    how = Drawing(2, model.making.how("image").guidance)
+    for file, truth in zip(answer["files"], model.generate("image", text="red circle", n=2, how=how, seed=3), strict=True):
+        np.testing.assert_array_equal(np.asarray(Pillow.open(BytesIO(b64decode(file)))), np.asarray(truth))
+    words = client.post("/generate", json={"id": "1", "to": "text"}).json()
+    assert words["kind"] == "text" and len(words["texts"]) == 1
+    for wrong in ({"to": "image"}, {"text": "red", "n": 99}, {"text": "red", "to": "image", "steps": 10_000}):
+        assert client.post("/generate", json=wrong).status_code == 422, wrong
+    assert client.post("/generate", json={"text": "red", "to": "audio"}).status_code == 404
