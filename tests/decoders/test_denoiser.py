@@ -90,7 +90,8 @@ def test_temperature_is_the_deviation_of_the_noise_that_is_begun_with():
     made, told = built(), about()
     noise = 0.5 * draw_noise(jax.vmap(jax.random.fold_in, (0, None))(KEYS, 0), made.shape)
     said = np.asarray(made.network(noise, jnp.ones(ROWS), made.network.hear(told)))
-    expected = np.clip(said, *((end - MIDDLE) * SCALE for end in (-1, 1))) / SCALE + MIDDLE
+    low, high = ((end - MIDDLE) * SCALE for end in (-1, 1))
+    expected = np.clip(said, low, high) / SCALE + MIDDLE
     drawn = [drawer(Drawing(steps=1, guidance=1.0, temperature=t))(told, KEYS) for t in (0.5, 1.0)]
     assert np.abs(drawn[0] - (expected + 1) * 127.5).max() < 0.51 and np.abs(drawn[0] - drawn[1]).max() > 1
     cold = drawer(Drawing(steps=2, temperature=0.0))

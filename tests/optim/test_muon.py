@@ -1,5 +1,7 @@
 """Muon's direction is that of optax, and singular values come near 1."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +21,8 @@ def test_three_updates_are_those_of_optax():
     ours = momentum_made_orthogonal()
     a, b = theirs.init(gradients[0]), ours.init(gradients[0])
     for gradient in gradients:
+        expected: Any
+        found: Any
         with jax.numpy_dtype_promotion("standard"):
             expected, a = theirs.update(gradient, a)
         found, b = ours.update(gradient, b)

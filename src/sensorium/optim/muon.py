@@ -27,7 +27,7 @@ def momentum_made_orthogonal(beta: float = 0.95) -> optax.GradientTransformation
     def init(params: Any) -> MuonMemory:
         return MuonMemory(jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params))
 
-    def update(updates: Any, state: MuonMemory, params: Any = None) -> tuple[Any, MuonMemory]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, MuonMemory]:
         del params
         count = state.count + 1
         mean = jax.tree.map(lambda m, g: beta * m + (1 - beta) * g, state.mean, updates)

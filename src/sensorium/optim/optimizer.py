@@ -6,7 +6,7 @@ dotted name (or any tree that jax can walk), always as f32: the master weights, 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -49,7 +49,7 @@ def optimizer(
     dials = {"warmup": warmup, "schedule": schedule, "weight_decay": weight_decay, "clip": clip}
     direction = OPTIMIZERS[name]()
     if plain:
-        parts = {"own": direction, "plain": adam()}
+        parts: dict[Hashable, optax.GradientTransformation] = {"own": direction, "plain": adam()}
         direction = optax.partition(parts, lambda params: map_named(lambda n, _: "plain" if matches(n, plain) else "own", params))
     return _chain(direction, lr, steps, **dials, layer_decay=layer_decay, rates=rates)
 
