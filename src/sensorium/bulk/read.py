@@ -81,7 +81,7 @@ def _schema(out: Path | str, done: dict[int, Report]) -> pa.Schema:
         try:
             own = pq.read_schema(path)
         except (pa.ArrowInvalid, OSError) as error:
-            raise BadFile(f"{path}: not as it was written: {error}") from error
+            raise _changed(out, i) from error
         for field in own:
             if found.setdefault(field.name, field).type != field.type:
                 raise BadFile(f"{path}: {field.name!r} holds {field.type}, and before it {found[field.name].type}")
@@ -89,11 +89,15 @@ def _schema(out: Path | str, done: dict[int, Report]) -> pa.Schema:
 
 
 def _batches(out: Path | str, i: int, report: Report, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    path, about = files_of(out, i)
-    data = path.read_bytes()  # once: what is checked is what is read
+    data = files_of(out, i)[0].read_bytes()  # once: what is checked is what is read
     if hashlib.sha256(data).hexdigest() != report.sha256:
-        raise BadFile(f"{path}: its bytes have changed since they were written: remove {about} and run sensorium embed again")
+        raise _changed(out, i)
     for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches():
         there = batch.schema.names
         columns = [batch[field.name] if field.name in there else pa.nulls(len(batch), field.type) for field in schema]
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _changed(out: Path | str, i: int) -> BadFile:
+    path, about = files_of(out, i)
+    return BadFile(f"{path}: its bytes have changed since they were written: remove {about} and run sensorium embed again")
