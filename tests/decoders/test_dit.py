@@ -90,7 +90,7 @@ def test_the_patches_of_a_sketch_of_a_rank_are_sums_of_forms_in_a_colour_each():
             scale = sketch.gist(gist / jnp.sqrt(jnp.mean(gist**2)))[8:]
             forms, colours = sketch.forms(token * (1 + scale)).reshape(2, 16), sketch.leave(token).reshape(2, 3)
             expected = np.sum([np.multiply.outer(forms[r], colours[r]) for r in range(2)], axis=0).reshape(4, 4, 3)
-            np.testing.assert_allclose(found.whole[row, :, 4 * cell : 4 * cell + 4], expected, atol=1e-5)
+            np.testing.assert_allclose(found.whole[row, :, 4 * cell : 4 * cell + 4], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_sketch_is_what_is_heard_and_its_cells_lie_where_they_belong():

@@ -78,6 +78,8 @@ def test_what_waits_too_long_is_sent_away_and_not_worked_on():
         gone = asyncio.create_task(desk.ask(4))
         await asyncio.sleep(0.01)
         gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
         slow.let.set()
         return await tasks[0], await desk.ask(6)
 
