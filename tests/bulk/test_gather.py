@@ -1,7 +1,5 @@
 """Shards as a collection: what `sensorium index` would have made, and what it goes on with."""
 
-import json
-
 import pytest
 from bulk.stand_in import load, spec
 
@@ -10,7 +8,6 @@ from sensorium.bulk.read import gather
 from sensorium.bulk.run import here
 from sensorium.core.errors import SensoriumError
 from sensorium.search import Collection
-from sensorium.search.memory import Memory
 from sensorium.search.places import store_at
 
 
@@ -28,7 +25,6 @@ def test_shards_are_the_collection_that_an_index_would_have_made(tmp_path):
         hit.id for hit in made.query(load("weak"), text="red", k=3)
     ]
     again = Collection.update(load("weak"), job.listed, "memory:bulk", root=job.root)
-    assert (again.changes.unchanged, again.changes.added, again.changes.changed) == (7, 0, 0), json.dumps(told[0])
+    assert (again.changes.unchanged, again.changes.added, again.changes.changed) == (7, 0, 0)
     with pytest.raises(SensoriumError, match="holds rows already"):
         gather(job.spec.out, bulk)
-    assert isinstance(bulk, Memory)

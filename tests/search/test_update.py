@@ -171,3 +171,19 @@ def test_killed_at_any_moment_it_goes_on_and_ends_as_if_nothing_had_been(tmp_pat
                 np.testing.assert_allclose(a[name], b[name], atol=1e-6)
             else:
                 assert a[name] == b[name], (a["id"], name)
+
+
+@pytest.mark.parametrize("other", [[], [Item("new", {"text": ("red",)})]], ids=["nothing", "another folder"])
+def test_a_folder_without_any_of_its_items_takes_nothing_away(tmp_path, other):
+    place, items = tmp_path / "c", folder(tmp_path / "files")
+    made, _ = update(Tricolour(), items, place, tmp_path / "files")
+    before, about = contents(made.store), made.store.about
+    for given in (other, tuple(other)):
+        with pytest.raises(SensoriumError, match=f"none of the 6 items of this collection is among the {len(other)} .*--anew"):
+            update(Tricolour(), given, place, tmp_path)
+    with pytest.raises(SensoriumError, match="none was removed"):
+        update(Tricolour(), iter(()), place, tmp_path / "files")
+    opened = Collection.open(place)
+    assert contents(opened.store) == before and opened.store.about | {"complete": True} == about
+    if other:
+        assert len(Collection.update(Tricolour(), other, place, anew=True)) == 1

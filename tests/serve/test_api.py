@@ -4,13 +4,14 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from search.fake import RATE, Tricolour, tone
+from search.fake import RATE, Tricolour, folder, tone
 from serve.served import Client, Reading, made
 
 from sensorium.core.errors import SensoriumError
 from sensorium.core.protocols import Item
 from sensorium.modalities.audio import wav_bytes
 from sensorium.search import Collection
+from sensorium.search.prefix import Prefix
 from sensorium.serve.app import Server
 from sensorium.serve.bounds import Bounds
 from sensorium.serve.chart import flat
@@ -206,6 +207,21 @@ def test_names_that_are_no_unicode_are_said_and_found(tmp_path):
     (first, _) = ids(client.post("/search", json={"text": "red"}))
     assert client.get(f"/items/{quote(first, safe='')}").json()["captions"] == ["red"]
     assert ids(client.post("/search", json={"like": [first]})) == ["tea"]
+    server.close()
+
+
+def test_a_collection_of_the_first_numbers_alone_is_asked_by_these(tmp_path):
+    items = folder(tmp_path / "files")
+    kept = Collection.update(Prefix(Reading(), 4), items, "memory:first", root=tmp_path / "files")
+    server = Server(kept, Reading(), bounds=Bounds(seconds=300))
+    client, picture = Client(server), tmp_path / "files/images/green.png"
+    asked = client.post("/search", json={"text": "blue"}), client.post("/search", files={"image": picture.read_bytes()})
+    expected = kept.query(Reading(), text="blue"), kept.query(Reading(), image=picture)
+    assert [ids(answer) for answer in asked] == [[hit.id for hit in hits] for hits in expected]
+    told = client.post("/embed", json={"text": ["blue"]}).json()
+    first = Prefix(Reading(), 4).encode(text=["blue"])["text"]
+    np.testing.assert_allclose(told["vectors"]["text"], first, atol=1e-6)
+    assert told["fingerprint"] == kept.fingerprint != Reading().fingerprint
     server.close()
 
 

@@ -62,7 +62,8 @@ def generate(
         from_sensor: A trace of a sensor to go by.
         without: Texts whose meaning is taken away from that of the others (of a model with a space).
         weights: What each of several sources counts, such as text=1 audio=0.5 (of a model with a space).
-        steps: Steps from noise to the thing, by default as many as the model says; more are slower and a little better.
+        steps: Steps from noise to the thing, by default as many as the model says; more are slower, and better only of a
+            model that was made for it.
         guidance: How far to go towards what is asked for, by default as far as the model says; 1: as learned, 0: whatever it is.
         sampler: euler, heun, ddim or dpm++.
         temperature: Of texts: how freely words are drawn; by default the likeliest are taken. Of other things: how much noise

@@ -3,7 +3,6 @@
 import os
 import re
 import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
@@ -24,7 +23,7 @@ TOKEN = "SENSORIUM_TOKEN"
 def serve(
     model: tyro.conf.Positional[str],
     *,
-    collection: Path,
+    collection: str,
     beside: list[str] | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -73,7 +72,7 @@ def serve(
         asked = listen(server, host, port, known, open_page)
     finally:
         server.close()
-    return {"collection": str(collection), "answered": asked}
+    return {"collection": collection, "answered": asked}
 
 
 def show(result: dict, console: "Console") -> None:

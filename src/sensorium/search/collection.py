@@ -80,7 +80,8 @@ class Collection:
 
         `root`: the folder of the items; `model_path`: where the model can be loaded from, remembered for later queries;
         `progress` is called with the number of items done since its last call; `anew`: make all of it new, which another model
-        takes; `retry`: try again what could not be read. A `SensoriumError` if nothing could, or if two items share an id.
+        takes; `retry`: try again what could not be read. A `SensoriumError` if nothing could, if two items share an id, or if no
+        item of the collection is among these, of which nothing is done then.
         """
         root = root.resolve() if root else None
         if anew:
@@ -90,16 +91,19 @@ class Collection:
         model = suited(model, about)
         if about and about.get("fingerprint") != model.fingerprint:
             raise SensoriumError(_refusal(about, model, out, root))
+        empty, update = not store.count(), Update(store, model, root, retry)
+        update.check(items)
         kinds = {field.name: field.kind for field in model.fields}
         dims = model.dims if isinstance(model, Prefix) else None
         about |= described(model.fingerprint, None if model_path is None else _place(model_path), kinds, root, dims)
         store.describe(about | {"complete": False})
-        changes = Update(store, model, root, retry).run(items, progress)
+        changes = update.run(items, progress)
         made = cls(store, changes)
         if not len(made):
             problems = made.problems
             why = f" The first problem: {problems[0].path}: {problems[0].cause}" if problems else " There are no items."
-            erase(out)
+            if empty:  # nothing is lost
+                erase(out)
             raise SensoriumError(f"nothing could be embedded for {out}.{why}")
         finish(store, about, changed=bool(changes.added or changes.changed or changes.deleted))
         return made

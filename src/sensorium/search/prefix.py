@@ -30,9 +30,10 @@ class Prefix:
 
     def encode(self, **raws: Raw) -> dict[str, Float[np.ndarray, "N D"]]:
         """As the model's. `SensoriumError` where its vectors are not longer than `dims`."""
-        return {name: self._first(z) for name, z in self.model.encode(**raws).items()}
+        return {name: self.first(z) for name, z in self.model.encode(**raws).items()}
 
-    def _first(self, z: Float[np.ndarray, "N W"]) -> Float[np.ndarray, "N D"]:
+    def first(self, z: Float[np.ndarray, "N W"]) -> Float[np.ndarray, "N D"]:
+        """The first numbers of unit vectors, made unit vectors again."""
         if not 0 < self.dims <= z.shape[1]:
             raise SensoriumError(f"the first {self.dims} numbers of vectors that have {z.shape[1]}")
         part = z[:, : self.dims]

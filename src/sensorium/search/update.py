@@ -60,18 +60,31 @@ class Update:
     def run(self, items: Iterable[Item], progress: Progress | None = None) -> Changes:
         """Embeds what has to be, and removes items that are not among these."""
         done = progress or (lambda n: None)
-        if isinstance(items, Sequence) and not isinstance(items, Lazy):
-            _once(item.id for item in items)
         seen: set[str] = set()
         for entries in embed(self.model, self._todo(items, seen, done), self.root):
             self._write(entries)
             done(len(entries))
         self._refresh()
+        self._recognise(seen)
         gone = [item for item in self._known if item not in seen]
         for start in range(0, len(gone), _AT_ONCE):
             self.store.delete(Compare("item", "in", tuple(gone[start : start + _AT_ONCE])))
         self.changes.deleted = len(gone)
         return self.changes
+
+    def check(self, items: Iterable[Item]) -> None:
+        """`SensoriumError` where two items share an id, and where none of those that are known is among them: a folder that is
+        not mounted, or another one, is no reason to forget a collection. Items that come one by one are checked by `run`."""
+        if isinstance(items, Sequence) and not isinstance(items, Lazy):
+            _once(item.id for item in items)
+            self._recognise({item_of(key(item.id)) for item in items})
+
+    def _recognise(self, seen: set[str]) -> None:
+        if self._known and seen.isdisjoint(self._known):
+            raise SensoriumError(
+                f"none of the {len(self._known)} items of this collection is among the {len(seen)} that were found now, so none "
+                "was removed: is it the right folder, and all of it there? To replace the collection: sensorium index … --anew"
+            )
 
     def _todo(self, items: Iterable[Item], seen: set[str], done: Progress) -> Iterator[Item]:
         for item in items:

@@ -64,7 +64,7 @@ def searching(api: FastAPI, finder: Finder, senses: Senses) -> None:
 
     @api.post("/embed", tags=["search"], openapi_extra=schema(Embed))
     async def embed(request: Request) -> Vectors:
-        """The unit vectors of texts and files, as the collection's model has them."""
+        """The unit vectors of texts and files, as the collection has them."""
         query, things = await asked(request, Embed, known)
         if query.text:
             text = senses.field("text")
@@ -74,7 +74,7 @@ def searching(api: FastAPI, finder: Finder, senses: Senses) -> None:
         out: dict[str, list[list[float]]] = {}
         for thing, vector in zip(things, await senses.vectors(things), strict=True):
             out.setdefault(thing.field.name, []).append([float(x) for x in vector])
-        return Vectors(out, senses.model.fingerprint)
+        return Vectors(out, finder.collection.fingerprint)
 
 
 def items(api: FastAPI, finder: Finder) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from sensorium import __version__
 from sensorium.core.errors import BadFile, MissingExtra, SensoriumError, UnknownName, need
 from sensorium.search import Collection, facts
+from sensorium.search.prefix import Prefix
 from sensorium.sensorium import Sensorium
 from sensorium.serve import addresses, pages
 from sensorium.serve.bounds import Bounds, Door, NotFound, Refused
@@ -39,10 +40,10 @@ class Server:
         door: Door | None = None,
         bounds: Bounds | None = None,
     ):
-        collection.check(model)
+        kept = collection.check(model)
         bounds, self.meters = bounds or Bounds(), Meters()
         self.collection, self.model, self.bounds = collection, model, bounds
-        self.senses = Senses(model, bounds, self.meters)
+        self.senses = Senses(model, bounds, self.meters, kept.first if isinstance(kept, Prefix) else None)
         self.finder = Finder(collection, self.senses, bounds, self.meters)
         own = [model] if isinstance(model, Sensorium) else []
         self.tellers = Tellers([*own, *beside], bounds, self.meters)

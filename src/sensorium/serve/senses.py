@@ -1,7 +1,7 @@
 """From a stranger's files to unit vectors: decoded by a few threads, then read by the model, all that waits together."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -48,10 +48,11 @@ class Thing:
 
 
 class Senses:
-    """A model that reads for many at once. `fields`: those of which it has vectors, by name."""
+    """A model that reads for many at once. `fields`: those of which it has vectors, by name; `cut`: what the collection keeps of
+    them, where that is not all."""
 
-    def __init__(self, model: Reader, bounds: Bounds, meters: Meters):
-        self.model = model
+    def __init__(self, model: Reader, bounds: Bounds, meters: Meters, cut: Callable[[np.ndarray], np.ndarray] | None = None):
+        self.model, self._cut = model, cut
         self.fields = {field.name: field for field in model.fields if _has_vectors(model, field.name)}
         line = {"waiting": bounds.waiting, "seconds": bounds.seconds}
         self._decoding = Desk(_prepared, threads=DECODERS, told=lambda n: meters.batch("decode", n), **line)
@@ -91,6 +92,7 @@ class Senses:
             own = [works[i][1] for i in rows]
             try:
                 found = self.model.encode(**{name: own})[name] if texts else self._units(name, own)
+                found = found if self._cut is None else self._cut(found)
             except Exception as error:  # of this group alone
                 found = [error] * len(rows)
             for i, vector in zip(rows, found, strict=True):
