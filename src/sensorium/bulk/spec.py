@@ -15,6 +15,7 @@ from sensorium.core.errors import BadFile, SensoriumError
 from sensorium.core.files import read_json, write_json
 from sensorium.data.columns import Given
 from sensorium.data.door import whole
+from sensorium.search.collection import placed
 
 FORMAT = "sensorium/embedded-1"
 PER_SHARD = 10_000
@@ -61,9 +62,8 @@ class Spec:
             kept = read_told(out)
             shards = int(kept["identity"]["shards"]) if kept else _suiting(source, columns)
         said = {role: [names] if isinstance(names, str) else list(names) for role, names in (columns or {}).items()}
-        place = str(Path(model).resolve()) if Path(model).exists() else str(model)
         files = tuple(str(Path(file).resolve()) for file in use)
-        return cls(whole(source), place, str(Path(out).resolve()), shards, said or None, files)
+        return cls(whole(source), placed(model), str(Path(out).resolve()), shards, said or None, files)
 
     @property
     def text(self) -> str:

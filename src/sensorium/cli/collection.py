@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from sensorium.cli import problems
 from sensorium.cli.main import WrongUsage
 
 if TYPE_CHECKING:
@@ -48,8 +49,7 @@ def show(result: dict[str, Any], console: "Console") -> None:
             continue
         told = ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else value
         console.print(f"{name}: {escape(str(told))}", highlight=False, soft_wrap=True)
-    for problem in result.get("problems", ())[:10]:
-        console.print(f"  {escape(problem['path'])}: {escape(problem['cause'])}", highlight=False, soft_wrap=True)
+    problems.tell(console, "problems", result.get("problems", ()))
 
 
 def _info(place: str, to: str) -> dict[str, Any]:

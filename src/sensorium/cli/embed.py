@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from sensorium.cli import columns as mapping
-from sensorium.cli import main
+from sensorium.cli import main, problems
 from sensorium.core.errors import SensoriumError
 
 if TYPE_CHECKING:
@@ -102,14 +102,8 @@ def show(result: dict, console: "Console") -> None:
     if missing:
         some = ", ".join(map(str, missing[:_SHOWN])) + (" …" if len(missing) > _SHOWN else "")
         console.print(f"[yellow]{len(missing)} are missing:[/] {some}", highlight=False)
-    for name, text in (("quarantined", "records were put aside, as processes died of them or stopped"), ("problems", "problems")):
-        told = result[name]
-        if told:
-            console.print(f"[yellow]{len(told)} {text}:[/]")
-        for one in told[:_SHOWN]:
-            console.print(f"  {escape(one['path'])}: {escape(one['cause'])}", highlight=False, soft_wrap=True)
-        if len(told) > _SHOWN:
-            console.print(f"  and {len(told) - _SHOWN} more (all with --json)")
+    problems.tell(console, "records were put aside, as processes died of them or stopped", result["quarantined"])
+    problems.tell(console, "problems", result["problems"])
     if result.get("script"):
         console.print(f"Next: sbatch {escape(shlex.quote(result['script']))}", style="dim", highlight=False, soft_wrap=True)
 

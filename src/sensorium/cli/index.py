@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from sensorium.cli import columns as mapping
+from sensorium.cli import problems
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +17,6 @@ else:
     Console = Any
 
 EXAMPLE = "sensorium index photos/ --model runs/photos --out photos.collection"
-_SHOWN = 10
 
 
 def index(
@@ -87,12 +87,6 @@ def show(result: dict, console: "Console") -> None:
     for name, one in result["indexes"].items():
         if one["kind"] != "exact":
             console.print(f"{name}: {one['kind']} over {one['rows']} vectors, recall@10 {one['recall']:.3f}", highlight=False)
-    problems = result["problems"]
-    if problems:
-        console.print(f"[yellow]{len(problems)} problems, left out:[/]")
-    for problem in problems[:_SHOWN]:
-        console.print(f"  {escape(problem['path'])}: {escape(problem['cause'])}", highlight=False, soft_wrap=True)
-    if len(problems) > _SHOWN:
-        console.print(f"  and {len(problems) - _SHOWN} more (all with --json)")
+    problems.tell(console, "problems, left out", result["problems"])
     collection = escape(shlex.quote(result["collection"]))
     console.print(f'Next: sensorium search {collection} "…"', style="dim", highlight=False, soft_wrap=True)

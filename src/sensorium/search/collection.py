@@ -95,7 +95,7 @@ class Collection:
         update.check(items)
         kinds = {field.name: field.kind for field in model.fields}
         dims = model.dims if isinstance(model, Prefix) else None
-        about |= described(model.fingerprint, None if model_path is None else _place(model_path), kinds, root, dims)
+        about |= described(model.fingerprint, None if model_path is None else placed(model_path), kinds, root, dims)
         store.describe(about | {"complete": False})
         changes = update.run(items, progress)
         made = cls(store, changes)
@@ -329,6 +329,6 @@ def _refusal(about: dict[str, Any], model: Model, out: Path | str, root: Path | 
     )
 
 
-def _place(model: Path | str) -> str:
+def placed(model: Path | str) -> str:
     """A directory by its whole path; what is none is the id of a repository, and stays as it is."""
     return str(Path(model).resolve()) if Path(model).exists() else str(model)

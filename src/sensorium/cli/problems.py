@@ -1,0 +1,23 @@
+"""What could not be read, told to a person: the first few, and how many more there are."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+else:
+    Console = Any
+
+SHOWN = 10
+
+
+def tell(console: "Console", heading: str, problems: Sequence[Mapping[str, str]]) -> None:
+    """Nothing where there are none; `heading`: what is said of them, after their number."""
+    from rich.markup import escape
+
+    if problems:
+        console.print(f"[yellow]{len(problems)} {heading}:[/]")
+    for one in problems[:SHOWN]:
+        console.print(f"  {escape(one['path'])}: {escape(one['cause'])}", highlight=False, soft_wrap=True)
+    if len(problems) > SHOWN:
+        console.print(f"  and {len(problems) - SHOWN} more (all with --json)")
