@@ -27,7 +27,7 @@ FINE: dict[str, Mapping[str, Any]] = {"image": {"widths": [48, 96]}, "audio": {"
 def captions(
     *,
     source: Literal["image", "audio", "video"] = "image",
-    steps: int = 1400,
+    steps: int = 1250,
     batch: int = 48,
     lr: float = 3e-3,
     width: int = 128,

@@ -14,12 +14,12 @@ FRAMES, SIDE = 8, 32
 
 def clips(
     *,
-    steps: int = 1600,
+    steps: int = 1300,
     batch: int = 64,
     lr: float = 2e-3,
     most: int = 2,
-    width: int = 256,
-    depth: int = 3,
+    width: int = 192,
+    depth: int = 2,
     seed: int = 0,
     trainer: Trainer | None = None,
 ) -> Experiment:

@@ -8,7 +8,7 @@ from sensorium.training import Experiment
 
 def pictures(
     *,
-    steps: int = 2100,
+    steps: int = 1950,
     batch: int = 96,
     lr: float = 2e-3,
     side: int = 32,
