@@ -38,6 +38,17 @@ def test_killed_processes_are_replaced_and_the_record_that_kills_is_named(tmp_pa
     assert [by_shard[i].sha256 == status(whole.out).done[i].sha256 for i in range(3)] == [True, True, False]
 
 
+def test_a_process_that_hangs_is_ended_and_the_record_named(tmp_path):
+    job, found = replace(spec(tmp_path, ["a", "hangs", "a"], 1), patience=0.5), list[Report]()
+    assert processes(job, range(1), found.append, lambda items: None, workers=1) == {}
+    assert [one.path.partition(" ")[0] for one in found[0].quarantined] == ["01-hangs"]
+    assert {row["item"] for row in rows(job.out)} == {"00-a", "02-a"}
+    assert replace(job, patience=None).text != job.text and status(job.out).missing == ()  # and it is the same job
+    made(replace(job, patience=None))
+    with pytest.raises(SensoriumError, match="patience of 0 s: expected seconds above 0"):
+        replace(job, patience=0)
+
+
 def test_a_space_gives_the_same_bits_in_another_process(tmp_path, monkeypatch):
     card = space(FIELDS, 8, DIALS)
     Sensorium(card.build(0), FIELDS, card).save_pretrained(tmp_path / "model")

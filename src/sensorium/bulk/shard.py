@@ -4,8 +4,10 @@ A shard is a Parquet file and a report beside it, which is written last and hold
 those that a collection holds (`search.rows`), of every item of which something could be embedded, in the order of the listing.
 """
 
+import faulthandler
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,7 +103,8 @@ def _make(job: Job, i: int, numbers: range, step: Step) -> Report:
     try:
         while rest := [piece for piece in trail.pieces if piece not in done]:
             trail.at(rest[0])
-            _attempt(job, numbers, rest[0], trail, done)
+            with _ended_after(job.spec.patience):
+                _attempt(job, numbers, rest[0], trail, done)
             step(rest[0][1] - rest[0][0] if rest[0] in done else 0)
     finally:
         trail.at(None)  # an exception is no death
@@ -131,6 +134,19 @@ def _attempt(job: Job, numbers: range, piece: Piece, trail: Trail, done: dict[Pi
         if not is_fault(error):
             raise
         trail.failed(piece, " ".join(f"{type(error).__name__}: {error}".split()))
+
+
+@contextmanager
+def _ended_after(patience: float | None) -> Iterator[None]:
+    """Ends this process if what is inside takes more seconds, saying on stderr where it hung, be it in C."""
+    if patience is None:
+        yield
+        return
+    faulthandler.dump_traceback_later(patience, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _finite(entry: Entry) -> Entry:

@@ -32,7 +32,9 @@ class Spec:
     """A bulk job. JSON holds it, and every process that gets it makes the same rows of it.
 
     `source`: whatever `sensorium.data.scan` opens; `model`: what `sensorium.load` takes; `out`: a folder that all processes
-    see; `columns`: as for `scan`; `use`: Python files to import first (modalities of one's own).
+    see; `columns`: as for `scan`; `use`: Python files to import first (modalities of one's own). `patience`: seconds that at most
+    `trail.BLOCK` items may take, compiling included; a process that hangs for longer **is ended**, and what it hung at is
+    found as a record that kills is. None: nobody looks.
     """
 
     source: str
@@ -41,10 +43,13 @@ class Spec:
     shards: int
     columns: dict[str, list[str]] | None = None
     use: tuple[str, ...] = ()
+    patience: float | None = None
 
     def __post_init__(self) -> None:
         if self.shards < 1:
             raise SensoriumError(f"{self.shards} shards: expected at least 1")
+        if self.patience is not None and not self.patience > 0:
+            raise SensoriumError(f"patience of {self.patience} s: expected seconds above 0, or none")
 
     @classmethod
     def of(
@@ -55,6 +60,7 @@ class Spec:
         shards: int | None = None,
         columns: Given | None = None,
         use: Sequence[Path | str] = (),
+        patience: float | None = None,
     ) -> "Spec":
         """With paths as they are called from any directory. Without `shards`: those of the job that `out` holds already, or
         else one for each `PER_SHARD` items, which are listed for it."""
@@ -63,7 +69,7 @@ class Spec:
             shards = int(kept["identity"]["shards"]) if kept else _suiting(source, columns)
         said = {role: [names] if isinstance(names, str) else list(names) for role, names in (columns or {}).items()}
         files = tuple(str(Path(file).resolve()) for file in use)
-        return cls(whole(source), placed(model), str(Path(out).resolve()), shards, said or None, files)
+        return cls(whole(source), placed(model), str(Path(out).resolve()), shards, said or None, files, patience)
 
     @property
     def text(self) -> str:

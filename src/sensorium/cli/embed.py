@@ -44,6 +44,7 @@ def embed(
     address: str | None = None,
     cpus: float = 1,
     gpus: float = 0,
+    patience: float | None = None,
     status: bool = False,
     columns: mapping.Words = (),
 ) -> dict:
@@ -65,6 +66,8 @@ def embed(
         address: Of a Ray cluster; "auto" for the one that this machine belongs to. Without it one is started here.
         cpus: Cores that a task of Ray takes.
         gpus: GPUs that a task of Ray takes.
+        patience: Seconds that 128 items may take, compiling for them included: a process that hangs for longer is ended, and the
+            record at which it hung found and put aside, as one that kills is. Not with the engine "here".
         status: Only say what is done and what is missing.
         columns: Which column of a table holds what: text=Beschreibung image=Bild; by default what the model was trained with.
     """
@@ -76,10 +79,14 @@ def embed(
     start = time.perf_counter()
     if status:
         return _told(out, start)
+    if patience is not None and engine == "here":
+        raise main.WrongUsage(
+            f"--patience {patience:g} with --engine here: it would end this very process; give --engine processes"
+        )
     place.folder(out)
     given = mapping.given(columns)
     said = mapping.trained_on(model, source).get("columns") if given is None else given
-    spec = bulk.Spec.of(source, model, out, shards, said, main.USED)
+    spec = bulk.Spec.of(source, model, out, shards, said, main.USED, patience)
     mine = range(spec.shards) if shard is None else slurm.share(shard, spec.shards)
     found = bulk.status(out, True, mine).done if (out / "spec.json").exists() else {}
     missing = [i for i in mine if i not in found]
@@ -145,6 +152,7 @@ def _script(spec: "Spec", missing: Sequence[int], at_once: int | None) -> str:
     use = [word for file in spec.use for word in ("--use", file)]
     command = [sys.executable, "-m", "sensorium", *use, "embed", spec.source, "--model", spec.model, "--out", spec.out]
     command += ["--shards", str(spec.shards), "--engine", "processes", "--workers", "1", *mapping.words(spec.columns)]
+    command += [] if spec.patience is None else ["--patience", f"{spec.patience:g}"]
     path = Path(spec.out) / "embed.sbatch"
     write_text(path, slurm.script(command, missing, spec.shards, at_once or 0))
     return str(path)
