@@ -81,9 +81,10 @@ def items(api: FastAPI, finder: Finder) -> None:
     from fastapi.responses import FileResponse, Response
 
     @api.get("/items/{id:path}/thumbnail", tags=["items"], response_class=Response)
-    async def thumbnail(id: str) -> Response:
-        """A small JPEG of an item."""
-        return Response(await finder.thumbnail(id), media_type="image/jpeg", headers=ALONE)
+    async def thumbnail(id: str, at: float | None = None) -> Response:
+        """A small JPEG of an item; of its clip after `at` seconds, where these are given."""
+        found = await (finder.thumbnail(id) if at is None else finder.moment(id, at))
+        return Response(found, media_type="image/jpeg", headers=ALONE)
 
     @api.get("/items/{id:path}/file/{kind}", tags=["items"], response_class=FileResponse)
     async def file(id: str, kind: str) -> FileResponse:

@@ -77,7 +77,8 @@ class Server:
         }
 
     def warm(self) -> None:
-        """Compiles what the first questions need."""
+        """Starts and compiles what the first questions need."""
+        self.senses.start()
         for name, field in self.senses.fields.items():
             for rows in WARMED:
                 if field.kind == "text":
