@@ -1,6 +1,5 @@
 """What LanceDB does by default, and must not do to us; what all stores have in common is in test_store.py."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -78,13 +77,14 @@ def test_threads_share_what_is_kept(tmp_path, monkeypatch):
 
     def slowly(table, name):
         loads.append(name)
-        time.sleep(0.05)
+        with ThreadPoolExecutor(1) as other:  # who only looks something up does not wait for it
+            assert other.submit(lambda: store.get(["a"])["n"].to_pylist()).result(60) == [1.0]
         return real(table, name)
 
     monkeypatch.setattr(lance, "of_table", slowly)
     query = np.array([[1.0, 0]], np.float32)
     for n, new in enumerate(("a", "b")):
-        store.upsert(rows([new], x=[[n + 1, 0]], y=[[0, 1]]))
+        store.upsert(rows([new], x=[[n + 1, 0]], y=[[0, 1]], n=[n + 1.0]))
         with ThreadPoolExecutor(4) as pool:
             found = list(pool.map(lambda name: store.search(name, query, 1)[0][0].id, "xyxyxyxy"))
         assert found[::2] == [new] * 4 and sorted(loads) == ["x", "y"]

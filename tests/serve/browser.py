@@ -192,6 +192,8 @@ def test_words_count_and_what_looks_the_same_is_told_as_one(page):
 
 def test_a_clip_shows_the_moment_at_which_it_was_found(page):
     page.get_by_label("What do you look for?").fill("red green blue")
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("words", exact=True).check()
     clip = page.locator('.card[data-id="clip"]')
     expect(clip.get_by_role("button", name=re.compile("Play the clip"))).to_be_visible()
     poster = clip.locator("video").get_attribute("poster") or ""

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from threading import RLock
+from threading import Lock, RLock
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ class Lance:
         self.uri, self.exact, self._fixed = str(uri), exact, version
         # A reader sees what others wrote only if it looks each time; unless told, it would never look.
         self._db = lancedb.connect(self.uri, read_consistency_interval=timedelta(0), session=lancedb.Session(**CACHES))
-        self._lock = RLock()
+        self._lock, self._opening = RLock(), Lock()  # who only looks something up does not wait for vectors to be read
         self._open: dict[str, Any] = {}
         self._schema: tuple[int, pa.Schema] = 0, pa.schema([])
         self._said: tuple[int, dict[str, str]] = -1, {}
@@ -169,7 +169,7 @@ class Lance:
         return made
 
     def close(self) -> None:
-        with self._lock:
+        with self._lock, self._opening:
             self._open.clear()
             self._kept.clear()
             self._counts.clear()
@@ -187,7 +187,7 @@ class Lance:
         """An open table; None where there is none yet."""
         if self._fixed == 0:  # a snapshot of nothing
             return None
-        with self._lock:
+        with self._opening:
             if name not in self._open:
                 try:
                     found = self._db.open_table(name)

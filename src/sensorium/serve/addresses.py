@@ -1,5 +1,6 @@
 """What answers at which address of the API."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,13 +153,13 @@ def telling(api: FastAPI, finder: Finder, senses: Senses, tellers: Tellers) -> N
         return await tellers.make(things, how)
 
 
-def state(api: FastAPI, about: Callable[[], dict[str, Any]], meters: Meters) -> None:
+def state(api: FastAPI, finder: Finder, about: Callable[[], dict[str, Any]], meters: Meters) -> None:
     from fastapi.responses import Response
 
     @api.get("/about", tags=["server"])
     async def about_server() -> dict[str, Any]:
         """What can be searched here, by what, and what else the models can do."""
-        return about()
+        return await finder.run(about)
 
     @api.get("/healthz", tags=["server"])
     async def healthz() -> dict[str, str]:
@@ -168,4 +169,5 @@ def state(api: FastAPI, about: Callable[[], dict[str, Any]], meters: Meters) -> 
     @api.get("/metrics", tags=["server"], response_class=Response)
     async def metrics() -> Response:
         """Counts and times, as Prometheus reads them."""
-        return Response(meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        text = await asyncio.to_thread(meters.text)  # some of it asks the store, which nobody else should wait for
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -101,7 +101,7 @@ def _api(server: Server) -> FastAPI:
     addresses.searching(api, server.finder, server.senses)
     addresses.items(api, server.finder)
     addresses.telling(api, server.finder, server.senses, server.tellers)
-    addresses.state(api, server.about, server.meters)
+    addresses.state(api, server.finder, server.about, server.meters)
     pages.put(api)
     _errors(api)
     return api
