@@ -298,7 +298,7 @@ def _tool(command: str, port: int, seed: int) -> dict[str, Any]:
     """What schemathesis finds that the API's own description lets through or forbids: server errors."""
     before = asyncio.run(_answers(port))
     line = [command, "run", f"http://localhost:{port}/openapi.json", "--checks", "not_a_server_error", "--seed", str(seed)]
-    line += ["--max-examples", str(EXAMPLES), "--workers", "4", "--generation-database", "none", "--continue-on-failure"]
+    line += ["--max-examples", str(EXAMPLES), "--generation-database", "none", "--continue-on-failure"]
     with tempfile.TemporaryDirectory() as place:
         done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=place, env={**os.environ, "NO_COLOR": "1"})
     statuses = asyncio.run(_answers(port)) - before

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from search.drivers import contents, rows
 
-from sensorium.search import lance
-from sensorium.search.exact import Vectors, nearest, recall
+from sensorium.search.exact import Vectors, nearest, of_table, recall
 from sensorium.search.lance import CACHES, Lance, sql
 from sensorium.search.where import Compare, Every, parse
 
@@ -73,15 +72,14 @@ def test_vectors_are_read_once_and_again_when_rows_have_changed(tmp_path, monkey
 
 def test_threads_share_what_is_kept(tmp_path, monkeypatch):
     store, loads = Lance(tmp_path / "c"), []
-    real = lance.of_table
 
     def slowly(table, name):
         loads.append(name)
         with ThreadPoolExecutor(1) as other:  # who only looks something up does not wait for it
             assert other.submit(lambda: store.get(["a"])["n"].to_pylist()).result(60) == [1.0]
-        return real(table, name)
+        return of_table(table, name)
 
-    monkeypatch.setattr(lance, "of_table", slowly)
+    monkeypatch.setattr("sensorium.search.lance.of_table", slowly)
     query = np.array([[1.0, 0]], np.float32)
     for n, new in enumerate(("a", "b")):
         store.upsert(rows([new], x=[[n + 1, 0]], y=[[0, 1]], n=[n + 1.0]))

@@ -85,15 +85,15 @@ def test_filters_and_parts_of_things(served):
 
 
 def test_words_that_the_model_does_not_know_find_what_says_them(served):
-    client, _ = served
+    client, files = served
     asked = {"text": "a yellow thing", "within": ["audio"], "k": 3}
     wording, model = Wording(client.server.collection), Tricolour()
     for text in ("a blue thing", "and green", "nowhere"):
         expected = by_words(wording, model, text, 4)
         assert ids(client.post("/search", json={"text": text, "words": True, "k": 4})) == [hit.id for hit in expected]
     assert ids(client.post("/search", json={**asked, "words": True, "where": "page = 1"})) == ["green"]
-    picture = (client.server.collection.file("red", "image") or "").read_bytes()
-    mixed = client.post("/search", files={"image": picture}, data={"text": "and", "words": "true", "k": "6"})
+    picture = files / "images/red.png"
+    mixed = client.post("/search", files={"image": picture.read_bytes()}, data={"text": "and", "words": "true", "k": "6"})
     assert {"yellow", "words"} <= set(ids(mixed))
     for wrong in ({"words": True, "like": ["blue"]}, {"text": "red", "words": "perhaps"}):
         assert client.post("/search", json=wrong).status_code == 422

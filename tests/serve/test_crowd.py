@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from serve.test_gate import App, request
@@ -12,7 +13,7 @@ from sensorium.serve.desk import Desk
 from sensorium.serve.gate import Gate
 from sensorium.serve.meters import Meters
 
-MEDIA = {"content_type": "multipart/form-data; boundary=x"}
+MEDIA: dict[str, Any] = {"content_type": "multipart/form-data; boundary=x"}
 
 
 class Clock:

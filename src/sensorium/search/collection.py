@@ -8,7 +8,8 @@ import json
 import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as default
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class Hit:
     start: float | None = None
     end: float | None = None
     alike: tuple[str, ...] = ()
-    paths: dict[str, str] = field(default_factory=dict)
+    paths: dict[str, str] = default(default_factory=dict)
 
 
 class Collection:

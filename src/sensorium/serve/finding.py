@@ -74,7 +74,7 @@ class Found:
     files: dict[str, str]
     start: float | None = None
     end: float | None = None
-    alike: list[str] = field(default_factory=list)
+    alike: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ def _unknown(id: str) -> NotFound:
 
 def _found(rank: int, hit: Hit) -> Found:
     score, files = round(hit.score, 6), _files(hit.paths)
-    alike = [_said(id) for id in hit.alike]
+    alike = tuple(_said(id) for id in hit.alike)
     return Found(rank, _said(hit.id), score, hit.field, _said(hit.caption), hit.metadata, files, hit.start, hit.end, alike)
 
 
