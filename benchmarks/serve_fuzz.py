@@ -4,15 +4,18 @@
 
 Seeded, so that what was found is found again (`--seed`): requests of every address with wrong, missing, huge and doubled values;
 broken JSON, forms and heads; media that are cut short, damaged, empty, or bombs; ranges, hosts, origins and paths that are none.
-`--schemathesis PATH` lets that tool try the API by its own description too. Writes results/serve_fuzz.json.
+`--schemathesis PATH` lets that tool try the API by its own description too (`pip install schemathesis` into an environment of its
+own: its plugin would be part of every run of pytest). Writes results/serve_fuzz.json.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import re
 import struct
 import subprocess
+import tempfile
 import time
 import zlib
 from collections import Counter
@@ -28,6 +31,8 @@ from sensorium.search import Collection
 from sensorium.search.taking import vectors
 
 REQUESTS, CLIENTS, MOST_MB = 10_000, 8, 1500
+EXAMPLES = 100
+"""What schemathesis tries of each address in a phase."""
 VALUES: tuple[Any, ...] = (
     *(None, True, 0, -1, 1, 2**31, 2**63, -(2**70), 1.5, 1e308, float("nan"), "", " ", "red", "a" * 3000, "a" * 100_000),
     *("\0", "\ud800", "\u202e", "𝕳", "../../etc/passwd", "%00", "'; DROP TABLE", "<script>", "{{7*7}}", "image", "text"),
@@ -53,7 +58,8 @@ def main() -> int:
         start, began = held(process.pid), time.perf_counter()
         found = asyncio.run(_attack(port, _media(given.collection), given.requests, given.seed))
         seconds = time.perf_counter() - began
-        tool = _tool(given.schemathesis, port) if given.schemathesis else None
+        print(found, flush=True)  # what comes now may take long
+        tool = _tool(given.schemathesis, port, given.seed) if given.schemathesis else None
         alive = process.poll() is None
         memory = {"start MB": round(start), "end MB": round(held(process.pid)), "most MB": round(held(process.pid, "VmHWM"))}
         bugs = log.read_text(errors="replace").count("Traceback")
@@ -288,11 +294,28 @@ def _media(place: Path) -> list[bytes]:
     return found
 
 
-def _tool(command: str, port: int) -> dict[str, Any]:
-    """What schemathesis finds: server errors, and answers that are not as described."""
-    line = [command, "run", f"http://localhost:{port}/openapi.json", "--checks", "not_a_server_error", "--max-examples", "200"]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, env={**os.environ, "NO_COLOR": "1"})
-    return {"failed": done.returncode != 0, "told": done.stdout[-1500:]}
+def _tool(command: str, port: int, seed: int) -> dict[str, Any]:
+    """What schemathesis finds that the API's own description lets through or forbids: server errors."""
+    before = asyncio.run(_answers(port))
+    line = [command, "run", f"http://localhost:{port}/openapi.json", "--checks", "not_a_server_error", "--seed", str(seed)]
+    line += ["--max-examples", str(EXAMPLES), "--generation-database", "none", "--continue-on-failure"]
+    with tempfile.TemporaryDirectory() as place:
+        done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=place, env={**os.environ, "NO_COLOR": "1"})
+    statuses = asyncio.run(_answers(port)) - before
+    return {"requests": statuses.total(), "statuses": dict(sorted(statuses.items())), "failed": done.returncode != 0} | (
+        {"told": done.stdout[-3000:]} if done.returncode else {}
+    )
+
+
+async def _answers(port: int) -> Counter[str]:
+    """How many answers of each status the server has given, as it tells itself."""
+    line = Line(port)
+    _, _, body = await line.ask(request("GET", "/metrics"))
+    line.close()
+    found: Counter[str] = Counter()
+    for status, n in re.findall(r'sensorium_requests_total{.*status="(\d+)"} (\S+)', body.decode()):
+        found[status] += round(float(n))
+    return found
 
 
 if __name__ == "__main__":

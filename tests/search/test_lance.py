@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from search.drivers import contents, rows
 
-from sensorium.search.exact import Vectors, nearest, recall
+from sensorium.search.exact import Vectors, nearest, of_table, recall
 from sensorium.search.lance import CACHES, Lance, sql
 from sensorium.search.where import Compare, Every, parse
 
@@ -68,6 +68,25 @@ def test_vectors_are_read_once_and_again_when_rows_have_changed(tmp_path, monkey
     assert len(read) == 1
     store.upsert(rows(["c"], x=[[2, 0]]))
     assert store.search("x", query, 1)[0][0].id == "c" and len(read) == 2 and len(store._kept) == 1
+
+
+def test_threads_share_what_is_kept(tmp_path, monkeypatch):
+    store, loads = Lance(tmp_path / "c"), []
+
+    def slowly(table, name):
+        loads.append(name)
+        with ThreadPoolExecutor(1) as other:  # who only looks something up does not wait for it
+            assert other.submit(lambda: store.get(["a"])["n"].to_pylist()).result(60) == [1.0]
+        return of_table(table, name)
+
+    monkeypatch.setattr("sensorium.search.lance.of_table", slowly)
+    query = np.array([[1.0, 0]], np.float32)
+    for n, new in enumerate(("a", "b")):
+        store.upsert(rows([new], x=[[n + 1, 0]], y=[[0, 1]], n=[n + 1.0]))
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda name: store.search(name, query, 1)[0][0].id, "xyxyxyxy"))
+        assert found[::2] == [new] * 4 and sorted(loads) == ["x", "y"]
+        loads.clear()
 
 
 def test_what_is_kept_is_bounded(tmp_path, monkeypatch):

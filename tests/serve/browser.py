@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 import uvicorn
 from playwright.sync_api import Error, Page, expect, sync_playwright
-from search.fake import RATE, tone
-from serve.served import Reading, made
+from search.fake import RATE, folder, tone
+from serve.served import Reading, three_seconds
 
+from sensorium.core.protocols import Item
 from sensorium.modalities.audio import wav_bytes
+from sensorium.search import Collection
 from sensorium.serve.app import Server
 
 PHONE = {"width": 390, "height": 844}
@@ -27,7 +29,8 @@ SECONDS = 60_000
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     root = tmp_path_factory.mktemp("page")
-    server = Server(made(root), Reading())
+    items = [*folder(root / "files"), *more(root / "files")]
+    server = Server(Collection.update(Reading(), items, root / "c", root=root / "files"), Reading())
     runner = uvicorn.Server(uvicorn.Config(server.app, port=0, log_level="warning", lifespan="off", ws="none"))
     thread = threading.Thread(target=runner.run, daemon=True)
     thread.start()
@@ -37,6 +40,14 @@ def address(tmp_path_factory):
     runner.should_exit = True
     thread.join(timeout=20)
     server.close()
+
+
+def more(root: Path) -> list[Item]:
+    """A picture that is there twice, and a clip that is red, then green, then blue."""
+    (root / "images/twin.png").write_bytes((root / "images/yellow.png").read_bytes())
+    (root / "a clip.mp4").write_bytes(three_seconds())
+    clip = Item("clip", {"video": (root / "a clip.mp4",), "text": ("a clip of red, green and blue",)})
+    return [Item("twin", {"image": (root / "images/twin.png",), "text": ("green and red, IMG_2041",)}), clip]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +75,7 @@ def page(request, address, browser):
     page.on("request", lambda one: one.url.startswith((address[0], "blob:")) or bad.append(one.url))
     page.expected = expected  # type: ignore[attr-defined]
     page.goto(address[0])
-    expect(page.locator(".card")).to_have_count(4)
+    expect(page.locator(".card")).to_have_count(5)
     yield page
     if folder := os.environ.get("SHOTS"):
         page.screenshot(path=Path(folder) / f"{re.sub(r'[^a-z0-9]+', '-', request.node.name)}.png")
@@ -80,7 +91,7 @@ def cards(page: Page) -> list[str]:
 
 def test_typing_finds(page):
     page.get_by_label("What do you look for?").fill("something blue")
-    expect(page.get_by_role("status").first).to_contain_text("nearest of 6 items")
+    expect(page.get_by_role("status").first).to_contain_text("nearest of 8 items")
     assert cards(page)[0] == "blue"
     expect(page.locator(".card").first).to_contain_text("a blue thing")
     expect(page.locator(".card").first.locator("img")).to_have_attribute("alt", "a blue thing")
@@ -126,7 +137,7 @@ def test_more_like_this_by_the_keyboard_alone(page):
     page.get_by_label("What do you look for?").focus()
     page.keyboard.type("green")
     page.keyboard.press("Enter")
-    expect(page.locator(".card").first).to_have_attribute("data-id", re.compile("green|yellow|words"))
+    expect(page.locator(".card").first).to_have_attribute("data-id", re.compile("green|yellow|words|twin"))
     first = page.locator(".card").first.get_attribute("data-id")
     page.locator(".card").first.get_by_role("button", name=re.compile("More like")).focus()
     page.keyboard.press("Enter")
@@ -155,8 +166,55 @@ def test_filters_say_which_field_is_compared(page):
     page.get_by_label("What do you look for?").fill("red")
     page.get_by_role("button", name="Filters").click()
     page.get_by_label("sound", exact=True).check()
-    expect(page.get_by_role("status").first).to_contain_text("4 nearest of 6 items, compared with their sound")
+    expect(page.get_by_role("status").first).to_contain_text("4 nearest of 8 items, compared with their sound")
     assert {card.inner_text().split("by ")[1].strip() for card in page.locator(".facts").all()} == {"sound"}
+
+
+def test_words_count_and_what_looks_the_same_is_told_as_one(page):
+    page.get_by_label("What do you look for?").fill("img_2041 thing")
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("The very words, too").check()
+    expect(page.get_by_role("status").first).to_contain_text("and by the very words")
+    assert "twin" in cards(page)[:4]
+    page.get_by_label("What do you look for?").fill("red and green")
+    page.get_by_label("The very words, too").uncheck()
+    page.get_by_label("picture", exact=True).check()
+    page.get_by_label("Tell what looks the same as one").check()
+    expect(page.get_by_role("status").first).to_contain_text("The 4 nearest of 8 items, compared with their picture")
+    best = page.locator(".card").first
+    hidden = {"twin", "yellow"} - {best.get_attribute("data-id")}
+    best.get_by_role("button", name=re.compile("1 nearly the same")).click()
+    expect(page.locator(".card")).to_have_count(5)
+    assert {page.locator(".card").nth(1).get_attribute("data-id")} == hidden
+    best.get_by_role("button", name=re.compile("1 nearly the same")).click()
+    expect(page.locator(".card")).to_have_count(4)
+
+
+def test_a_clip_shows_the_moment_at_which_it_was_found(page):
+    page.get_by_label("What do you look for?").fill("red green blue")
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("words", exact=True).check()
+    clip = page.locator('.card[data-id="clip"]')
+    expect(clip.get_by_role("button", name=re.compile("Play the clip"))).to_be_visible()
+    poster = clip.locator("video").get_attribute("poster") or ""
+    assert poster == "/items/clip/thumbnail?at=1"  # it was found as a whole
+    told = page.evaluate(
+        """async poster => {
+            const {card} = await import("/page/gallery.js");
+            const hit = {id: "clip", field: "video", start: 2.5, end: 3, caption: "", score: 1, files: {video: "a clip.mp4"}};
+            const found = card(hit, 1).querySelector("video");
+            const image = new Image();
+            image.src = found.poster;
+            await image.decode();
+            const canvas = Object.assign(document.createElement("canvas"), {width: 1, height: 1});
+            const context = canvas.getContext("2d");
+            context.drawImage(image, 0, 0, 1, 1);
+            return [found.poster, found.src, ...context.getImageData(0, 0, 1, 1).data];
+        }""",
+        poster,
+    )
+    assert told[0].endswith("/thumbnail?at=2.5") and told[1].endswith("#t=2.5,3")
+    assert told[4] > 150 > told[2] and told[3] < 150  # blue
 
 
 def test_the_map_is_wandered_by_the_keyboard(page):

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-from search.fake import Tricolour, folder
+from search.fake import COLOURS, Tricolour, folder
 
 from sensorium.search import Collection
 from sensorium.serve.app import Server
@@ -35,6 +36,21 @@ class Reading(Tricolour):
 
 def made(root: Path) -> Collection:
     return Collection.update(Reading(), folder(root / "files"), root / "c", root=root / "files", model_path=root)
+
+
+def three_seconds() -> bytes:
+    """A clip that is red, then green, then blue, a second each."""
+    import av
+
+    out = BytesIO()
+    with av.open(out, "w", format="mp4") as container:
+        stream: Any = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for colour in (rgb for rgb in COLOURS.values() for _ in range(10)):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), colour, np.uint8))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return out.getvalue()
 
 
 class Client:

@@ -1,27 +1,34 @@
 """What the API answers, on a collection whose truth is known."""
 
+from io import BytesIO
 from urllib.parse import quote
 
 import numpy as np
 import pytest
-from search.fake import RATE, Tricolour, folder, tone
-from serve.served import Client, Reading, made
+from PIL import Image as Pillow
+from search.fake import COLOURS, RATE, Tricolour, folder, tone
+from serve.served import Client, Reading, made, three_seconds
 
 from sensorium.core.errors import SensoriumError
 from sensorium.core.protocols import Item
 from sensorium.modalities.audio import wav_bytes
 from sensorium.search import Collection
 from sensorium.search.prefix import Prefix
+from sensorium.search.where import Compare
+from sensorium.search.wording import Wording
+from sensorium.search.wording import query as by_words
 from sensorium.serve.app import Server
 from sensorium.serve.bounds import Bounds
 from sensorium.serve.chart import flat
 from sensorium.serve.pages import FOLDER
 
+PATIENT = Bounds(seconds=300, patience=300)
+
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     root = tmp_path_factory.mktemp("served")
-    server = Server(made(root), Reading(), bounds=Bounds(seconds=300))
+    server = Server(made(root), Reading(), bounds=PATIENT)
     yield Client(server), root / "files"
     server.close()
 
@@ -75,6 +82,91 @@ def test_filters_and_parts_of_things(served):
     client, _ = served
     assert sorted(ids(client.post("/search", json={"text": "blue", "where": "page < 2", "k": 9}))) == ["green", "red"]
     assert client.get("/about").json()["filters"] == ["id", "kind", "page"]
+
+
+def test_words_that_the_model_does_not_know_find_what_says_them(served):
+    client, files = served
+    asked = {"text": "a yellow thing", "within": ["audio"], "k": 3}
+    wording, model = Wording(client.server.collection), Tricolour()
+    for text in ("a blue thing", "and green", "nowhere"):
+        expected = by_words(wording, model, text, 4)
+        assert ids(client.post("/search", json={"text": text, "words": True, "k": 4})) == [hit.id for hit in expected]
+    assert ids(client.post("/search", json={**asked, "words": True, "where": "page = 1"})) == ["green"]
+    picture = files / "images/red.png"
+    mixed = client.post("/search", files={"image": picture.read_bytes()}, data={"text": "and", "words": "true", "k": "6"})
+    assert {"yellow", "words"} <= set(ids(mixed))
+    for wrong in ({"words": True, "like": ["blue"]}, {"text": "red", "words": "perhaps"}):
+        assert client.post("/search", json=wrong).status_code == 422
+
+
+def test_what_looks_the_same_is_told_as_one(tmp_path):
+    items = folder(tmp_path / "files")
+    twin = tmp_path / "files/images/twin.png"
+    twin.write_bytes((tmp_path / "files/images/blue.png").read_bytes())
+    items.append(Item("twin", {"image": (twin,), "text": ("red",)}))
+    server = Server(
+        Collection.update(Reading(), items, "memory:", root=tmp_path / "files"),
+        Reading(),
+        bounds=PATIENT,
+    )
+    client = Client(server)
+    asked = {"text": "blue", "within": ["image"], "k": 2}
+    assert ids(client.post("/search", json=asked)) == ["blue", "twin"]
+    one, other = client.post("/search", json={**asked, "group": True}).json()["hits"]
+    assert (one["id"], one["alike"], one["rank"], other["rank"], other["alike"]) == ("blue", ["twin"], 1, 2, [])
+    assert other["id"] != "twin"
+    server.close()
+
+
+def test_a_picture_of_the_moment_that_was_found(tmp_path):
+    pytest.importorskip("av")
+    film = tmp_path / "a.mp4"
+    film.write_bytes(three_seconds())
+    items = [Item("clip", {"video": (film,), "text": ("red",)}), Item("note", {"text": ("blue",)})]
+    server = Server(Collection.update(Reading(), items, "memory:", root=tmp_path), Reading(), bounds=PATIENT)
+    client = Client(server)
+    for at, colour in ((0, "red"), (1, "green"), (1.9, "green"), (2.5, "blue"), (99, "blue")):
+        answer = client.get(f"/items/clip/thumbnail?at={at}")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg"), answer.text
+        mean = np.asarray(Pillow.open(BytesIO(answer.content))).mean((0, 1))
+        assert list(COLOURS)[int(mean.argmax())] == colour and mean.max() > 150 > np.sort(mean)[1] * 2
+    for at in ("-1", "nan", "inf", "1e9", "x"):
+        assert client.get(f"/items/clip/thumbnail?at={at}").status_code == 422, at
+    assert client.get("/items/note/thumbnail?at=1").status_code == 404
+    film.write_bytes(film.read_bytes()[:500])
+    broken = client.get("/items/clip/thumbnail?at=1")
+    assert broken.status_code == 422 and str(tmp_path) not in broken.text
+    server.close()
+
+
+def test_records_are_read_once_and_anew_when_they_have_changed(tmp_path, monkeypatch):
+    items = folder(tmp_path / "files")
+    collection = Collection.update(Reading(), items, "memory:", root=tmp_path / "files")
+    server = Server(collection, Reading(), bounds=PATIENT)
+    client, read, real = Client(server), [], collection.store.get
+    monkeypatch.setattr(collection.store, "get", lambda keys, columns=None: read.append(keys) or real(keys, columns))
+    first = client.post("/search", json={"text": "blue"}).json()
+    assert len(read) == 1
+    assert client.post("/search", json={"text": "blue"}).json() == first and len(read) == 1
+    collection.store.delete(Compare("item", "=", "blue"))
+    assert "blue" not in ids(client.post("/search", json={"text": "blue"}))
+    assert client.get("/items/blue").status_code == 404
+    server.close()
+
+
+def test_what_is_removed_while_it_is_found_harms_nobody(tmp_path, monkeypatch):
+    collection = Collection.update(Reading(), folder(tmp_path / "files"), "memory:", root=tmp_path / "files")
+    server = Server(collection, Reading(), bounds=PATIENT)
+    real = collection.store.search
+
+    def late(*asked):
+        found = real(*asked)
+        collection.store.delete(Compare("item", "=", "blue"))  # found, and gone before it is looked up
+        return found
+
+    monkeypatch.setattr(collection.store, "search", late)
+    assert "blue" not in ids(Client(server).post("/search", json={"text": "blue"}))
+    server.close()
 
 
 def test_embed_gives_the_models_vectors(served):
@@ -202,7 +294,7 @@ def test_the_page_refers_to_nothing_outside(served):
 
 def test_names_that_are_no_unicode_are_said_and_found(tmp_path):
     items = [Item("caf\udce9", {"text": ("red",)}), Item("tea", {"text": ("blue",)})]
-    server = Server(Collection.update(Reading(), items, tmp_path / "c"), Reading(), bounds=Bounds(seconds=300))
+    server = Server(Collection.update(Reading(), items, tmp_path / "c"), Reading(), bounds=PATIENT)
     client = Client(server)
     (first, _) = ids(client.post("/search", json={"text": "red"}))
     assert client.get(f"/items/{quote(first, safe='')}").json()["captions"] == ["red"]
@@ -213,7 +305,7 @@ def test_names_that_are_no_unicode_are_said_and_found(tmp_path):
 def test_a_collection_of_the_first_numbers_alone_is_asked_by_these(tmp_path):
     items = folder(tmp_path / "files")
     kept = Collection.update(Prefix(Reading(), 4), items, "memory:first", root=tmp_path / "files")
-    server = Server(kept, Reading(), bounds=Bounds(seconds=300))
+    server = Server(kept, Reading(), bounds=PATIENT)
     client, picture = Client(server), tmp_path / "files/images/green.png"
     asked = client.post("/search", json={"text": "blue"}), client.post("/search", files={"image": picture.read_bytes()})
     expected = kept.query(Reading(), text="blue"), kept.query(Reading(), image=picture)

@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 from serve.served import Client
 
 from sensorium.core.protocols import Item
-from sensorium.decoders import Drawing
+from sensorium.decoders import Drawing, Sampling
 from sensorium.modalities import Image, Text
 from sensorium.modalities.written import png_bytes
 from sensorium.recipes.tellers import teller
@@ -43,7 +43,7 @@ def served(tmp_path_factory):
         items.append(Item(str(i), {"image": (path,), "text": (["red circle", "blue square"][i % 2],)}))
     model, captioner, answerer = any_to_any(), tells(False), tells(True)
     collection = Collection.update(model, items, root / "c", root=root)
-    server = Server(collection, model, [captioner, answerer], bounds=Bounds(seconds=300))
+    server = Server(collection, model, [captioner, answerer], bounds=Bounds(seconds=300, patience=300))
     yield Client(server), model, captioner, answerer, root
     server.close()
 
@@ -83,7 +83,7 @@ def test_a_caption_and_an_answer_are_those_of_the_model(served):
 
 
 def test_things_are_made_as_the_model_makes_them(served):
-    client, model, _, _, _ = served
+    client, model, _, _, root = served
     asked = {"text": "red circle", "to": "image", "n": 2, "seed": 3, "steps": 2}
     answer = client.post("/generate", json=asked).json()
     assert (answer["to"], answer["media"], answer["note"]["prompt"]) == ("image", "image/png", "red circle")
@@ -92,6 +92,17 @@ def test_things_are_made_as_the_model_makes_them(served):
         np.testing.assert_array_equal(np.asarray(Pillow.open(BytesIO(b64decode(file)))), np.asarray(truth))
     words = client.post("/generate", json={"id": "1", "to": "text"}).json()
     assert words["kind"] == "text" and len(words["texts"]) == 1
+    several = client.post("/generate", json={"id": "1", "to": "text", "n": 2, "seed": 4, "temperature": 2.0}).json()
+    how = Sampling(temperature=2.0)
+    assert several["texts"] == model.generate("text", image=root / "1.png", n=2, how=how, seed=4)
+    assert (
+        several["note"]["temperature"] == 2
+        and len(client.post("/generate", json={"id": "1", "to": "text", "n": 2}).json()["texts"]) == 2
+    )
+    cold = client.post("/generate", json={**asked, "temperature": 0.0}).json()
+    assert cold["note"]["temperature"] == 0 and cold["files"] != answer["files"]
+    for wrong in ({**asked, "temperature": 1.5}, {**asked, "temperature": -1}, {"text": "red", "to": "text", "steps": 3}):
+        assert client.post("/generate", json=wrong).status_code == 422, wrong
     for wrong in ({"to": "image"}, {"text": "red", "n": 99}, {"text": "red", "to": "image", "steps": 10_000}):
         assert client.post("/generate", json=wrong).status_code == 422, wrong
     assert client.post("/generate", json={"text": "red", "to": "audio"}).status_code == 404

@@ -31,6 +31,7 @@ def serve(
     token: str | None = None,
     upload: int = 32,
     rate: int = 8,
+    wait: float = 10.0,
     open_page: bool = False,
 ) -> dict:
     """Search a collection in the browser, and by a JSON API (see /docs there). Ctrl-C ends it.
@@ -49,6 +50,7 @@ def serve(
             where others than this machine can ask.
         upload: Megabytes that are taken at once.
         rate: Megabytes a second that one address may send in the long run.
+        wait: Seconds that a question may have to wait; one that would wait longer is told to come again, at once.
         open_page: Open the page in the browser.
     """
     need("uvicorn", "web", "serving a collection")
@@ -65,7 +67,7 @@ def serve(
     if not re.fullmatch(r"[\w.~-]*", known, re.ASCII):
         raise SensoriumError("the token: expected letters, digits, and the signs - _ . ~, as it goes into a link")
     size = upload * 2**20
-    bounds = Bounds(upload=size, held=max(8 * size, Bounds.held), rate=rate * 2**20)
+    bounds = Bounds(upload=size, held=max(8 * size, Bounds.held), rate=rate * 2**20, patience=wait)
     server = Server(opened, sensorium.load(model), [sensorium.load(one) for one in beside or []], Door(known, name), bounds)
     try:
         server.warm()

@@ -9,6 +9,7 @@ import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as default
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sensorium.core.protocols import Item, Raw
 from sensorium.data.listing import Problem
 from sensorium.search.embed import Model, unit
 from sensorium.search.facts import columns_of
+from sensorium.search.lately import Lately
 from sensorium.search.places import erase, store_at
 from sensorium.search.prefix import Prefix, suited
 from sensorium.search.rows import Row, column, item_of, key, row_of
@@ -40,7 +42,7 @@ class Hit:
 
     `path` is the file of that field, else the item's first file; `caption` the passage that was found, else its first caption, or
     empty; `start` and `end`: the seconds of a sound or film that were found, None where all of it was; `alike`: ids of others
-    that are nearly the same, where they were looked for.
+    that are nearly the same, where they were looked for; `paths`: a file a kind, relative to the collection's root.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Hit:
     start: float | None = None
     end: float | None = None
     alike: tuple[str, ...] = ()
+    paths: dict[str, str] = default(default_factory=dict)
 
 
 class Collection:
@@ -61,6 +64,7 @@ class Collection:
         self.store = store
         self.changes = changes or Changes()
         self._counted: tuple[int, dict[str, int]] = (-1, {})
+        self._lately = Lately(store, ["starts", "ends", "passage", "record"])
 
     @classmethod
     def update(
@@ -152,7 +156,7 @@ class Collection:
 
     def row(self, id: str) -> Row:
         """What is known of an item. `UnknownName` where the collection has none of that id."""
-        return row_of(self._first(id, "record"))
+        return row_of(self._first(id)["record"])
 
     def file(self, id: str, kind: str) -> Path | None:
         """Where the item's file of a kind was when the collection was made; None if it has none."""
@@ -161,7 +165,8 @@ class Collection:
 
     def thumbnail(self, id: str) -> bytes | None:
         """A JPEG of at most 160 pixels a side; None where the item has no picture."""
-        return self._first(id, "thumbnail")
+        self._first(id)
+        return self.store.get([key(id)], ["thumbnail"])["thumbnail"][0].as_py()
 
     def search(
         self,
@@ -256,15 +261,16 @@ class Collection:
 
     def _hits(self, found: Sequence[tuple[float, str, str]]) -> list[Hit]:
         """What is known of (score, field, key of a piece)."""
-        pieces = self.store.get([piece for _, _, piece in found], ["starts", "ends", "passage"]).to_pylist() if found else []
-        firsts = self.store.get([key(item_of(piece)) for _, _, piece in found], ["record"])["record"] if found else []
-        out, about, root = [], self.store.about, self._root
-        for (score, name, _), piece, record in zip(found, pieces, map(str, firsts), strict=True):
-            row = row_of(record)
+        keys = [piece for _, _, piece in found]
+        known = self._lately.get([*keys, *(key(item_of(piece)) for piece in keys)])
+        out, about = [], self.store.about
+        root = Path(about["root"] or ".")
+        for (score, name, _), piece, first in zip(found, known[: len(found)], known[len(found) :], strict=True):
+            row = row_of(first["record"])
             path = row.paths.get(about["kinds"][name]) or next(iter(row.paths.values()), None)
             caption = piece["passage"] or (row.captions[0] if row.captions else "")
-            whole = None if path is None else str(root / path)
-            out.append(Hit(row.id, score, name, whole, caption, row.metadata, piece["starts"], piece["ends"]))
+            whole, seconds = None if path is None else str(root / path), (piece["starts"], piece["ends"])
+            out.append(Hit(row.id, score, name, whole, caption, row.metadata, *seconds, paths=row.paths))
         return out
 
     def _within(self, asked: set[str], within: Sequence[str] | None) -> Sequence[str]:
@@ -280,9 +286,9 @@ class Collection:
             raise SensoriumError(f"`within` is empty: name one of {', '.join(fields)}, or leave it out")
         return within
 
-    def _first(self, id: str, name: str) -> Any:
+    def _first(self, id: str) -> dict[str, Any]:
         try:
-            return self.store.get([key(id)], [name])[name][0].as_py()
+            return self._lately.get([key(id)])[0]
         except UnknownName:
             ids = [] if len(self) > _FEW else [i for some in self.store.scan(["item"], FIRST) for i in some["item"].to_pylist()]
             raise UnknownName(f"the collection has no item {id!r}.{nearest(id, ids) if ids else ''}") from None

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from threading import Lock, RLock
 from typing import Any
 
 import numpy as np
@@ -32,14 +33,18 @@ _ROWS, _ABOUT = "rows", "about"
 
 
 class Lance:
-    """The driver: of what lies at a path or an address now, or of one `version` of it, for reading."""
+    """The driver: of what lies at a path or an address now, or of one `version` of it, for reading. Many threads may share it: a
+    lock keeps what is remembered from call to call, so that one of them loads vectors and the others wait for these."""
 
     def __init__(self, uri: Path | str, exact: int = EXACT, version: int | None = None):
         lancedb = need("lancedb", "search", "a collection on disk")
         self.uri, self.exact, self._fixed = str(uri), exact, version
         # A reader sees what others wrote only if it looks each time; unless told, it would never look.
         self._db = lancedb.connect(self.uri, read_consistency_interval=timedelta(0), session=lancedb.Session(**CACHES))
+        self._lock, self._opening = RLock(), Lock()  # who only looks something up does not wait for vectors to be read
         self._open: dict[str, Any] = {}
+        self._schema: tuple[int, pa.Schema] = 0, pa.schema([])
+        self._said: tuple[int, dict[str, str]] = -1, {}
         self._counts: dict[tuple[str, int], int] = {}
         self._kept: OrderedDict[tuple[str, int, Where | None], Vectors] = OrderedDict()
 
@@ -49,8 +54,11 @@ class Lance:
 
     @property
     def schema(self) -> pa.Schema:
-        table = self._table(_ROWS)
-        return pa.schema([]) if table is None else table.schema.remove_metadata()
+        version, (of, schema) = self.version, self._schema
+        if version != of:  # asking for it costs more than all else that a query does here
+            schema = self._table(_ROWS).schema.remove_metadata() if version else pa.schema([])
+            self._schema = version, schema
+        return schema
 
     @property
     def version(self) -> int:
@@ -136,7 +144,7 @@ class Lance:
             return 0
         if where is None:
             return table.count_rows()
-        checked_filter(table.schema, where)
+        checked_filter(self.schema, where)
         return table.count_rows(sql(where))
 
     def optimize(self) -> dict[str, Index]:
@@ -161,8 +169,11 @@ class Lance:
         return made
 
     def close(self) -> None:
-        self._open.clear()
-        self._kept.clear()
+        with self._lock, self._opening:
+            self._open.clear()
+            self._kept.clear()
+            self._counts.clear()
+            self._schema, self._said = (0, pa.schema([])), (-1, {})
 
     def erase(self) -> None:
         """Removes all rows, columns, and what was said of them."""
@@ -176,16 +187,18 @@ class Lance:
         """An open table; None where there is none yet."""
         if self._fixed == 0:  # a snapshot of nothing
             return None
-        if name not in self._open:
-            try:
-                self._open[name] = self._db.open_table(name)
-            except ValueError as error:
-                if "was not found" in str(error):
-                    return None
-                raise
-            if self._fixed is not None:
-                self._open[name].checkout(self._fixed if name == _ROWS else self._open[name].version)
-        return self._open[name]
+        with self._opening:
+            if name not in self._open:
+                try:
+                    found = self._db.open_table(name)
+                except ValueError as error:
+                    if "was not found" in str(error):
+                        return None
+                    raise
+                if self._fixed is not None:
+                    found.checkout(self._fixed if name == _ROWS else found.version)
+                self._open[name] = found
+            return self._open[name]
 
     def _made(self, name: str, schema: pa.Schema, key: str) -> Any:
         made = self._db.create_table(name, schema=schema, exist_ok=True)
@@ -197,7 +210,11 @@ class Lance:
         table = self._table(_ABOUT)
         if table is None:
             return {}
-        found = dict(zip(*(table.to_arrow()[name].to_pylist() for name in ("key", "value")), strict=True))
+        version, (of, found) = int(table.version), self._said
+        if version != of:
+            told = table.to_arrow()
+            found = dict(zip(told["key"].to_pylist(), told["value"].to_pylist(), strict=True))
+            self._said = version, found
         return json.loads(found.get(key, "{}"))
 
     def _tell(self, key: str, value: dict[str, Any]) -> None:
@@ -214,9 +231,8 @@ class Lance:
             raise SensoriumError("a snapshot is for reading: write into the store that it was taken of")
 
     def _query(self, columns: Sequence[str], where: Where) -> Any:
-        table = self._table(_ROWS)
-        checked_filter(table.schema, where)
-        query = table.search().select(list(columns))
+        checked_filter(self.schema, where)
+        query = self._table(_ROWS).search().select(list(columns))
         return query if where == Every(()) else query.where(sql(where))
 
     def _read(self, columns: Sequence[str], where: Where) -> list[pa.Table]:
@@ -225,23 +241,25 @@ class Lance:
     def _known(self, name: str) -> int:
         """How many rows have a vector; counted once a version, as the whole column is read for it."""
         key = (name, self.version)
-        if key not in self._counts:
-            self._counts = {old: n for old, n in self._counts.items() if old[1] == key[1]}
-            self._counts[key] = self.count(Compare(name, "known"))
-        return self._counts[key]
+        with self._lock:
+            if key not in self._counts:
+                self._counts = {old: n for old, n in self._counts.items() if old[1] == key[1]}
+                self._counts[key] = self.count(Compare(name, "known"))
+            return self._counts[key]
 
     def _load(self, name: str, where: Where | None) -> Vectors:
         """The vectors of a column (of the rows that meet a filter), kept until the rows change."""
         key = (name, self.version, where)
-        if key not in self._kept:
-            table = self._query([KEY, name], Every(()) if where is None else where).to_arrow()
-            for old in [old for old in self._kept if old[1] != key[1]]:
-                del self._kept[old]
-            self._kept[key] = of_table(table, name)
-            while len(self._kept) > 1 and sum(one.x.nbytes for one in self._kept.values()) > KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        with self._lock:
+            if key not in self._kept:
+                table = self._query([KEY, name], Every(()) if where is None else where).to_arrow()
+                for old in [old for old in self._kept if old[1] != key[1]]:
+                    del self._kept[old]
+                self._kept[key] = of_table(table, name)
+                while len(self._kept) > 1 and sum(one.x.nbytes for one in self._kept.values()) > KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
 
     def _approximate(
         self, name: str, queries: Float[np.ndarray, "Q D"], k: int, where: Where | None, probes: int

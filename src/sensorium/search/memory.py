@@ -26,6 +26,7 @@ class Memory:
         self._rows = _EMPTY.empty_table()
         self._about, self._version, self._frozen = "{}", 0, False
         self._vectors: dict[str, Vectors] = {}
+        self._places: dict[str, int] = {}
         self._lock = Lock()
 
     @property
@@ -65,19 +66,25 @@ class Memory:
             return int(goes.sum())
 
     def search(self, name: str, queries: Float[np.ndarray, "Q D"], k: int, where: Where | None = None) -> list[list[Found]]:
-        rows = self._rows
-        checked_query(rows.schema, name, queries, k)
-        if name not in self._vectors:
-            self._vectors[name] = of_table(rows, name)
+        with self._lock:  # the rows and their vectors are of one version
+            rows = self._rows
+            checked_query(rows.schema, name, queries, k)
+            if name not in self._vectors:
+                self._vectors[name] = of_table(rows, name)
+            loaded = self._vectors[name]
         allowed = None if where is None else mask(rows.filter(rows[name].is_valid()), where)
-        return nearest(self._vectors[name], queries, k, allowed)
+        return nearest(loaded, queries, k, allowed)
 
     def get(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
-        places = {key: place for place, key in enumerate(_keys(self._rows))}
+        with self._lock:
+            rows = self._rows
+            if not self._places:
+                self._places = {key: place for place, key in enumerate(_keys(rows))}
+            places = self._places
         for key in ids:
             if key not in places:
                 raise UnknownName(f"no row has the key {key!r}")
-        rows = self._rows if columns is None else self._rows.select(list(columns))
+        rows = rows if columns is None else rows.select(list(columns))
         return rows.take(pa.array([places[key] for key in ids], pa.int64()))
 
     def scan(
@@ -105,10 +112,11 @@ class Memory:
 
     def close(self) -> None:
         """Lets go of what is kept to search faster."""
-        self._vectors = {}
+        self._vectors, self._places = {}, {}
 
     def _change(self, rows: pa.Table) -> None:
-        self._rows, self._version, self._vectors = rows.combine_chunks(), self._version + 1, {}
+        self._rows, self._version = rows.combine_chunks(), self._version + 1
+        self._vectors, self._places = {}, {}
 
     def _writable(self) -> None:
         if self._frozen:

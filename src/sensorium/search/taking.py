@@ -1,4 +1,4 @@
-"""What a collection holds of some items, taken out at once: rows, and the vectors themselves."""
+"""What a collection holds of some items, taken out at once: the vectors themselves."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,22 @@ from jaxtyping import Float
 
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.search.collection import Collection
-from sensorium.search.rows import Row, column, item_of, key, row_of
+from sensorium.search.rows import column, item_of, key
 from sensorium.search.where import Compare
 
 
-def rows(collection: Collection, ids: Sequence[str]) -> list[Row]:
-    """What is known of items, in their order. `UnknownName` where one is not there."""
-    found = collection.store.get([key(id) for id in ids], ["record"]) if ids else {"record": []}
-    return [row_of(str(record)) for record in found["record"]]
+def direction(collection: Collection, id: str) -> Float[np.ndarray, " D"]:
+    """Where an item lies: the sum of its directions by field (see `vectors`), made a unit vector. `UnknownName` where there is
+    none of that id."""
+    names = [column("vector", name) for name in collection.fields]
+    first = collection.store.get([key(id)], ["parts", *names])
+    others = collection.store.get([key(id, part) for part in range(1, first["parts"][0].as_py())], names)
+    total = np.zeros((), np.float32)
+    for name in names:
+        x = np.array([v for v in [*first[name].to_pylist(), *others[name].to_pylist()] if v is not None], np.float32)
+        if len(x):
+            total = total + x.sum(0) / max(float(np.linalg.norm(x.sum(0))), 1e-9)
+    return total / max(float(np.linalg.norm(total)), 1e-6)
 
 
 def vectors(

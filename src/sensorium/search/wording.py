@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 from scipy.sparse import csr_array
 
 from sensorium.core.errors import SensoriumError
@@ -81,15 +82,30 @@ def query(
     within: Sequence[str] | None = None,
     where: Where | str | None = None,
 ) -> list[Hit]:
-    """The items that are near to a text in the space, and those that say its words, ranked as one: what is high in either list is
+    """The items that are near to a text in the space, and those that say its words, ranked as one (see `find`)."""
+    name = _text(model)
+    unit = wording.collection.check(model).encode(**{name: [text]})[name][0]
+    return find(wording, unit, {name}, text, k, within, where)
+
+
+def find(
+    wording: Wording,
+    total: Float[np.ndarray, " D"],
+    asked: set[str],
+    text: str,
+    k: int = 10,
+    within: Sequence[str] | None = None,
+    where: Where | str | None = None,
+) -> list[Hit]:
+    """What `Collection.find` gives, and the items that say the words of a text, ranked as one: what is high in either list is
     high, what is in both is higher. Scores are cosines as ever, and so do not fall from hit to hit."""
     collection, deep = wording.collection, max(_DEEP, 4 * k)
-    near = collection.query(model, k=deep, within=within, where=where, **{_text(model): text})
+    near = collection.find(total, asked, deep, within, where)
     said = [item for item, _ in wording.find(text, deep, _allowed(collection, where))]
     known = {_written(hit): hit for hit in near}
     if missing := tuple(item for item in said if item not in known):
         within = within or collection.fields  # a note has nothing but its text
-        more = collection.query(model, k=len(missing), within=within, where=Compare("id", "in", missing), **{_text(model): text})
+        more = collection.find(total, asked, len(missing), within, Compare("id", "in", missing))
         known |= {_written(hit): hit for hit in more}
     ranks: dict[str, float] = dict.fromkeys(known, 0.0)
     for order in ([_written(hit) for hit in near], said):

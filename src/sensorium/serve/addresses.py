@@ -1,5 +1,6 @@
 """What answers at which address of the API."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,9 +82,10 @@ def items(api: FastAPI, finder: Finder) -> None:
     from fastapi.responses import FileResponse, Response
 
     @api.get("/items/{id:path}/thumbnail", tags=["items"], response_class=Response)
-    async def thumbnail(id: str) -> Response:
-        """A small JPEG of an item."""
-        return Response(await finder.thumbnail(id), media_type="image/jpeg", headers=ALONE)
+    async def thumbnail(id: str, at: float | None = None) -> Response:
+        """A small JPEG of an item; of its clip after `at` seconds, where these are given."""
+        found = await (finder.thumbnail(id) if at is None else finder.moment(id, at))
+        return Response(found, media_type="image/jpeg", headers=ALONE)
 
     @api.get("/items/{id:path}/file/{kind}", tags=["items"], response_class=FileResponse)
     async def file(id: str, kind: str) -> FileResponse:
@@ -151,13 +153,13 @@ def telling(api: FastAPI, finder: Finder, senses: Senses, tellers: Tellers) -> N
         return await tellers.make(things, how)
 
 
-def state(api: FastAPI, about: Callable[[], dict[str, Any]], meters: Meters) -> None:
+def state(api: FastAPI, finder: Finder, about: Callable[[], dict[str, Any]], meters: Meters) -> None:
     from fastapi.responses import Response
 
     @api.get("/about", tags=["server"])
     async def about_server() -> dict[str, Any]:
         """What can be searched here, by what, and what else the models can do."""
-        return about()
+        return await finder.run(about)
 
     @api.get("/healthz", tags=["server"])
     async def healthz() -> dict[str, str]:
@@ -167,4 +169,5 @@ def state(api: FastAPI, about: Callable[[], dict[str, Any]], meters: Meters) -> 
     @api.get("/metrics", tags=["server"], response_class=Response)
     async def metrics() -> Response:
         """Counts and times, as Prometheus reads them."""
-        return Response(meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        text = await asyncio.to_thread(meters.text)  # some of it asks the store, which nobody else should wait for
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -77,7 +77,8 @@ class Server:
         }
 
     def warm(self) -> None:
-        """Compiles what the first questions need."""
+        """Starts and compiles what the first questions need."""
+        self.senses.start()
         for name, field in self.senses.fields.items():
             for rows in WARMED:
                 if field.kind == "text":
@@ -100,7 +101,7 @@ def _api(server: Server) -> FastAPI:
     addresses.searching(api, server.finder, server.senses)
     addresses.items(api, server.finder)
     addresses.telling(api, server.finder, server.senses, server.tellers)
-    addresses.state(api, server.about, server.meters)
+    addresses.state(api, server.finder, server.about, server.meters)
     pages.put(api)
     _errors(api)
     return api

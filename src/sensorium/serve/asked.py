@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sensorium.core.errors import nearest, need
@@ -37,8 +38,7 @@ async def asked(request: Request, kind: type[T], known: "Sequence[Modality]") ->
 
 def schema(kind: type, files: bool = True) -> dict[str, Any]:
     """What OpenAPI tells of a body that is read as `kind`, with `files` or without."""
-    pydantic = need("pydantic", "web", "a server")
-    told = pydantic.TypeAdapter(kind).json_schema()
+    told = _adapter(kind).json_schema()
     content = {"application/json": {"schema": told}}
     if files:
         any_kind = {name: {"type": "string", "format": "binary"} for name in ("image", "audio", "video", "sensor")}
@@ -77,6 +77,11 @@ async def _form(request: Request, kind: type) -> tuple[dict[str, Any], list[tupl
     return values, files
 
 
+@cache
+def _adapter(kind: type) -> Any:
+    return need("pydantic", "web", "a server").TypeAdapter(kind)
+
+
 def _checked(kind: type[T], values: dict[str, Any]) -> T:
     pydantic = need("pydantic", "web", "a server")
     names = [one.name for one in fields(kind)]  # type: ignore[arg-type]  # it is a dataclass
@@ -88,7 +93,7 @@ def _checked(kind: type[T], values: dict[str, Any]) -> T:
     except (ValueError, RecursionError) as error:  # half of a pair of surrogates, which no tokenizer takes
         raise Refused(422, "a text in it is no Unicode") from error
     try:
-        return pydantic.TypeAdapter(kind).validate_python(values)
+        return _adapter(kind).validate_python(values)
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])

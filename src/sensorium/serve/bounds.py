@@ -37,10 +37,12 @@ class Bounds:
     rate: float = 8 * 2**20
     """Bytes a second that one address may send in the long run; at once as much as two uploads, or 64 small ones."""
     waiting: int = 256
-    """Things that wait for the device; more are sent away."""
+    """Questions that are being answered, and things that wait for the device; more are sent away."""
+    patience: float = 10.0
+    """Seconds that a question may have to wait, by the pace of late; what would wait longer is sent away before it is read."""
 
     def __post_init__(self):
-        if min(self.upload, self.text, self.seconds, self.rate, self.waiting) <= 0 or self.held < self.upload:
+        if min(self.upload, self.text, self.seconds, self.rate, self.waiting, self.patience) <= 0 or self.held < self.upload:
             raise SensoriumError(f"{self}: expected numbers above 0, and room for at least one upload")
 
 

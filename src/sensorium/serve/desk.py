@@ -5,23 +5,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from math import ceil
 from threading import Condition, Thread
 from typing import Any, Generic, TypeVar
 
 from sensorium.serve.bounds import Refused
+from sensorium.serve.crowd import FEW, Pace, again
 
 T = TypeVar("T")
 R = TypeVar("R")
-LONGEST = 60
-"""Seconds after which at the latest somebody who was sent away is told to come again."""
 
 
 class Desk(Generic[T, R]):
     """`work(things)` gives as many results, or an exception in the place of one; at most `batch` things at once.
 
-    More than `waiting` things in the line, or one that waits longer than `seconds`, are `Refused` with 503: at once the first,
-    so that a server with too much to do says so instead of growing. What nobody waits for any more is not worked on.
+    More than `waiting` things in the line are `Refused` with 503, as is what would have to wait longer than `seconds` at the pace
+    of late: at once, so that a server with too much to do says so instead of growing. What nobody waits for any more is not
+    worked on.
     """
 
     def __init__(
@@ -35,7 +34,7 @@ class Desk(Generic[T, R]):
     ):
         self._work, self._batch, self._most, self._seconds, self._told = work, batch, waiting, seconds, told
         self._line: deque[tuple[T, Future[R]]] = deque()
-        self._change, self._open, self._pace = Condition(), True, 0.0  # pace: seconds a thing, lately
+        self._change, self._open, self._pace = Condition(), True, Pace(0.9)
         self._threads = [Thread(target=self._run, daemon=True) for _ in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -43,6 +42,11 @@ class Desk(Generic[T, R]):
     @property
     def waiting(self) -> int:
         return len(self._line)
+
+    @property
+    def wait(self) -> float:
+        """Seconds that one more thing would wait, at the pace of late."""
+        return self._pace.seconds * (len(self._line) + 1)
 
     async def ask(self, thing: T) -> R:
         """The result for a thing; its exception is raised here."""
@@ -72,7 +76,7 @@ class Desk(Generic[T, R]):
         with self._change:
             if not self._open:
                 raise Refused(503, "the server is closing")
-            if len(self._line) >= self._most:
+            if len(self._line) >= self._most or (len(self._line) >= FEW and self.wait > self._seconds):
                 raise self._too_much()
             future: Future[R] = Future()
             self._line.append((thing, future))
@@ -80,8 +84,8 @@ class Desk(Generic[T, R]):
         return future
 
     def _too_much(self) -> Refused:
-        again = min(LONGEST, max(1, ceil(self._pace * (len(self._line) + 1))))
-        return Refused(503, f"{len(self._line)} others wait already: come again in {again} s", again)
+        seconds = again(self.wait)
+        return Refused(503, f"{len(self._line)} others wait already: come again in {seconds} s", seconds)
 
     def _run(self) -> None:
         while True:
@@ -105,8 +109,7 @@ class Desk(Generic[T, R]):
         except Exception as error:
             results = [error] * len(taken)
         self._told(len(taken))
-        pace = (time.perf_counter() - began) / len(taken) / len(self._threads)
-        self._pace = pace if not self._pace else 0.8 * self._pace + 0.2 * pace
+        self._pace.tell((time.perf_counter() - began) / len(self._threads), len(taken))
         for (_, future), result in zip(taken, results, strict=True):
             if isinstance(result, Exception):
                 future.set_exception(result)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,24 +11,33 @@ from jaxtyping import Float
 
 from sensorium.core.errors import UnknownName
 from sensorium.core.protocols import Modality
-from sensorium.search import Collection, Hit, Row
-from sensorium.search.taking import rows, vectors
+from sensorium.modalities import Video
+from sensorium.search import Collection, Hit, Row, wording
+from sensorium.search.grouping import grouped
+from sensorium.search.taking import direction
 from sensorium.serve.bounds import Bounds, NotFound, Refused
 from sensorium.serve.desk import Desk
 from sensorium.serve.meters import Meters
-from sensorium.serve.senses import MOST_TEXT, Senses, Thing
+from sensorium.serve.moments import frame
+from sensorium.serve.senses import DECODERS, MOST_TEXT, Senses, Thing
 
 T = TypeVar("T")
 MOST_HITS = 200
 MOST_PARTS = 16
 """Things that one query is made of."""
+DEEP = 4
+"""Times as many hits are found as are asked for, where those that are nearly the same become one."""
+MOST_SECONDS = 1_000_000
+SEARCHERS = 4
+"""Threads that search and look up: most of their time they wait for the store."""
 
 
 @dataclass(frozen=True)
 class Query:
     """What is looked for: a text, items to find more like, and the files that are sent with it, any mix. Each part weighs the
     same; what is like the text `without` is taken away. `within`: the fields to search, by default those that the query does
-    not have. `where`: only items of which this holds, as in `year > 2020 and kind = 'video'`."""
+    not have. `where`: only items of which this holds, as in `year > 2020 and kind = 'video'`. `words`: items that say the words
+    of `text` count too, and both lists are ranked as one. `group`: what is nearly the same as a better hit is told with it."""
 
     text: str = ""
     without: str = ""
@@ -35,6 +45,8 @@ class Query:
     k: int = 20
     within: list[str] | None = None
     where: str | None = None
+    words: bool = False
+    group: bool = False
 
     def __post_init__(self):
         if not 1 <= self.k <= MOST_HITS:
@@ -43,12 +55,15 @@ class Query:
             raise Refused(422, f"a text of more than {MOST_TEXT} characters: make it shorter")
         if len(self.like) > MOST_PARTS:
             raise Refused(422, f"{len(self.like)} items to find more like: at most {MOST_PARTS}")
+        if self.words and not self.text.strip():
+            raise Refused(422, "words: there is no text whose words could be looked for")
 
 
 @dataclass(frozen=True)
 class Found:
     """An item that was found. `score`: the cosine of the query and its vector of `field`; `start` and `end`: in seconds, the part
-    of a clip or sound that was found; `files`: the names of its files by kind, at `/items/{id}/file/{kind}`."""
+    of a clip or sound that was found; `files`: the names of its files by kind, at `/items/{id}/file/{kind}`; `alike`: ids of
+    items that are nearly the same, where they were to be told with it."""
 
     rank: int
     id: str
@@ -59,6 +74,7 @@ class Found:
     files: dict[str, str]
     start: float | None = None
     end: float | None = None
+    alike: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,11 +97,14 @@ class About:
 
 
 class Finder:
-    """A collection that answers many. Whatever touches the collection is done by one thread."""
+    """A collection that answers many. Whatever touches the collection is done by a few threads."""
 
     def __init__(self, collection: Collection, senses: Senses, bounds: Bounds, meters: Meters):
         self.collection, self._senses = collection, senses
-        self._desk = Desk(_called, waiting=bounds.waiting, seconds=bounds.seconds)
+        self._said: wording.Wording | None = None
+        self._reading = Lock()
+        self._desk = Desk(_called, threads=SEARCHERS, waiting=bounds.waiting, seconds=bounds.seconds)
+        self._looking = Desk(_called, threads=DECODERS, waiting=bounds.waiting, seconds=bounds.seconds)
         meters.watch("search_waiting", "Queries that wait for the collection.", lambda: self._desk.waiting)
         meters.watch("items", "Items of the collection.", lambda: len(collection))
 
@@ -114,6 +133,13 @@ class Finder:
         """A JPEG; `NotFound` where the item has no picture."""
         return await self.run(lambda: self._thumbnail(id))
 
+    async def moment(self, id: str, at: float) -> bytes:
+        """A JPEG of the frame that an item's clip shows after so many seconds, of its last one where it is shorter."""
+        if not 0 <= at <= MOST_SECONDS:
+            raise Refused(422, f"at is {at}: expected 0 to {MOST_SECONDS} seconds")
+        path = await self.file(id, Video.kind)
+        return await self._looking.ask(lambda: frame(path, path.stat().st_mtime_ns, round(at, 1)))
+
     async def thing(self, id: str, fields: Sequence[Modality]) -> Thing:
         """The item's file (or its first caption) for the first of the fields of which it has one."""
         return await self.run(lambda: self._thing(id, fields))
@@ -123,33 +149,48 @@ class Finder:
         return await self.run(lambda: self._file(id, kind))
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What `work()` gives, done by the collection's thread."""
+        """What `work()` gives, done by one of the collection's threads."""
         return await self._desk.ask(work)
 
     def close(self) -> None:
         self._desk.close()
+        self._looking.close()
 
     def _search(self, total: Float[np.ndarray, "..."], asked: set[str], query: Query) -> Answer:
+        while True:
+            version = self.collection.store.version
+            try:
+                return self._answer(total, asked, query)
+            except UnknownName:  # somebody may have removed what was found before it was looked up
+                if version == self.collection.store.version:
+                    raise
+
+    def _answer(self, total: Float[np.ndarray, "..."], asked: set[str], query: Query) -> Answer:
         fields = self.collection.fields
         for id in query.like:
-            total = total + self._own(id)
+            self._row(id)  # in words of our own, where it is not there
+            total = total + direction(self.collection, id)
         within = query.within or [name for name in fields if name not in asked] or list(fields)
-        hits = self.collection.find(total, asked, query.k + len(query.like), within, query.where or None)
-        others = [hit for hit in hits if _said(hit.id) not in query.like][: query.k]
-        known = rows(self.collection, [hit.id for hit in others])
-        found = [_found(i, hit, row) for i, (hit, row) in enumerate(zip(others, known, strict=True), 1)]
-        return Answer(found, list(within), len(self.collection))
+        many = (query.k * DEEP if query.group else query.k) + len(query.like)  # some of them will be nearly the same as others
+        only = query.within or None, query.where or None
+        if query.words:
+            hits = wording.find(self._wording(), total, asked, query.text, many, *only)
+        else:
+            hits = self.collection.find(total, asked, many, *only)
+        others = [hit for hit in hits if _said(hit.id) not in query.like]
+        others = (grouped(self.collection, others) if query.group else others)[: query.k]
+        return Answer([_found(i, hit) for i, hit in enumerate(others, 1)], list(within), len(self.collection))
 
-    def _own(self, id: str) -> Float[np.ndarray, " D"]:
-        """The sum of the item's vectors at length 1: it counts as much as a text does."""
-        self._row(id)
-        parts = [unit for name in self.collection.fields for unit in vectors(self.collection, name, [id])[1]]
-        total = np.sum(parts, axis=0)
-        return total / max(float(np.linalg.norm(total)), 1e-6)
+    def _wording(self) -> wording.Wording:
+        """The words of all items, read once a version."""
+        with self._reading:
+            if self._said is None or self._said.version != self.collection.store.version:
+                self._said = wording.Wording(self.collection)
+            return self._said
 
     def _about(self, id: str) -> About:
         row = self._row(id)
-        return About(_said(row.id), [_said(caption) for caption in row.captions], row.metadata, _files(row))
+        return About(_said(row.id), [_said(caption) for caption in row.captions], row.metadata, _files(row.paths))
 
     def _thumbnail(self, id: str) -> bytes:
         try:
@@ -170,7 +211,7 @@ class Finder:
         raise NotFound(f"the item {id[:80]!r} has no file of {' or '.join(one.kind for one in fields)}")
 
     def _file(self, id: str, kind: str) -> Path:
-        names = _files(self._row(id))
+        names = _files(self._row(id).paths)
         path = self.collection.file(id, kind) if kind in names else None
         if path is None:
             raise NotFound(f"the item {id[:80]!r} has no file of {kind[:40]!r}. It has: {', '.join(names) or 'none'}")
@@ -190,9 +231,10 @@ def _unknown(id: str) -> NotFound:
     return NotFound(f"the collection has no item {id[:80]!r}")
 
 
-def _found(rank: int, hit: Hit, row: Row) -> Found:
-    score = round(hit.score, 6)
-    return Found(rank, _said(hit.id), score, hit.field, _said(hit.caption), hit.metadata, _files(row), hit.start, hit.end)
+def _found(rank: int, hit: Hit) -> Found:
+    score, files = round(hit.score, 6), _files(hit.paths)
+    alike = tuple(_said(id) for id in hit.alike)
+    return Found(rank, _said(hit.id), score, hit.field, _said(hit.caption), hit.metadata, files, hit.start, hit.end, alike)
 
 
 def _called(works: list[Any]) -> list[Any]:
@@ -206,9 +248,9 @@ def _called(works: list[Any]) -> list[Any]:
     return out
 
 
-def _files(row: Row) -> dict[str, str]:
+def _files(paths: dict[str, str]) -> dict[str, str]:
     """The names of an item's files; of one that lies outside of the collection's folder, its last part only."""
-    return {kind: _said(PurePath(path).name if PurePath(path).is_absolute() else path) for kind, path in row.paths.items()}
+    return {kind: _said(PurePath(path).name if PurePath(path).is_absolute() else path) for kind, path in paths.items()}
 
 
 def _said(text: str) -> str:

@@ -10,12 +10,14 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from http.cookies import CookieError, SimpleCookie
 from math import ceil
 from typing import Any
 from urllib.parse import parse_qs
 
 from sensorium.serve.bounds import Bounds, Door, Refused
+from sensorium.serve.crowd import Crowd
 from sensorium.serve.meters import Meters
 
 Message = MutableMapping[str, Any]
@@ -23,10 +25,14 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
+QUESTIONS = ("/search", "/embed")
+"""Paths that count as questions, which the model and the collection answer together. What takes long has lines of its own."""
 OPEN = ("/healthz", "/page/style.css")
 """Paths that ask for no token: they tell nothing of the collection."""
 LEAST = 2**17
 """Bytes that a request with files counts for at least: decoding a small one is work too."""
+SMALL = 2**20
+"""Bytes that are taken in of a question that is sent away."""
 CLIENTS = 4096
 """Addresses whose use is remembered."""
 POLICY = (
@@ -49,6 +55,9 @@ class Gate:
     def __init__(self, app: App, door: Door, bounds: Bounds, meters: Meters, locked: bytes = b""):
         self._app, self._door, self._bounds, self._meters, self._locked = app, door, bounds, meters, locked
         self._held = 0
+        self._crowd = Crowd(bounds.waiting, bounds.patience)
+        meters.watch("questions", "Questions that are being answered.", lambda: self._crowd.inside)
+        meters.watch("wait_seconds", "How long one more question would wait.", lambda: self._crowd.wait)
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address -> (bytes it may send, when that was)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -68,11 +77,16 @@ class Gate:
             cookie = self._admit(scope, headers)
             if cookie is not None:
                 return await _answer(told, 303, b"", {"location": "/", "set-cookie": cookie})
+            line: AbstractContextManager[None] = nullcontext()
+            if scope["path"] in QUESTIONS:
+                await self._room(headers, receive)
+                line = self._crowd.one()
             body = await self._taken(scope, headers, receive)
             taken = len(body)
             try:
-                given, body = _given(body, receive), b""  # so that it is let go once it is read
-                await self._app(scope, given, told)
+                with line:
+                    given, body = _given(body, receive), b""  # so that it is let go once it is read
+                    await self._app(scope, given, told)
             finally:
                 self._held -= taken
         except Refused as error:
@@ -96,6 +110,20 @@ class Gate:
         if self._door.knows(_cookie(headers.get("cookie", ""), name)):
             return None
         raise Refused(401, "this server asks for its token: 'Authorization: Bearer …', or open the link that it printed")
+
+    async def _room(self, headers: dict[str, str], receive: Receive) -> None:
+        """`Refused` where too many ask. What is small is taken in and thrown away before: who is hung up on while he still sends
+        may never see the answer."""
+        try:
+            self._crowd.check()
+        except Refused:
+            promised = headers.get("content-length", "")
+            if promised.isascii() and promised.isdigit() and int(promised) <= SMALL:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(1):
+                        while (await receive()).get("more_body"):
+                            pass
+            raise
 
     async def _taken(self, scope: MutableMapping[str, Any], headers: dict[str, str], receive: Receive) -> bytes:
         """The whole body, or `Refused`. What is taken counts as held until the answer is out."""

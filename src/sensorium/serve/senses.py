@@ -4,22 +4,23 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from sensorium.core.batch import Batch, stack
-from sensorium.core.errors import BadFile, SensoriumError, UnknownName, nearest
+from sensorium.core.errors import UnknownName, nearest
 from sensorium.core.protocols import Modality, Raw
-from sensorium.data.folder import is_fault
 from sensorium.data.ready import ROWS, cuts
+from sensorium.serve.apart import Decoder, told
 from sensorium.serve.bounds import Bounds
 from sensorium.serve.desk import Desk
 from sensorium.serve.meters import Meters
 
 DECODERS = 2
-"""Files that are decoded at once: each may take the memory that `core.limits` allows."""
+"""Files that are decoded at once, each by a process of its own, which may take the memory that `core.limits` allows."""
 MOST_TEXT = 4000
 """Characters of a text; models read far less of it."""
 
@@ -55,7 +56,11 @@ class Senses:
         self.model, self._cut = model, cut
         self.fields = {field.name: field for field in model.fields if _has_vectors(model, field.name)}
         line = {"waiting": bounds.waiting, "seconds": bounds.seconds}
-        self._decoding = Desk(_prepared, threads=DECODERS, told=lambda n: meters.batch("decode", n), **line)
+        self._decoders = [Decoder() for _ in range(DECODERS)]
+        self._free: SimpleQueue[Decoder] = SimpleQueue()
+        for decoder in self._decoders:
+            self._free.put(decoder)
+        self._decoding = Desk(self._prepared, threads=DECODERS, told=lambda n: meters.batch("decode", n), **line)
         self._encoding = Desk(self._vectors, batch=ROWS[-1], told=lambda n: meters.batch("encode", n), **line)
         meters.watch("decode_waiting", "Files that wait to be decoded.", lambda: self._decoding.waiting)
         meters.watch("encode_waiting", "Things that wait for the model.", lambda: self._encoding.waiting)
@@ -74,13 +79,33 @@ class Senses:
         if not isinstance(thing.raw, str):
             await self._decoding.ask(thing)
 
+    def start(self) -> None:
+        """Starts what the first files need."""
+        for decoder in self._decoders:
+            decoder.start()
+
     def close(self) -> None:
-        self._decoding.close()
-        self._encoding.close()
+        for part in (self._decoding, self._encoding, *self._decoders):
+            part.close()
 
     async def _vector(self, thing: Thing) -> Float[np.ndarray, " D"]:
         ready = thing.raw if isinstance(thing.raw, str) else await self._decoding.ask(thing)
         return await self._encoding.ask((thing.field.name, ready))
+
+    def _prepared(self, things: list[Thing]) -> list[Any]:
+        """The arrays of each thing, or the reason why there are none."""
+        out: list[Any] = []
+        for thing in things:
+            decoder = self._free.get()
+            try:
+                # A user's own modality may lie in a file that no other process finds.
+                own = not type(thing.field).__module__.startswith("sensorium.")
+                out.append(told(thing.field, thing.raw) if own else decoder.prepare(thing.field, thing.raw))
+            except Exception as error:
+                out.append(error)
+            finally:
+                self._free.put(decoder)
+        return out
 
     def _vectors(self, works: list[tuple[str, Any]]) -> list[Any]:
         """Of (field, text or arrays) the vectors, one call of the model for the texts and one for the arrays of each field."""
@@ -116,21 +141,6 @@ def field_of(fields: Sequence[Modality], called: str) -> Modality:
         if field.kind == called:
             return field
     raise UnknownName(f"the model has no field {called[:80]!r}.{nearest(called[:80], [field.name for field in fields])}")
-
-
-def _prepared(things: list[Thing]) -> list[Any]:
-    return [_prepare(thing) for thing in things]
-
-
-def _prepare(thing: Thing) -> dict[str, np.ndarray] | Exception:
-    """The arrays of a thing, or the reason why there are none, which names no path of this machine."""
-    try:
-        return thing.field.prepare(thing.raw)
-    except Exception as error:
-        if isinstance(error, SensoriumError) and not is_fault(error):
-            return error
-        told = " ".join(str(error).split()) or type(error).__name__
-        return BadFile(told.replace(str(thing.raw), "the item's file") if isinstance(thing.raw, Path) else told)
 
 
 def _has_vectors(model: Reader, name: str) -> bool:

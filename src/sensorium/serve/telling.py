@@ -119,9 +119,12 @@ class Tellers:
 
 def _make(model: Sensorium, target: str, sources: dict[str, Any], how: Generate) -> Made:
     made_of, usual = model.field(target), model.making.how(target)
-    dials = {key: x for key, x in (("steps", how.steps), ("guidance", how.guidance)) if x is not None}
-    if dials and not isinstance(usual, Drawing):
-        raise Refused(422, f"{', '.join(dials)}: not of {target}, which is written word by word")
+    dials = {name: x for name in ("steps", "guidance", "temperature") if (x := getattr(how, name)) is not None}
+    if not isinstance(usual, Drawing):
+        if other := [name for name in dials if name != "temperature"]:
+            raise Refused(422, f"{', '.join(other)}: not of {target}, which is written word by word")
+        if how.n > 1:  # the likeliest text is one
+            dials = {"temperature": 1.0} | dials
     chosen = replace(usual, **dials)
     things = model.generate(target, n=how.n, how=chosen, seed=how.seed, **sources)
     note: dict[str, Any] = {"software": f"Sensorium {__version__}", "prompt": how.text or None, "to": target, "seed": how.seed}

@@ -39,7 +39,8 @@ class Ask:
 @dataclass(frozen=True)
 class Generate:
     """What is made of a text, of an item, of the files that are sent, or of several of them; `to`: the field, where the model
-    makes several."""
+    makes several. `temperature`: how various it may be: of texts 0 for the likeliest, which is one alone, and 1 as learned; of
+    all else at most 1."""
 
     text: str = ""
     id: str = ""
@@ -48,6 +49,7 @@ class Generate:
     seed: int = 0
     steps: int | None = None
     guidance: float | None = None
+    temperature: float | None = None
 
     def __post_init__(self):
         _within("n", self.n, 1, MOST_MADE)
@@ -56,6 +58,8 @@ class Generate:
             _within("steps", self.steps, 1, MOST_STEPS)
         if self.guidance is not None:
             _within("guidance", self.guidance, 0, 100)
+        if self.temperature is not None:
+            _within("temperature", self.temperature, 0, 2)
         if len(self.text) > MOST_TEXT:
             raise Refused(422, f"a text of more than {MOST_TEXT} characters: make it shorter")
 

@@ -36,6 +36,7 @@ async function begin() {
   $("#add-text").textContent = files.length ? `Add ${files.map(named).join(", ").replace(/, ([^,]*)$/, " or $1")}` : "";
   $("#add").hidden = !files.length;
   $("#record").hidden = !files.includes("audio") || !navigator.mediaDevices?.getUserMedia || !window.MediaRecorder;
+  $("#words-label").hidden = !kinds().includes("text");
   $("#where-label").hidden = !about.filters.length;
   $("#where").title = `Known: ${about.filters.join(", ")}`;
   $("#within").replaceChildren(...about.fields.map((name) => el("label", {}, el("input", { type: "checkbox", value: name }), named(name))));
@@ -79,7 +80,8 @@ async function search() {
   if (!found) { $("#status").textContent = ""; return; }
   const best = Math.max(...found.hits.map((hit) => hit.score), 0);
   $("#results").replaceChildren(...found.hits.map((hit) => card(hit, best)));
-  const of = `of ${found.of.toLocaleString()} items, compared with their ${found.within.map(named).join(", ")}`;
+  const also = text && $("#words").checked ? " and by the very words" : "";
+  const of = `of ${found.of.toLocaleString()} items, compared with their ${found.within.map(named).join(", ")}${also}`;
   $("#status").textContent = found.hits.length ? `The ${found.hits.length} nearest ${of}` : `Nothing was found ${of}`;
   wander?.mark(found.hits.map((hit) => hit.id));
   if (about.can.caption) describe(found.hits, mine.signal);
@@ -91,6 +93,8 @@ function body(text) {
   const like = parts.filter((part) => part.id).map((part) => part.id);
   const query = { text, without: $("#without").value.trim(), k: Number($("#k").value), like };
   if (chosen.length) query.within = chosen;
+  if (text && $("#words").checked) query.words = true;
+  if ($("#group").checked) query.group = true;
   if ($("#where").value.trim()) query.where = $("#where").value.trim();
   const files = parts.filter((part) => part.file);
   if (!files.length) return query;

@@ -1,6 +1,7 @@
 // Cards of items, and the dialog that shows one of them whole.
 import { address, ask, el, named } from "./ask.js";
 
+const BEGUN = 1; // seconds into a clip: the first frame is often black
 const dialog = document.querySelector("#item");
 let actions = {};
 
@@ -27,7 +28,31 @@ export function card(hit, best) {
   more.addEventListener("click", () => actions.like(hit.id, what));
   const whole = el("button", { type: "button", className: "quiet", aria: { label: `Details of ${what}` } }, "Details");
   whole.addEventListener("click", () => show(hit.id, hit));
-  return el("li", { className: "card", data: { id: hit.id } }, media(hit, what), el("div", { className: "below" }, title, facts, el("div", { className: "doing" }, more, whole)));
+  const made = el("li", { className: "card", data: { id: hit.id } }, media(hit, what), el("div", { className: "below" }, title, facts, el("div", { className: "doing" }, more, whole)));
+  if (hit.alike?.length) made.querySelector(".doing").append(others(hit, what, made));
+  return made;
+}
+
+/** A button that shows what is nearly the same as an item after it, and hides it again. */
+function others(hit, what, made) {
+  const text = `+ ${hit.alike.length} alike`;
+  const button = el("button", { type: "button", className: "quiet", aria: { label: `${hit.alike.length} nearly the same as ${what}`, expanded: false } }, text);
+  let shown = [];
+  button.addEventListener("click", async () => {
+    const open = !shown.length;
+    button.disabled = true;
+    const items = open ? await actions.attempt(() => Promise.all(hit.alike.map((id) => ask(address(id))))) : [];
+    button.disabled = false;
+    if (!items) return;
+    shown.forEach((one) => one.remove());
+    shown = items.map((item) => card({ ...item, caption: item.captions[0] ?? "", start: null }, 1));
+    shown.forEach((one) => one.classList.add("also"));
+    made.after(...shown);
+    button.setAttribute("aria-expanded", open);
+    button.textContent = open ? "Hide those alike" : text;
+    button.focus();
+  });
+  return button;
 }
 
 function media(hit, what) {
@@ -50,7 +75,7 @@ function picture(id, what) {
 }
 
 function clip(hit, what) {
-  const video = el("video", { controls: true, preload: "metadata", playsInline: true, muted: true, loop: hit.start === null, src: address(hit.id, "/file/video") + part(hit, "video"), aria: { label: `Clip: ${what}` } });
+  const video = el("video", { controls: true, preload: "none", poster: moment(hit), playsInline: true, muted: true, loop: hit.start === null, src: address(hit.id, "/file/video") + part(hit, "video"), aria: { label: `Clip: ${what}` } });
   video.addEventListener("error", () => video.replaceWith(hit.files.image ? picture(hit.id, what) : el("p", { className: "words" }, "This browser cannot play the clip.")), { once: true });
   return video;
 }
@@ -71,6 +96,12 @@ function preview(hit, what) {
   video.addEventListener("error", () => play.remove(), { once: true });
   video.addEventListener("click", () => show(hit.id, hit));
   return el("div", { className: "clip" }, video, play);
+}
+
+/** The frame at which a clip was found; one from its beginning where it was found as a whole. */
+function moment(hit) {
+  const found = ["video", "audio"].includes(hit.field) && hit.start !== null && hit.start !== undefined;
+  return `${address(hit.id, "/thumbnail")}?at=${found ? hit.start : BEGUN}`;
 }
 
 /** The part of a clip or sound that was found, as a fragment of its address: it starts there. */

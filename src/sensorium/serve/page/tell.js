@@ -29,7 +29,7 @@ export function tell(about, attempt) {
 function body(form, verb, thing) {
   const values = {};
   for (const input of form.querySelectorAll("input[name], select[name]")) {
-    if (input.value !== "") values[input.name] = ["n", "seed"].includes(input.name) ? Number(input.value) : input.value;
+    if (input.value !== "") values[input.name] = ["n", "seed", "temperature"].includes(input.name) ? Number(input.value) : input.value;
   }
   if (verb !== "generate" && !thing.id && !thing.file) throw new Error("First choose a file, or an item of the collection by its details.");
   if (thing.id) values.id = thing.id;
