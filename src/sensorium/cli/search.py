@@ -71,7 +71,9 @@ def search(
     named = {"text": text, "image": image, "audio": audio, "video": video, "sensor": sensor}
     given = {kind: raw for kind, raw in {**named, **_own(by)}.items() if raw}
     opened = Collection.open(collection)
-    loaded = sensorium.load(_model_place(opened, model, bool(given)))
+    if not given:  # told before the model is loaded, which takes seconds
+        raise SensoriumError("nothing to look for: give a text, or --image, --audio, --video or --sensor FILE")
+    loaded = sensorium.load(model_place(opened, model))
     hits = _found(opened, loaded, given, k, (within or None, where), group, words)
     target = page or (_beside(Path(collection)) if open_page else None)
     if target:
@@ -108,10 +110,8 @@ def show(result: dict, console: "Console") -> None:
         console.print(f"page: {escape(result['page'])}")
 
 
-def _model_place(collection: "Collection", model: str | None, asked: bool) -> str:
-    """Where the model is; told before it is loaded, which takes seconds, that there is nothing to ask it."""
-    if not asked:
-        raise SensoriumError("nothing to look for: give a text, or --image, --audio, --video or --sensor FILE")
+def model_place(collection: "Collection", model: str | None) -> str:
+    """Where the model is that made a collection; `SensoriumError` where nobody knows, or nothing is there."""
     place = model or collection.model_path
     if place is None:
         raise SensoriumError("the collection does not know where its model is: say it with --model")

@@ -227,6 +227,23 @@ class Collection:
         where: Where | str | None = None,
     ) -> list[Hit]:
         """`search` by a sum of vectors that is of the fields `asked`."""
+        return self._hits([place for _, place in self._best(total, asked, k, within, where)])
+
+    def ranked(
+        self,
+        total: Float[np.ndarray, " D"],
+        asked: set[str],
+        k: int = 10,
+        within: Sequence[str] | None = None,
+        where: Where | str | None = None,
+    ) -> list[tuple[str, float]]:
+        """(item, score) of what `find` finds, with items as the store calls them (`rows.item_of`); nothing else is looked up."""
+        return [(item, score) for item, (score, _, _) in self._best(total, asked, k, within, where)]
+
+    def _best(
+        self, total: Float[np.ndarray, " D"], asked: set[str], k: int, within: Sequence[str] | None, where: Where | str | None
+    ) -> list[tuple[str, tuple[float, str, str]]]:
+        """The `k` best items, each with its score, and the field and the key of the piece that has it."""
         if k < 1:
             raise SensoriumError(f"k is {k}: ask for at least one item")
         query = unit(total)
@@ -234,12 +251,11 @@ class Collection:
             raise SensoriumError("the query has no direction: its vectors cancel each other out, or are not finite")
         condition = None if where is None else columns_of(parse(where) if isinstance(where, str) else where, self.store.schema)
         best: dict[str, tuple[float, str, str]] = {}
-        for name in self._within(asked, within):
+        for name in self.searched(asked, within):
             for item, (score, piece) in self._items(column("vector", name), query, k, condition).items():
                 if item not in best or score > best[item][0]:
                     best[item] = score, name, piece
-        order = sorted(best, key=lambda item: (-best[item][0], item))[:k]
-        return self._hits([best[item] for item in order])
+        return sorted(best.items(), key=lambda one: (-one[1][0], one[0]))[:k]
 
     def _items(self, name: str, query: Float[np.ndarray, " D"], k: int, where: Where | None) -> dict[str, tuple[float, str]]:
         """At least the `k` nearest items by their best pieces, (score, key of the piece) each. Pieces of one item may be nearer
@@ -267,7 +283,8 @@ class Collection:
             out.append(Hit(row.id, score, name, whole, caption, row.metadata, piece["starts"], piece["ends"]))
         return out
 
-    def _within(self, asked: set[str], within: Sequence[str] | None) -> Sequence[str]:
+    def searched(self, asked: set[str], within: Sequence[str] | None = None) -> Sequence[str]:
+        """The fields that a query of the fields `asked` searches: those of `within`, else what `search` says."""
         fields = self.fields
         if within is None:
             return [name for name in fields if name not in asked] or fields

@@ -84,12 +84,14 @@ def query(
     """The items that are near to a text in the space, and those that say its words, ranked as one: what is high in either list is
     high, what is in both is higher. Scores are cosines as ever, and so do not fall from hit to hit."""
     collection, deep = wording.collection, max(_DEEP, 4 * k)
-    near = collection.query(model, k=deep, within=within, where=where, **{_text(model): text})
+    near = collection.query(model, k=deep, within=within, where=where, **{text_field(model): text})
     said = [item for item, _ in wording.find(text, deep, _allowed(collection, where))]
     known = {_written(hit): hit for hit in near}
     if missing := tuple(item for item in said if item not in known):
         within = within or collection.fields  # a note has nothing but its text
-        more = collection.query(model, k=len(missing), within=within, where=Compare("id", "in", missing), **{_text(model): text})
+        more = collection.query(
+            model, k=len(missing), within=within, where=Compare("id", "in", missing), **{text_field(model): text}
+        )
         known |= {_written(hit): hit for hit in more}
     ranks: dict[str, float] = dict.fromkeys(known, 0.0)
     for order in ([_written(hit) for hit in near], said):
@@ -109,7 +111,8 @@ def _allowed(collection: Collection, where: Where | str | None) -> set[str] | No
     return {item for some in collection.store.scan(["item"], Every((FIRST, condition))) for item in some["item"].to_pylist()}
 
 
-def _text(model: Model) -> str:
+def text_field(model: Model) -> str:
+    """The name of the field that reads texts."""
     found = next((field.name for field in model.fields if field.kind == "text"), None)
     if found is None:
         raise SensoriumError("the model reads no texts: a search by words needs one that does")
