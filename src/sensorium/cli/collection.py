@@ -94,6 +94,7 @@ def _info(place: str, to: str) -> dict[str, Any]:
         "made": about.get("made"),
         "complete": bool(about.get("complete")),
         "version": opened.store.version,
+        "centred": about.get("centred"),
         "indexes": {name: f"{one['kind']}, recall@10 {one['recall']:.3f}" for name, one in about.get("indexes", {}).items()},
         "problems": [asdict(problem) for problem in opened.problems],
     }

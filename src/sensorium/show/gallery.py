@@ -24,7 +24,8 @@ class Shown:
 
     `picture`: a PIL image, a path or the bytes of a file; `sound`: (array, rate) or a path; `clip`: (frames u8[T H W 3], frames a
     second), shown moving; `label`: a word above it ("text query", a file's name); `correct`: whether it is what was looked for,
-    None where that is not known.
+    None where that is not known. `why`: a picture (or the bytes of one) of what made it a hit, shown below it; `marks`: the
+    pieces of its text, each with how much it counted, from 0 to 1.
     """
 
     caption: str = ""
@@ -34,6 +35,8 @@ class Shown:
     label: str = ""
     correct: bool | None = None
     clip: Any = None
+    why: Any = None
+    marks: Sequence[tuple[str, float]] = ()
 
 
 @dataclass(frozen=True)
