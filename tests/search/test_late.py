@@ -18,9 +18,11 @@ from sensorium.modalities import Audio, BadRaw, Image, Text
 from sensorium.modalities.audio import wav_bytes
 from sensorium.recipes.towers import space
 from sensorium.search import Collection
+from sensorium.search.judged import evaluate
 from sensorium.search.late import rerank, tokens
 from sensorium.search.mixed import Term
 from sensorium.search.prefix import Prefix
+from sensorium.search.relevance import Judged
 from sensorium.show import why
 from sensorium.training import Card
 from sensorium.training.weights import arrays, filled
@@ -67,6 +69,13 @@ def test_what_has_each_word_comes_first_though_its_mean_is_farther(reader, notes
         nearest = [max(float(z[word] @ z[other]) for other in NOTES[hit.id].split()) for word in ("red", "dog")]
         (match,) = made.matches[hit.id]
         assert match.cosines.max(1)[[1, 2]] == pytest.approx(nearest, abs=1e-5) or match.cosines.max(1)[2] > nearest[1]
+
+
+def test_what_it_gives_is_measured(reader, notes):
+    asked = [Judged("red dog", 1, {"both": 1.0}), Judged('"red dog" - 2*"cat"', 2, {"one": 1.0})]
+    plain, anew = evaluate(notes, reader, asked), evaluate(notes, reader, asked, rerank=3)
+    assert [one["rank"] for one in plain["each"]] == [2, 1]
+    assert [one["rank"] for one in anew["each"]] == [1, 1]
 
 
 def test_only_the_first_are_put_in_another_order(reader, notes):

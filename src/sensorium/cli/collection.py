@@ -31,6 +31,7 @@ def collection(
     relevance: Path | None = None,
     queries: Path | None = None,
     within: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    rerank: int | None = None,
     model: str | None = None,
 ) -> dict[str, Any]:
     """Say what a collection holds, move it, make it fast, write it as files that everybody reads, make one of these, or measure
@@ -48,14 +49,15 @@ def collection(
         queries: Where queries are called by ids in --relevance: what they are, `id<TAB>query` a line, or JSON lines with _id and
             text. --relevance may then be a qrels of TREC.
         within: A field to search, may be given several times; by default those that the query itself does not have.
+        rerank: Measure what ranking so many of the first hits anew by their tokens gives, as `sensorium search --rerank` does it.
         model: The model that made the collection, if it is no longer where it was then.
     """
     if action == "evaluate":
         if relevance is None or to is not None:
             raise WrongUsage("evaluate takes a collection and --relevance FILE: sensorium collection --help")
-        return {"action": action, "collection": place, **_evaluate(place, relevance, queries, within, model)}
-    if relevance or queries or within or model:
-        raise WrongUsage(f"--relevance, --queries, --within and --model are for evaluate, not for {action}")
+        return {"action": action, "collection": place, **_evaluate(place, relevance, queries, within, rerank, model)}
+    if relevance or queries or within or rerank or model:
+        raise WrongUsage(f"--relevance, --queries, --within, --rerank and --model are for evaluate, not for {action}")
     if (action in _TWO) != (to is not None):
         raise WrongUsage(f"{action} takes {'two places' if action in _TWO else 'one place'}: sensorium collection --help")
     made = {"info": _info, "push": _push, "optimize": _optimize, "export": _export, "import": _import}[action](place, to or "")
@@ -137,7 +139,9 @@ def _import(place: str, to: str) -> dict[str, Any]:
     return {"rows": read(Path(place), store_at(to, create=True))}
 
 
-def _evaluate(place: str, relevance: Path, queries: Path | None, within: tuple[str, ...], model: str | None) -> dict[str, Any]:
+def _evaluate(
+    place: str, relevance: Path, queries: Path | None, within: tuple[str, ...], rerank: int | None, model: str | None
+) -> dict[str, Any]:
     import sensorium
     from sensorium.cli import device
     from sensorium.cli.search import model_place
@@ -150,9 +154,13 @@ def _evaluate(place: str, relevance: Path, queries: Path | None, within: tuple[s
     opened = Collection.open(place)
     judged = items(opened, read(relevance, queries), relevance)
     loaded = sensorium.load(model_place(opened, model))
-    told = {"relevance": str(relevance), "queries_file": None if queries is None else str(queries)}
+    if rerank is not None and rerank < 1:
+        raise WrongUsage(f"--rerank {rerank}: say how many of the first hits to rank anew, 1 or more")
+    told = {"relevance": str(relevance), "rerank": rerank, "queries_file": None if queries is None else str(queries)}
     with counting("asking", len(judged)) as advance:
-        return told | evaluate(opened, loaded, judged, within=within or None, root=relevance.parent, progress=advance)
+        return told | evaluate(
+            opened, loaded, judged, within=within or None, root=relevance.parent, rerank=rerank, progress=advance
+        )
 
 
 def _table(result: dict[str, Any], console: "Console") -> None:

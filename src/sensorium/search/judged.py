@@ -9,12 +9,12 @@ from jaxtyping import Float
 
 from sensorium import metrics
 from sensorium.core.errors import SensoriumError
-from sensorium.search import mixed
+from sensorium.search import late, mixed
 from sensorium.search.collection import FIRST, Collection
 from sensorium.search.embed import Model
 from sensorium.search.reading import Unreadable
 from sensorium.search.relevance import Judged, there
-from sensorium.search.rows import column
+from sensorium.search.rows import column, item_of, key
 from sensorium.search.where import Compare, Every, Some
 from sensorium.search.wording import text_field
 
@@ -39,10 +39,11 @@ def evaluate(
     within: Sequence[str] | None = None,
     root: Path = mixed.HERE,
     depth: int = DEPTH,
+    rerank: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Every query as `sensorium search` understands it (words, or a sum of texts and of files from `root`), measured against
-    what was judged (of `relevance.items`).
+    what was judged (of `relevance.items`). `rerank`: so many of the first are ranked anew by their tokens (see `search.late`).
 
     `metrics` holds R@1, 5 and 10 (the share of queries with a right item among the first k), the median rank of the first right
     item, mAP (right is a grade above 0) and nDCG@10 (grades are gains), each with `/low` and `/high` (95 %, bootstrap over
@@ -54,6 +55,7 @@ def evaluate(
     reach: dict[tuple[str, ...], tuple[int, set[str]]] = {}
     each: list[dict[str, Any]] = []
     chance: list[list[float]] = []
+    known: late.Known = {}
     wanted = {item for one in judged for item in one.grades}
     unreachable: set[str] = set()
     for one, asked in zip(judged, understood(model, judged, root), strict=True):
@@ -64,12 +66,24 @@ def evaluate(
         right = {item: grade for item, grade in one.grades.items() if grade > 0}
         unreachable |= right.keys() - having
         found = collection.ranked(asked.total, asked.fields, depth, within)
+        if rerank is not None:
+            hits = collection.find(asked.total, asked.fields, rerank, within)
+            again = late.rerank(collection, model, terms(model, one, root), hits, rerank, known).hits
+            order = dict.fromkeys([*(item_of(key(hit.id)) for hit in again), *(item for item, _ in found)])
+            found = [(item, -float(place)) for place, item in enumerate(order)]
         each.append(_measured(one, found, size))
         chance.append(_chance(right, having, size))
         (progress or (lambda n: None))(1)
     told = _summed(each, np.array(chance))
     counts = {"queries": len(each), "gallery": max(size for size, _ in reach.values()), "unreachable": len(unreachable)}
     return {"metrics": told, **counts, "depth": depth, "each": each}
+
+
+def terms(model: Model, one: Judged, root: Path = mixed.HERE) -> list[mixed.Term]:
+    """The parts of a query, each with its weight."""
+    if mixed.is_mixed(one.query, model):
+        return mixed.terms(one.query, model, root)
+    return [mixed.Term(1.0, text_field(model), one.query)]
 
 
 def understood(model: Model, judged: Sequence[Judged], root: Path = mixed.HERE) -> list[Asked]:

@@ -72,17 +72,26 @@ class Reordered:
     problems: list[Problem]
 
 
-def rerank(collection: Collection, model: Model, asked: Sequence[Term], hits: Sequence[Hit], n: int) -> Reordered:
+Known = dict[tuple[str, str, float | None, str], list[Tokens]]
+"""The tokens of hits by id, field, start and caption."""
+
+
+def rerank(
+    collection: Collection, model: Model, asked: Sequence[Term], hits: Sequence[Hit], n: int, known: Known | None = None
+) -> Reordered:
     """The first `n` hits by the sum, over what was asked, of weight × `Match.score`; the others, and those whose files cannot be
-    read again, come after them as they were. Each file is read, and encoded, anew. `NoTokens` for a model without such."""
+    read again, come after them as they were. Each file is read, and encoded, anew, but for those in `known`, where all are
+    remembered. `NoTokens` for a model without such."""
     whole = _whole(model)
     things = [(term.weight, one) for term in asked for one in tokens(whole, term.field, [term.raw])]
-    read, problems = _read(collection, whole, hits[:n])
-    found: dict[str, list[Tokens]] = {}
-    for name in dict.fromkeys(hit.field for hit in hits[:n]):
+    known = {} if known is None else known
+    keys = {hit.id: (hit.id, hit.field, hit.start, hit.caption) for hit in hits[:n]}
+    read, problems = _read(collection, whole, [hit for hit in hits[:n] if keys[hit.id] not in known])
+    for name in dict.fromkeys(field for field, _ in read.values()):
         owned = [(id, *one) for id, (field, some) in read.items() if field == name for one in some]
         for (id, *_), one in zip(owned, _tokens(whole, name, [(raw, made) for _, raw, made in owned]), strict=True):
-            found.setdefault(id, []).append(one)
+            known.setdefault(keys[id], []).append(one)
+    found = {id: known[place] for id, place in keys.items() if place in known}
     matches = {id: [max((match(a, b) for b in some), key=lambda m: m.score) for _, a in things] for id, some in found.items()}
     scores = {id: sum(w * one.score for (w, _), one in zip(things, some, strict=True)) for id, some in matches.items()}
     told = [replace(hit, late=scores.get(hit.id)) for hit in hits]

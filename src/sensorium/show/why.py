@@ -82,13 +82,14 @@ def drawn(match: Match, start: float | None = None) -> "Figure | None":
     told = lines(match)
     kept = np.sort(np.argsort([-line.max() for _, line in told], kind="stable")[:MOST])  # the nearest, in the query's order
     told = [told[i] for i in kept.tolist()]
-    titles = [f"{word} {line.max():.2f}\n{place(found, int(line.argmax()), start)}" for word, line in told]
+    titles = [f"{word} {line.max():.2f}" for word, line in told]
     maps = np.stack([np.clip(found.laid(line), 0, None) for _, line in told])
     if found.array.ndim == 3:
         return plot_attention(found.field.show(found.array), maps, titles)
     if isinstance(found.field, Audio):
         picture, laid = _heard(found, maps)
-        return plot_attention(picture, laid, titles)
+        when = [f"{title}, {place(found, int(line.argmax()), start)}" for title, (_, line) in zip(titles, told, strict=True)]
+        return plot_attention(picture, laid, when)
     return _over_time(found, maps.reshape(len(maps), -1), [word for word, _ in told], start or 0.0)
 
 
