@@ -35,6 +35,7 @@ ORDER = (
         "recipes",
         "probing",
         "joining",
+        "mteb",
         "run",
         "search",
         "bulk",

@@ -141,3 +141,26 @@ def test_a_collection_is_told_of_pushed_and_written_as_files(place, capsys):
     capsys.readouterr()
     assert main(["collection", "info", "photos.collection"]) == 0
     assert "fields: image 4, text 5, audio 3" in capsys.readouterr().out
+
+
+def test_a_collection_is_measured_by_a_relevance_file(place, capsys):
+    (place / "photos/judged.csv").write_text("query,item\na red thing,red\nimage:images/blue.png,blue\n")
+    measure = ("collection", "evaluate", "photos.collection", "--relevance")
+    told = answer(capsys, *measure, "photos/judged.csv", "--within", "text")
+    assert told["metrics"]["recall@1"] == 1 and told["queries"] == 2 and told["gallery"] == 5
+    assert told["metrics"]["recall@1/chance"] == pytest.approx(0.2) and [one["rank"] for one in told["each"]] == [1, 1]
+    (place / "q.tsv").write_text("1\tblue\n")
+    (place / "a.qrels").write_text("1 0 green 1\n")
+    told = answer(capsys, *measure, "a.qrels", "--queries", "q.tsv", "--within", "image")
+    assert told["metrics"]["recall@1"] == 0 and told["each"][0]["rank"] == 4
+    capsys.readouterr()
+    assert main([*measure, "a.qrels", "--queries", "q.tsv"]) == 0
+    seen = capsys.readouterr().out
+    assert "nDCG@10" in seen and "1 queries of a.qrels on 4 items" in seen
+    for words, text in (
+        (["evaluate", "photos.collection"], "evaluate takes a collection and --relevance FILE"),
+        (["info", "photos.collection", "--model", "runs/a"], "are for evaluate, not for info"),
+        ([*measure[1:], "none.csv"], "none.csv: No such file"),
+        ([*measure[1:], "a.qrels"], "its columns are"),
+    ):
+        assert text in answer(capsys, "collection", *words)["error"]

@@ -1,13 +1,22 @@
 """Average precision and nDCG on a matrix that one can check by eye, and against naive definitions."""
 
 import math
+from itertools import permutations
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensorium.metrics import Unmeasurable, average_precision, ndcg, ranks, reciprocal
+from sensorium.metrics import (
+    Unmeasurable,
+    average_precision,
+    average_precision_by_chance,
+    ndcg,
+    ndcg_by_chance,
+    ranks,
+    reciprocal,
+)
 
 SCORES = np.array(
     [
@@ -29,6 +38,42 @@ def test_by_eye():
     np.testing.assert_allclose(ndcg(SCORES, RIGHT, 2), [1 / (1 + second), 0, 0, second / (1 + second)])
     np.testing.assert_allclose(ndcg(SCORES, RIGHT, 1), [1, 0, 0, 0])
     assert reciprocal(ranks(SCORES, RIGHT)).tolist() == [1, 1 / 3, 1 / 4, 1 / 2]
+
+
+def test_grades_count_as_they_are():
+    """By hand, and what scikit-learn 1.9.1's ndcg_score(GRADES, scores, k=…) and average_precision_score(GRADES > 0, …) say."""
+    scores, grades = (
+        np.array([[0.9, 0.1, 0.3, 0.2, 0.6], [0.2, 0.5, 0.4, 0.3, 0.1]]),
+        np.array([[1, 0, 0, 3, 2], [0, 2, 0, 1, 3]]),
+    )
+    second, third, fourth, fifth = (1 / math.log2(place) for place in (3, 4, 5, 6))
+    by_hand = (1 + 2 * second + 3 * fourth) / (3 + 2 * second + third), (2 + third + 3 * fifth) / (3 + 2 * second + third)
+    np.testing.assert_allclose(ndcg(scores, grades, 10), by_hand)
+    np.testing.assert_allclose(ndcg(scores, grades, 10), [0.7463238207746713, 0.7687245741317422], rtol=1e-12)
+    np.testing.assert_allclose(ndcg(scores, grades, 2), [0.5307212739772434, 0.46927872602275655], rtol=1e-12)
+    np.testing.assert_allclose(average_precision(scores, grades > 0), [0.9166666666666665, 0.7555555555555555], rtol=1e-12)
+    with pytest.raises(Unmeasurable, match="a grade of -1"):
+        ndcg(scores, grades - 1, 2)
+
+
+def test_what_was_not_found_counts_nowhere():
+    scores, right = np.array([[0.9, -np.inf, 0.3]]), np.array([[True, True, False]])
+    assert average_precision(scores, right)[0] == 1 / 2
+    assert ndcg(scores, right, 3)[0] == pytest.approx(1 / (1 + 1 / math.log2(3)))
+
+
+@pytest.mark.parametrize("grades", [(2, 0, 1, 0), (1, 0, 0), (3, 1), (1,)])
+def test_chance_is_the_mean_over_all_orders(grades):
+    """One further right entry, of grade 2, is not in the gallery."""
+    every = np.array(list(permutations(range(len(grades)))), float)
+    scores = np.concatenate([every, np.full((len(every), 1), -np.inf)], 1)
+    told = np.broadcast_to([*grades, 2], scores.shape)
+    found, right = np.array([sum(g > 0 for g in grades)]), np.array([sum(g > 0 for g in grades) + 1])
+    chance = average_precision_by_chance(found, right, len(grades))
+    np.testing.assert_allclose(chance, average_precision(scores, told > 0).mean())
+    for k in (1, 2, 9):
+        chance = ndcg_by_chance(np.array([float(sum(grades))]), told[:1].astype(float), len(grades), k)
+        np.testing.assert_allclose(chance, ndcg(scores, told, k).mean())
 
 
 @st.composite

@@ -28,6 +28,7 @@ def index(
     anew: bool = False,
     retry: bool = False,
     dims: int | None = None,
+    centre: bool = False,
 ) -> dict:
     """Make a folder searchable: a vector for each picture, text, sound and moment of a film in it, and a thumbnail.
 
@@ -42,6 +43,7 @@ def index(
         anew: Make all of it new, as another model takes; until it is done, searches find what has been done so far.
         retry: Try again what could not be read last time, although it has not changed.
         dims: Keep the first so many numbers of each vector alone, for models that were trained to (Matryoshka).
+        centre: Take out of each vector the mean of its kind (of up to 1,000 items), of queries too: closes the modality gap.
     """
     import sensorium
     from sensorium import data
@@ -62,7 +64,7 @@ def index(
     root = listing.root if isinstance(listing.root, Path) else None  # what is elsewhere is called by its whole address
     with counting("indexing", len(listing.items)) as advance:
         collection = Collection.update(
-            reader, listing.items, out, root=root, model_path=model, progress=advance, anew=anew, retry=retry
+            reader, listing.items, out, root=root, model_path=model, progress=advance, anew=anew, retry=retry, centre=centre
         )
     seconds = time.perf_counter() - start
     return {
@@ -71,6 +73,7 @@ def index(
         "items": len(collection),
         "fields": collection.counts,
         "changes": asdict(collection.changes),
+        "centred": collection.store.about.get("centred"),
         "indexes": collection.store.about["indexes"],
         "problems": [asdict(problem) for problem in (*listing.problems, *collection.problems)],
         "seconds": round(seconds, 2),
@@ -87,6 +90,11 @@ def show(result: dict, console: "Console") -> None:
     for name, one in result["indexes"].items():
         if one["kind"] != "exact":
             console.print(f"{name}: {one['kind']} over {one['rows']} vectors, recall@10 {one['recall']:.3f}", highlight=False)
+    if result["centred"]:
+        told = result["centred"]
+        gaps = ", ".join(f"{pair} {length:.2f} to {told['after'][pair]:.2f}" for pair, length in told["gap"].items())
+        names = ", ".join(told["fields"])
+        console.print(f"centred by {told['items']} items ({names}): gap {gaps or 'of one field'}", highlight=False)
     problems.tell(console, "problems, left out", result["problems"])
     collection = escape(shlex.quote(result["collection"]))
     console.print(f'Next: sensorium search {collection} "…"', style="dim", highlight=False, soft_wrap=True)

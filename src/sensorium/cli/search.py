@@ -2,11 +2,14 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from sensorium.cli import problems
 from sensorium.cli.main import WrongUsage
 from sensorium.core.errors import SensoriumError, UnknownName, nearest
 
@@ -15,8 +18,10 @@ if TYPE_CHECKING:
 
     from sensorium.search import Collection, Hit
     from sensorium.search.embed import Model
+    from sensorium.search.late import Match
+    from sensorium.search.mixed import Term
 else:
-    Console = Collection = Hit = Model = Any
+    Console = Collection = Hit = Model = Match = Term = Any
 
 EXAMPLE = """sensorium search photos.collection "a red bicycle" -k 5
 sensorium search photos.collection --image cat.jpg --within audio --open
@@ -37,6 +42,8 @@ def search(
     where: str | None = None,
     group: bool = False,
     words: bool = False,
+    rerank: int | None = None,
+    why: bool = False,
     model: str | None = None,
     page: Path | None = None,
     open_page: Annotated[bool, tyro.conf.arg(name="open")] = False,
@@ -56,6 +63,9 @@ def search(
         where: Only items whose metadata say so: "year > 2020 and (kind = 'video' or place in ('Rome', 'Oslo'))".
         group: Show hits that are nearly the same as a better one beside that, and not as hits of their own.
         words: Look for the very words in captions and passages, too, and rank both as one.
+        rerank: Read so many of the first hits again, and put them in the order of what their patches, moments and words are like
+            those of the query (late interaction).
+        why: Say which patch, moment or word of each hit is like which word of the query, and show it on a page.
         model: The model that made the collection (a folder, or an id on the Hub), if it is no longer where it was then.
         page: Write what was found as one HTML page here.
         open_page: Write the page (beside the collection, unless --page says where) and open it in the browser.
@@ -63,6 +73,9 @@ def search(
     import sensorium
     from sensorium.cli import device
     from sensorium.search import Collection
+    from sensorium.search.grouping import grouped
+    from sensorium.search.late import Reordered
+    from sensorium.search.late import rerank as reordered
     from sensorium.search.mixed import is_mixed
 
     if page and page.is_dir():
@@ -71,18 +84,32 @@ def search(
     named = {"text": text, "image": image, "audio": audio, "video": video, "sensor": sensor}
     given = {kind: raw for kind, raw in {**named, **_own(by)}.items() if raw}
     opened = Collection.open(collection)
-    loaded = sensorium.load(_model_place(opened, model, bool(given)))
-    hits = _found(opened, loaded, given, k, (within or None, where), group, words)
-    target = page or (_beside(Path(collection)) if open_page else None)
+    if not given:  # told before the model is loaded, which takes seconds
+        raise SensoriumError("nothing to look for: give a text, or --image, --audio, --video or --sensor FILE")
+    loaded = sensorium.load(model_place(opened, model))
+    if rerank is not None and rerank < 1:
+        raise SensoriumError(f"--rerank {rerank}: say how many of the first hits to put in another order, 1 or more")
+    many = max(k * 4 if group else k, rerank or 0)  # some of them will be nearly the same as others
+    hits = _found(opened, loaded, given, many, (within or None, where), words)
+    late = Reordered(hits, {}, [])
+    if rerank is not None:
+        late = reordered(opened, loaded, terms_of(loaded, given), hits, rerank)
+    hits = (grouped(opened, late.hits) if group else late.hits)[:k]
+    if why:
+        unseen = [hit for hit in hits if hit.id not in late.matches]
+        more = reordered(opened, loaded, terms_of(loaded, given), unseen, k)
+        late = Reordered(hits, late.matches | more.matches, late.problems + [p for p in more.problems if p not in late.problems])
+    target = page or (_beside(Path(collection)) if open_page or why else None)
     if target:
-        _write_page(opened, loaded, given, hits, target, open_page)
-    answers = [_answer(rank, hit) for rank, hit in enumerate(hits, 1)]
+        _write_page(opened, loaded, given, hits, target, open_page, late.matches if why else {})
+    answers = [_answer(rank, hit, late.matches.get(hit.id) if why else None) for rank, hit in enumerate(hits, 1)]
     query = {kind: str(raw) for kind, raw in given.items()}
     return {
         "collection": collection,
         "query": query,
         "unknown_words": [] if is_mixed(text, loaded) else unknown_words(loaded, text),
         "hits": answers,
+        "problems": [asdict(problem) for problem in late.problems],
         "page": str(target) if target else None,
     }
 
@@ -94,13 +121,22 @@ def show(result: dict, console: "Console") -> None:
 
     from sensorium.models.summarizing import clock
 
-    table = Table("", "score", "by", "id", "path", "caption", box=box.SIMPLE_HEAD, pad_edge=False)
+    late = any(hit["late"] is not None for hit in result["hits"])
+    table = Table(
+        "", "score", *(["by tokens"] if late else []), "by", "id", "path", "caption", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for hit in result["hits"]:
         when = "" if hit["start"] is None else f" {clock(hit['start'])} to {clock(hit['end'])}"
         also = f" (and {len(hit['alike'])} alike)" if hit["alike"] else ""
         cells = hit["field"] + when, hit["id"] + also, _near(hit["path"]), hit["caption"]
-        table.add_row(str(hit["rank"]), f"{hit['score']:.3f}", *(escape(cell) for cell in cells))
+        scores = [f"{hit['score']:.3f}", *([f"{hit['late']:.3f}" if hit["late"] is not None else "–"] if late else [])]
+        table.add_row(str(hit["rank"]), *scores, *(escape(cell) for cell in cells))
     console.print(table)
+    for hit in result["hits"]:
+        if hit.get("why"):
+            near = "; ".join(f"{one['asked']} {one['cosine']:.2f} at {one['found']}" for one in hit["why"])
+            console.print(f"{hit['rank']}. {escape(near)}", highlight=False, style="dim")
+    problems.tell(console, "hits could not be read again", result["problems"])
     if result["unknown_words"]:
         words = escape(", ".join(result["unknown_words"]))
         console.print(f"[yellow]not among the words that the model knows, so it only guesses:[/] {words}", highlight=False)
@@ -108,10 +144,8 @@ def show(result: dict, console: "Console") -> None:
         console.print(f"page: {escape(result['page'])}")
 
 
-def _model_place(collection: "Collection", model: str | None, asked: bool) -> str:
-    """Where the model is; told before it is loaded, which takes seconds, that there is nothing to ask it."""
-    if not asked:
-        raise SensoriumError("nothing to look for: give a text, or --image, --audio, --video or --sensor FILE")
+def model_place(collection: "Collection", model: str | None) -> str:
+    """Where the model is that made a collection; `SensoriumError` where nobody knows, or nothing is there."""
     place = model or collection.model_path
     if place is None:
         raise SensoriumError("the collection does not know where its model is: say it with --model")
@@ -146,26 +180,32 @@ def _found(
     given: dict[str, Any],
     k: int,
     only: tuple[Any, str | None],
-    group: bool,
     words: bool,
 ) -> list["Hit"]:
     """The hits of a query; a sum has to stand alone."""
     from sensorium.search import mixed, wording
-    from sensorium.search.grouping import grouped
 
     within, where = only
-    many = k * 4 if group else k  # some of them will be nearly the same as others
     if words:
         if set(given) != {"text"} or mixed.is_mixed(given["text"], model):
             raise SensoriumError("--words looks for a text alone: give words, and no file and no sum")
-        hits = wording.query(wording.Wording(collection), model, given["text"], many, within, where)
+        hits = wording.query(wording.Wording(collection), model, given["text"], k, within, where)
     elif mixed.is_mixed(given.get("text", ""), model):
         if len(given) > 1:
             raise SensoriumError(f"a sum and --{next(kind for kind in given if kind != 'text')}: add it to the sum instead")
-        hits = mixed.query(collection, model, given["text"], many, within, where)
+        hits = mixed.query(collection, model, given["text"], k, within, where)
     else:
-        hits = collection.query(model, k=many, within=within, where=where, **_by_field(model, given))
-    return grouped(collection, hits)[:k] if group else hits
+        hits = collection.query(model, k=k, within=within, where=where, **_by_field(model, given))
+    return hits
+
+
+def terms_of(model: "Model", given: dict[str, Any]) -> list["Term"]:
+    """The parts of a query, each with its weight."""
+    from sensorium.search.mixed import Term, is_mixed, terms
+
+    if is_mixed(given.get("text", ""), model):
+        return terms(given["text"], model)
+    return [Term(1.0, name, raw) for name, raw in _by_field(model, given).items()]
 
 
 def _by_field(model: "Model", given: dict[str, Any]) -> dict[str, Any]:
@@ -182,9 +222,14 @@ def _beside(collection: Path) -> Path:
     return named.with_name(f"{named.name}.html")
 
 
-def _answer(rank: int, hit: "Hit") -> dict[str, Any]:
-    names = ("id", "score", "field", "path", "caption", "metadata", "start", "end", "alike")
-    return {"rank": rank} | {name: getattr(hit, name) for name in names}
+def _answer(rank: int, hit: "Hit", matches: "Sequence[Match] | None") -> dict[str, Any]:
+    names = ("id", "score", "field", "path", "caption", "metadata", "start", "end", "alike", "late")
+    told = {"rank": rank} | {name: getattr(hit, name) for name in names}
+    if matches is None:
+        return told
+    from sensorium.show.why import said
+
+    return told | {"why": [one for match in matches for one in said(match, hit.start)]}
 
 
 def _near(path: str | None) -> str:
@@ -196,14 +241,26 @@ def _near(path: str | None) -> str:
 
 
 def _write_page(
-    collection: "Collection", model: "Model", given: dict[str, Any], hits: list["Hit"], path: Path, look: bool
+    collection: "Collection",
+    model: "Model",
+    given: dict[str, Any],
+    hits: list["Hit"],
+    path: Path,
+    look: bool,
+    matches: "dict[str, list[Match]]",
 ) -> None:
     from sensorium.show.gallery import QueryResult, Shown, shown, write_gallery
+    from sensorium.show.why import drawn, marked, png
 
     picture = given.get("image") or _seen(model, given)
     asked = Shown(given.get("text", ""), picture, given.get("audio"), label=" + ".join(given))
     note = f"{len(hits)} of {len(collection)} items"
-    write_gallery([QueryResult(asked, [shown(collection, hit) for hit in hits], note)], path)
+    cards = [shown(collection, hit) for hit in hits]
+    for i, hit in enumerate(hits):
+        for match in matches.get(hit.id, [])[:1]:  # of a sum, what its first part was found by
+            figure = drawn(match, hit.start)
+            cards[i] = replace(cards[i], why=None if figure is None else png(figure), marks=() if figure else marked(match))
+    write_gallery([QueryResult(asked, cards, note)], path)
     if look:
         import webbrowser
 

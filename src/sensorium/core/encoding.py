@@ -1,6 +1,6 @@
 """The one type that the parts of a model exchange, and what makes one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -41,6 +41,22 @@ class Gridded(Protocol):
     mask counts, and comes from the part `<field>/shape`."""
 
     def on_grid(self, x: jax.Array, mask: Bool[jax.Array, "B L"] | None, shape: Int[jax.Array, "B 2"]) -> Encoding: ...
+
+
+Grid = tuple[tuple[int, int], ...]
+"""Where tokens lie, row by row: along each axis how many there are, and how many numbers of the field's array each spans."""
+
+
+@runtime_checkable
+class Alone(Protocol):
+    """An encoder that says what it would pool of each of its tokens, were it the only one: so that tokens come into the space by
+    the way of the whole."""
+
+    def alone(self, encoding: Encoding) -> Float[jax.Array, "B L P"]: ...
+
+    def grid(self, shape: Sequence[int]) -> Grid:
+        """Of the last tokens of a thing whose array has this shape; learned ones stand before them."""
+        ...
 
 
 @runtime_checkable

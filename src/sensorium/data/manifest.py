@@ -60,10 +60,11 @@ def _row_by_row(path: Path | Remote, columns: Given | None) -> Listing:
     return Listing(path.parent, items, tuple(problems), layout, manifest=path, columns=understood)
 
 
-def rows_of(path: Path) -> list[Row]:
-    """All rows of a manifest that can be read, each with its line (of Parquet its number, from 1)."""
+def rows_of(path: Path, problems: list[Problem] | None = None) -> list[Row]:
+    """All rows of a manifest that can be read, each with its line (of Parquet its number, from 1); what is wrong with the others
+    is added to `problems`."""
     if path.suffix.lower() != ".parquet":
-        return _rows(path, [])
+        return _rows(path, [] if problems is None else problems)
     from sensorium.data import table
 
     return list(enumerate(table.whole(path).to_pylist(), 1))

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Bool, Float
 
-from sensorium.core.encoding import Encoding
+from sensorium.core.encoding import Encoding, Grid
 from sensorium.encoders.convnet import ConvTrunk, Places, flattened
 from sensorium.encoders.sequence import pieces, sounding
+from sensorium.nn.pooling import apart
 from sensorium.nn.sizes import flat, whole
 from sensorium.nn.spectrogram import log_mel
 
@@ -43,6 +44,7 @@ class AudioConvNet(nnx.Module):
         self.step = patch[0] * hop * 2 ** (len(widths) - 1)  # samples that a row of the last grid stands for
         self.pooled_width = height * width * widths[-1]
         self.places = Places(height * width, widths[-1], rngs=rngs) if placed else None
+        self.lattice = ((height, self.step), (width, patch[1] * 2 ** (len(widths) - 1)))
 
     @classmethod
     def arguments(cls, field: Any) -> dict[str, Any]:
@@ -61,6 +63,13 @@ class AudioConvNet(nnx.Module):
         if mask is not None:
             encoding = _masked(encoding, self._kept(heard, grid.shape[1], grid.shape[2]))
         return encoding if self.places is None else self.places(encoding)
+
+    def alone(self, encoding: Encoding) -> Float[jax.Array, "B L P"]:
+        return apart(encoding.pooled, encoding.tokens.shape[2])
+
+    def grid(self, shape: Sequence[int]) -> Grid:
+        """Samples, and mel bins."""
+        return self.lattice
 
     def _kept(self, heard: Bool[jax.Array, "B N"], height: int, width: int) -> Bool[jax.Array, "B L"]:
         """The cells of the last grid some of whose samples are heard."""

@@ -1,12 +1,13 @@
 """Sound through a log-mel spectrogram and a transformer over its frames."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 from flax import nnx
 from jaxtyping import Bool, Float
 
-from sensorium.core.encoding import Encoding
+from sensorium.core.encoding import Encoding, Grid
 from sensorium.encoders.sequence import Trunk, pieces, sounding
 from sensorium.nn.sizes import flat, whole
 from sensorium.nn.spectrogram import log_mel
@@ -58,6 +59,12 @@ class AudioTransformer(nnx.Module):
         mel = log_mel(filled, self.rate, window=self.rate // 40, hop=self.step // 2, bins=self.bins)
         tokens = self.project(mel.reshape(*kept.shape, 2 * self.bins).astype(self.project.kernel.dtype))
         return self.trunk(tokens + self.positions(tokens.shape[1])[None], kept)
+
+    def alone(self, encoding: Encoding) -> Float[jax.Array, "B L P"]:
+        return self.trunk.alone(encoding)
+
+    def grid(self, shape: Sequence[int]) -> Grid:
+        return ((-(-self.samples // self.step), self.step),)
 
 
 def step_of(rate: int) -> int:

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Bool, Float, Num
 
-from sensorium.core.encoding import Encoding
+from sensorium.core.encoding import Encoding, Grid
 from sensorium.nn.convolution import Convolution, Patches
 from sensorium.nn.norms import rms_norm
+from sensorium.nn.pooling import apart
 from sensorium.nn.sizes import flat, whole
 
 
@@ -55,6 +56,7 @@ class ConvNet(nnx.Module):
             rows, columns = -(-rows // 2), -(-columns // 2)
         self.pooled_width = rows * columns * widths[-1]
         self.places = Places(rows * columns, widths[-1], rngs=rngs) if placed else None
+        self.lattice = ((rows, patch * 2 ** (len(widths) - 1)), (columns, patch * 2 ** (len(widths) - 1)))
 
     @classmethod
     def arguments(cls, field: Any) -> dict[str, Any]:
@@ -72,6 +74,12 @@ class ConvNet(nnx.Module):
             x = x.astype(jnp.float32) / 127.5 - 1.0
         encoding = flattened(self.trunk(x))
         return encoding if self.places is None else self.places(encoding)
+
+    def alone(self, encoding: Encoding) -> Float[jax.Array, "B L P"]:
+        return apart(encoding.pooled, encoding.tokens.shape[2])
+
+    def grid(self, shape: Sequence[int]) -> Grid:
+        return self.lattice
 
 
 class Places(nnx.Module):

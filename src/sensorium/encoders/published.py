@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Bool, Float, Num
 
-from sensorium.core.encoding import Encoding
+from sensorium.core.encoding import Encoding, Grid
 from sensorium.core.table import Table
 from sensorium.nn.cubic import cubic_resize, smooth_resize
+from sensorium.nn.pooling import one_by_one
 from sensorium.nn.stack import Stack
 from sensorium.nn.standard import LayerNorm, QuestionPool, StandardLayer
 
@@ -111,6 +112,14 @@ class PublishedViT(Stack):
         if self.question is not None:
             return Encoding(tokens, kept, self.question(tokens, kept))
         return Encoding(tokens, kept, self._first(tokens))
+
+    def alone(self, encoding: Encoding) -> Float[jax.Array, "B L P"]:
+        return one_by_one(
+            lambda one, kept: self._first(one) if self.question is None else self.question(one, kept), encoding.tokens
+        )
+
+    def grid(self, shape: Sequence[int]) -> Grid:
+        return ((shape[0] // self.patch, self.patch), (shape[1] // self.patch, self.patch))
 
     def watched(
         self, x: Num[jax.Array, "B H W 3"], shifts: Sequence[jax.Array] | None = None

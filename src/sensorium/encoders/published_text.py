@@ -1,6 +1,6 @@
 """Texts in the forms of published checkpoints: CLIP, SigLIP, BERT, RoBERTa, MPNet. Equal parameters, equal numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Bool, Float, Int
 
-from sensorium.core.encoding import Encoding
+from sensorium.core.encoding import Encoding, Grid
 from sensorium.core.table import Table
 from sensorium.nn.norms import unit
-from sensorium.nn.pooling import at_end, masked_mean
+from sensorium.nn.pooling import at_end, masked_mean, one_by_one
 from sensorium.nn.relative import steps
 from sensorium.nn.stack import Seen, Stack
 from sensorium.nn.standard import ACTIVATIONS, LayerNorm, Shifted, StandardLayer
@@ -109,14 +109,22 @@ class PublishedText(Stack):
         mask = self._mask(x, mask)
         tokens = self.through(*self._start(x, mask))
         tokens = jnp.where(mask[:, :, None], tokens if self.norm is None else self.norm(tokens), 0.0)
-        pooled = self._pooled(tokens, mask, x)
+        pooled = self._after(self._pooled(tokens, mask, x))
+        return Encoding(tokens, mask, jnp.where(jnp.any(mask, axis=1)[:, None], pooled, 0.0))
+
+    def alone(self, encoding: Encoding) -> Float[jax.Array, "B L P"]:
+        return one_by_one(lambda one, kept: self._after(one[:, 0]), encoding.tokens)
+
+    def grid(self, shape: Sequence[int]) -> Grid:
+        return ((shape[0], 1),)
+
+    def _after(self, pooled: Float[jax.Array, "B D"]) -> Float[jax.Array, "B P"]:
+        """What becomes of a token that was pooled."""
         if self.dense is not None:
             pooled = jnp.tanh(self.dense(pooled))
         if self.head is not None:
             pooled = self.head_activation(self.head(pooled))
-        if self.normed:
-            pooled = unit(pooled).astype(pooled.dtype)
-        return Encoding(tokens, mask, jnp.where(jnp.any(mask, axis=1)[:, None], pooled, 0.0))
+        return unit(pooled).astype(pooled.dtype) if self.normed else pooled
 
     def states(self, x: Int[jax.Array, "B L"], mask: Bool[jax.Array, "B L"] | None = None) -> list[jax.Array]:
         """What goes into the first layer, and what comes out of each, before the last norm: f32[B L D]."""

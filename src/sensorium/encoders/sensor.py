@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Bool, Float
 
-from sensorium.core.encoding import Encoding
+from sensorium.core.encoding import Encoding, Grid
 from sensorium.encoders.sequence import Trunk, heads_of, pieces
 from sensorium.nn.sizes import whole
 from sensorium.nn.transformer import Positions
@@ -68,6 +68,12 @@ class SensorTransformer(nnx.Module):
         if self.level is not None:
             tokens = tokens + self.level(level.astype(tokens.dtype))[:, None]
         return self.trunk(tokens, kept)
+
+    def alone(self, encoding: Encoding) -> Float[jax.Array, "B L P"]:
+        return self.trunk.alone(encoding)
+
+    def grid(self, shape: Sequence[int]) -> Grid:
+        return ((-(-shape[0] // self.patch), self.patch),)
 
     def _standardised(
         self, x: Float[jax.Array, "B T C"], mask: Bool[jax.Array, "B T"]

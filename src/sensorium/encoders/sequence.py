@@ -6,7 +6,7 @@ from flax import nnx
 from jaxtyping import Bool, Float
 
 from sensorium.core.encoding import Encoding
-from sensorium.nn.pooling import AttentionPool, masked_mean, side_by_side
+from sensorium.nn.pooling import AttentionPool, apart, masked_mean, one_by_one, side_by_side
 from sensorium.nn.transformer import Transformer
 
 POOLINGS = ("attention", "mean", "flatten")
@@ -36,6 +36,14 @@ class Trunk(nnx.Module):
         else:
             pooled = side_by_side(tokens, mask, self.length)
         return Encoding(tokens, mask, pooled)
+
+    def alone(self, encoding: Encoding) -> Float[jax.Array, "B L P"]:
+        """What is pooled of each token alone."""
+        if self.pool is not None:
+            return one_by_one(self.pool, encoding.tokens)
+        if self.pooling == "mean":
+            return encoding.tokens
+        return apart(encoding.pooled, encoding.tokens.shape[2])[:, : encoding.tokens.shape[1]]
 
 
 def heads_of(width: int, each: int = 32) -> int:

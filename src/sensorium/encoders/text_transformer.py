@@ -1,5 +1,6 @@
 """A transformer over tokens, small enough to train on a CPU in minutes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -7,9 +8,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Bool, Float, Int
 
-from sensorium.core.encoding import Encoding
+from sensorium.core.encoding import Encoding, Grid
 from sensorium.nn.attention import Block, Neighbours
 from sensorium.nn.norms import rms_norm
+from sensorium.nn.pooling import apart
 from sensorium.nn.sizes import flat
 
 
@@ -52,6 +54,12 @@ class TextTransformer(nnx.Module):
             tokens = block(tokens, mask)
         tokens = jnp.where(mask[:, :, None], rms_norm(tokens), 0.0)
         return Encoding(tokens, mask, flat(tokens))
+
+    def alone(self, encoding: Encoding) -> Float[jax.Array, "B L P"]:
+        return apart(encoding.pooled, encoding.tokens.shape[2])
+
+    def grid(self, shape: Sequence[int]) -> Grid:
+        return ((shape[0], 1),)
 
     def _embed(self, x: Int[jax.Array, "B L"]) -> Float[jax.Array, "B L D"]:
         if self.vocabulary > 512:

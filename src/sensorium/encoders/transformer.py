@@ -1,5 +1,6 @@
 """A deep transformer over tokens, for texts of any length up to a limit, with a choice of what becomes of its tokens."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -7,9 +8,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Bool, Float, Int
 
-from sensorium.core.encoding import Encoding
+from sensorium.core.encoding import Encoding, Grid
 from sensorium.core.errors import UnknownName, nearest
-from sensorium.nn.pooling import AttentionPool, at_end, masked_mean, side_by_side
+from sensorium.nn.pooling import AttentionPool, apart, at_end, masked_mean, one_by_one, side_by_side
 from sensorium.nn.sizes import whole
 from sensorium.nn.transformer import Positions, Transformer, look_up
 
@@ -71,6 +72,16 @@ class TokenTransformer(nnx.Module):
             return self._with_first(tokens, mask)
         tokens = self.transformer(tokens, mask)
         return Encoding(tokens, mask, self._pooled(tokens, mask, x))
+
+    def alone(self, encoding: Encoding) -> Float[jax.Array, "B L P"]:
+        if self.pool is not None:
+            return one_by_one(self.pool, encoding.tokens)
+        if self.pooling == "flatten":
+            return apart(encoding.pooled, encoding.tokens.shape[2])[:, : encoding.tokens.shape[1]]
+        return encoding.tokens
+
+    def grid(self, shape: Sequence[int]) -> Grid:
+        return ((shape[0], 1),)
 
     def _with_first(self, tokens: Float[jax.Array, "B L D"], mask: Bool[jax.Array, "B L"]) -> Encoding:
         some = jnp.any(mask, axis=1, keepdims=True)

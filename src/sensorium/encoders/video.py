@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Bool, Float, Num
 
-from sensorium.core.encoding import Encoder, Encoding
+from sensorium.core.encoding import Encoder, Encoding, Grid
 from sensorium.encoders.convnet import ConvNet
 from sensorium.encoders.sequence import Trunk, heads_of
 from sensorium.nn.frames import time_waves
@@ -72,6 +72,12 @@ class VideoTransformer(nnx.Module):
         seen = self.project(self.frame(x.reshape(len(x) * self.frames, *x.shape[2:])).pooled).reshape(*mask.shape, self.width)
         waves = time_waves(since_first(times, mask), self.width)
         return self.trunk(rms_norm(seen) + self.time(waves.astype(seen.dtype)), mask)
+
+    def alone(self, encoding: Encoding) -> Float[jax.Array, "B L P"]:
+        return self.trunk.alone(encoding)
+
+    def grid(self, shape: Sequence[int]) -> Grid:
+        return ((shape[0], 1),)
 
 
 def since_first(times: Float[jax.Array, "B T"], mask: Bool[jax.Array, "B T"]) -> Float[jax.Array, "B T"]:

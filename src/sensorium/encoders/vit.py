@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Bool, Float, Num
 
-from sensorium.core.encoding import Encoding
+from sensorium.core.encoding import Encoding, Grid
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.nn.convolution import Patches
-from sensorium.nn.pooling import AttentionPool, masked_mean
+from sensorium.nn.pooling import AttentionPool, masked_mean, one_by_one
 from sensorium.nn.sizes import whole
 from sensorium.nn.transformer import Transformer
 
@@ -70,6 +70,12 @@ class ViT(nnx.Module):
         mask = jnp.ones(tokens.shape[:2], bool) if mask is None else mask
         tokens = self.transformer(tokens, mask)
         return Encoding(tokens, mask, masked_mean(tokens, mask) if self.pool is None else self.pool(tokens, mask))
+
+    def alone(self, encoding: Encoding) -> Float[jax.Array, "B L P"]:
+        return encoding.tokens if self.pool is None else one_by_one(self.pool, encoding.tokens)
+
+    def grid(self, shape: Sequence[int]) -> Grid:
+        return ((shape[0] // self.patch, self.patch), (shape[1] // self.patch, self.patch))
 
     def positions_for(self, rows: int, columns: int) -> Float[jax.Array, "h w D"]:
         """The positions of a grid of patches: as learned, or resampled where it is not the one that they were learned at."""

@@ -1,5 +1,6 @@
 """Sound as the wave itself: a learned filterbank that keeps the phase, and a transformer over its frames."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Bool, Float
 
-from sensorium.core.encoding import Encoding
+from sensorium.core.encoding import Encoding, Grid
 from sensorium.encoders.audio_transformer import step_of
 from sensorium.encoders.sequence import Trunk, pieces, sounding
 from sensorium.nn.sizes import whole
@@ -53,6 +54,12 @@ class WaveTransformer(nnx.Module):
         kept = pieces(x[:, :, None], heard, self.step)[1]
         tokens = self.filters(self._windows(x, kept.shape[1]).astype(self.filters.kernel.dtype))
         return self.trunk(tokens + self.positions(tokens.shape[1])[None], kept)
+
+    def alone(self, encoding: Encoding) -> Float[jax.Array, "B L P"]:
+        return self.trunk.alone(encoding)
+
+    def grid(self, shape: Sequence[int]) -> Grid:
+        return ((-(-self.samples // self.step), self.step),)
 
     def _windows(self, x: Float[jax.Array, "B N"], length: int) -> Float[jax.Array, "B L W"]:
         """Windows of two steps, one step apart, the middle of each in the middle of its own step."""

@@ -31,6 +31,16 @@ def bootstrap(
     return float(low), float(high)
 
 
+def measured(
+    name: str,
+    values: Float[np.ndarray, " Q"] | Int[np.ndarray, " Q"] | Bool[np.ndarray, " Q"],
+    statistic: Callable[..., np.ndarray] = np.mean,
+) -> dict[str, float]:
+    """A statistic of the rows and its `bootstrap` interval, as `name`, `name/low` and `name/high`."""
+    low, high = bootstrap(values, statistic)
+    return {name: float(statistic(values)), f"{name}/low": low, f"{name}/high": high}
+
+
 def wilson(right: int, of: int, level: float = 0.95) -> tuple[float, float]:
     """(low, high): the interval of a share (Wilson 1927), which has a width even where all are right. None at all are a
     `ValueError`."""

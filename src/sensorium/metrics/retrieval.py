@@ -43,7 +43,15 @@ def chance(positives: Bool[np.ndarray, "Q K"], k: int) -> float:
     """The exact expectation of R@k when the gallery is in random order: the mean over queries of 1 − C(K−p, k) / C(K, k)."""
     right = positives.sum(1)
     _all_answered(right)
-    return _chance(right, positives.shape[1], k)
+    return recall_by_chance(right, positives.shape[1], k)
+
+
+def recall_by_chance(right: Int[np.ndarray, " Q"], size: int, k: int) -> float:
+    """`chance`, by how many right answers each query has in a gallery of `size` entries; it may be none."""
+    drawn = np.arange(min(k, size))
+    # The probability that each of k draws without replacement is wrong; a factor is 0 where too few wrong ones are left.
+    missed = np.prod(np.maximum(size - right[:, None] - drawn, 0) / (size - drawn), axis=1)
+    return float(1 - missed.mean())
 
 
 def retrieval(
@@ -79,7 +87,7 @@ def retrieval(
     for k in ks:
         low, high = bootstrap(found <= k)
         result |= {f"recall@{k}": recall(found, k), f"recall@{k}/low": low, f"recall@{k}/high": high}
-        result[f"recall@{k}/chance"] = _chance(right[asked], len(gallery), k)
+        result[f"recall@{k}/chance"] = recall_by_chance(right[asked], len(gallery), k)
     return result | {"queries": len(asked), "gallery": len(gallery), "excluded": len(queries) - len(asked)}
 
 
@@ -103,13 +111,6 @@ def _right_answers(query_groups: np.ndarray, gallery_groups: np.ndarray) -> np.n
         return np.zeros(len(query_groups), np.int64)
     at = np.minimum(np.searchsorted(known, query_groups), len(known) - 1)
     return np.where(known[at] == query_groups, counts[at], 0)
-
-
-def _chance(right: np.ndarray, size: int, k: int) -> float:
-    drawn = np.arange(min(k, size))
-    # The probability that each of k draws without replacement is wrong; a factor is 0 where too few wrong ones are left.
-    missed = np.prod(np.maximum(size - right[:, None] - drawn, 0) / (size - drawn), axis=1)
-    return float(1 - missed.mean())
 
 
 def answerable(scores: Float[np.ndarray, "Q K"], positives: Bool[np.ndarray, "Q K"]) -> None:

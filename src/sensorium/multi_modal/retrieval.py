@@ -17,7 +17,7 @@ from flax import nnx
 from jaxtyping import Bool, Float
 
 from sensorium.core.errors import SensoriumError, UnknownName, nearest
-from sensorium.metrics import average_precision, bootstrap, chance, ndcg, ranks, reciprocal
+from sensorium.metrics import average_precision, chance, measured, ndcg, ranks, reciprocal
 from sensorium.multi_modal.vector_index import Index, checksum, read, write
 from sensorium.search.embed import Model
 from sensorium.search.exact import top
@@ -250,11 +250,11 @@ class MultiModalRetrieval:
             found[f"nDCG@{max(ks)}"].append(ndcg(scores, positives, max(ks)))
         values = {name: np.concatenate(parts) for name, parts in found.items()}
         rank = values.pop("rank")
-        result = _measured("MedR", rank, np.median) | _measured("MRR", reciprocal(rank))
+        result = measured("MedR", rank, np.median) | measured("MRR", reciprocal(rank))
         for k in ks:
-            result |= _measured(f"R@{k}", rank <= k) | {f"R@{k}/chance": chance(right, k)}
+            result |= measured(f"R@{k}", rank <= k) | {f"R@{k}/chance": chance(right, k)}
         for name, each in values.items():
-            result |= _measured(name, each)
+            result |= measured(name, each)
         return result | {"queries": len(asked), "gallery": len(index.ids)}
 
     def _direction(self, direction: str) -> tuple[str, str]:
@@ -356,11 +356,6 @@ def _right(direction: str, asked: Asked, ids: tuple[int | str, ...]) -> Bool[np.
             )
         right[at, [places[x] for x in answers]] = True
     return right
-
-
-def _measured(name: str, values: np.ndarray, statistic: Callable[..., Any] = np.mean) -> dict[str, float]:
-    low, high = bootstrap(values, statistic)
-    return {name: float(statistic(values)), f"{name}/low": low, f"{name}/high": high}
 
 
 def _hash(leaves: list[tuple[str, jax.Array]]) -> str:

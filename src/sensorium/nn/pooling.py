@@ -1,6 +1,7 @@
 """Many tokens to one vector a row. Masked tokens never count, and a row without any token is the zero vector."""
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +34,23 @@ def side_by_side(tokens: Float[jax.Array, "B L D"], mask: Bool[jax.Array, "B L"]
         raise ValueError(f"{tokens.shape[1]} tokens, where there are places for {length}")
     kept = jnp.where(mask[:, :, None], tokens, 0.0)
     return flat(jnp.pad(kept, ((0, 0), (0, length - kept.shape[1]), (0, 0))))
+
+
+def one_by_one(
+    pool: Callable[[Float[jax.Array, "B L D"], Bool[jax.Array, "B L"]], Float[jax.Array, "B P"]],
+    tokens: Float[jax.Array, "B L D"],
+) -> Float[jax.Array, "B L P"]:
+    """What a pooling gives for each token alone."""
+    rows, length, width = tokens.shape
+    pooled = pool(tokens.reshape(rows * length, 1, width), jnp.ones((rows * length, 1), bool))
+    return pooled.reshape(rows, length, pooled.shape[1])
+
+
+def apart(pooled: Float[jax.Array, "B P"], width: int) -> Float[jax.Array, "B L P"]:
+    """Of tokens that are pooled by laying them side by side: each alone in its place, and zeros in the others'."""
+    rows, length = len(pooled), pooled.shape[1] // width
+    alone = jnp.eye(length, dtype=pooled.dtype)[None, :, :, None] * pooled.reshape(rows, 1, length, width)
+    return alone.reshape(rows, length, length * width)
 
 
 class AttentionPool(nnx.Module):

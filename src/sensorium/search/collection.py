@@ -20,11 +20,12 @@ from sensorium import __version__
 from sensorium.core.errors import BadFile, SensoriumError, UnknownName, nearest
 from sensorium.core.protocols import Item, Raw
 from sensorium.data.listing import Problem
+from sensorium.search.centre import Centred, centred, suited, told
 from sensorium.search.embed import Model, unit
 from sensorium.search.facts import columns_of
 from sensorium.search.lately import Lately
 from sensorium.search.places import erase, store_at
-from sensorium.search.prefix import Prefix, suited
+from sensorium.search.prefix import Prefix
 from sensorium.search.rows import Row, column, item_of, key, row_of
 from sensorium.search.store import Store
 from sensorium.search.update import Changes, Progress, Update
@@ -42,7 +43,8 @@ class Hit:
 
     `path` is the file of that field, else the item's first file; `caption` the passage that was found, else its first caption, or
     empty; `start` and `end`: the seconds of a sound or film that were found, None where all of it was; `alike`: ids of others
-    that are nearly the same, where they were looked for; `paths`: a file a kind, relative to the collection's root.
+    that are nearly the same, where they were looked for; `paths`: a file a kind, relative to the collection's root; `late`: what it
+    scored by its tokens, where it was ranked anew by these (see `late.rerank`).
     """
 
     id: str
@@ -55,6 +57,7 @@ class Hit:
     end: float | None = None
     alike: tuple[str, ...] = ()
     paths: dict[str, str] = default(default_factory=dict)
+    late: float | None = None
 
 
 class Collection:
@@ -78,14 +81,16 @@ class Collection:
         progress: Progress | None = None,
         anew: bool = False,
         retry: bool = False,
+        centre: bool = False,
     ) -> "Collection":
         """Makes the collection at `out` hold these items and no others: new and changed ones are embedded, those that are gone
         are removed (see `.changes` of the result). Killed at any moment, it goes on where it was when it is called again.
 
         `root`: the folder of the items; `model_path`: where the model can be loaded from, remembered for later queries;
         `progress` is called with the number of items done since its last call; `anew`: make all of it new, which another model
-        takes; `retry`: try again what could not be read. A `SensoriumError` if nothing could, if two items share an id, or if no
-        item of the collection is among these, of which nothing is done then.
+        takes; `retry`: try again what could not be read; `centre`: take the mean of its field out of each vector, and of those of
+        queries, which the collection remembers (see `search.centre`). A `SensoriumError` if nothing could, if two items share an
+        id, or if no item of the collection is among these, of which nothing is done then.
         """
         root = root.resolve() if root else None
         if anew:
@@ -93,12 +98,21 @@ class Collection:
         store = store_at(out, create=True)
         about = store.about
         model = suited(model, about)
+        facts = None
+        if centre and about and not about.get("means"):
+            raise SensoriumError(f"{out} is there, and not centred: make it anew with: sensorium index … --centre --anew")
+        if centre and not about:
+            items = items if isinstance(items, Sequence) else list(items)
+            model, facts = centred(model, items, root)
         if about and about.get("fingerprint") != model.fingerprint:
             raise SensoriumError(_refusal(about, model, out, root))
         empty, update = not store.count(), Update(store, model, root, retry)
         update.check(items)
         kinds = {field.name: field.kind for field in model.fields}
-        dims = model.dims if isinstance(model, Prefix) else None
+        inner = model.model if isinstance(model, Centred) else model
+        dims = inner.dims if isinstance(inner, Prefix) else None
+        if isinstance(model, Centred) and facts:
+            about |= {"means": told(model), "centred": facts}
         about |= described(model.fingerprint, None if model_path is None else placed(model_path), kinds, root, dims)
         store.describe(about | {"complete": False})
         changes = update.run(items, progress)
@@ -215,8 +229,8 @@ class Collection:
         return self.find(np.sum([z.sum(0) for z in encoded.values()], axis=0), set(lists), k, within, where)
 
     def check(self, model: Model) -> Model:
-        """The model that queries go through (`Prefix`, where only the first numbers were kept); `SensoriumError` where the
-        collection is not of this model."""
+        """The model that queries go through (`Prefix` or `Centred`, where the collection has other vectors than it makes);
+        `SensoriumError` where the collection is not of this model."""
         about = self.store.about
         model = suited(model, about)
         if model.fingerprint != about["fingerprint"]:
@@ -232,6 +246,23 @@ class Collection:
         where: Where | str | None = None,
     ) -> list[Hit]:
         """`search` by a sum of vectors that is of the fields `asked`."""
+        return self._hits([place for _, place in self._best(total, asked, k, within, where)])
+
+    def ranked(
+        self,
+        total: Float[np.ndarray, " D"],
+        asked: set[str],
+        k: int = 10,
+        within: Sequence[str] | None = None,
+        where: Where | str | None = None,
+    ) -> list[tuple[str, float]]:
+        """(item, score) of what `find` finds, with items as the store calls them (`rows.item_of`); nothing else is looked up."""
+        return [(item, score) for item, (score, _, _) in self._best(total, asked, k, within, where)]
+
+    def _best(
+        self, total: Float[np.ndarray, " D"], asked: set[str], k: int, within: Sequence[str] | None, where: Where | str | None
+    ) -> list[tuple[str, tuple[float, str, str]]]:
+        """The `k` best items, each with its score, and the field and the key of the piece that has it."""
         if k < 1:
             raise SensoriumError(f"k is {k}: ask for at least one item")
         query = unit(total)
@@ -239,12 +270,11 @@ class Collection:
             raise SensoriumError("the query has no direction: its vectors cancel each other out, or are not finite")
         condition = None if where is None else columns_of(parse(where) if isinstance(where, str) else where, self.store.schema)
         best: dict[str, tuple[float, str, str]] = {}
-        for name in self._within(asked, within):
+        for name in self.searched(asked, within):
             for item, (score, piece) in self._items(column("vector", name), query, k, condition).items():
                 if item not in best or score > best[item][0]:
                     best[item] = score, name, piece
-        order = sorted(best, key=lambda item: (-best[item][0], item))[:k]
-        return self._hits([best[item] for item in order])
+        return sorted(best.items(), key=lambda one: (-one[1][0], one[0]))[:k]
 
     def _items(self, name: str, query: Float[np.ndarray, " D"], k: int, where: Where | None) -> dict[str, tuple[float, str]]:
         """At least the `k` nearest items by their best pieces, (score, key of the piece) each. Pieces of one item may be nearer
@@ -273,7 +303,8 @@ class Collection:
             out.append(Hit(row.id, score, name, whole, caption, row.metadata, *seconds, paths=row.paths))
         return out
 
-    def _within(self, asked: set[str], within: Sequence[str] | None) -> Sequence[str]:
+    def searched(self, asked: set[str], within: Sequence[str] | None = None) -> Sequence[str]:
+        """The fields that a query of the fields `asked` searches: those of `within`, else what `search` says."""
         fields = self.fields
         if within is None:
             return [name for name in fields if name not in asked] or fields

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from sensorium.core.errors import nearest
 from sensorium.core.protocols import Raw
@@ -16,6 +17,9 @@ from sensorium.search.where import Where
 
 _WORD = r"""[^\W\d]\w*:(?:"[^"]*"|'[^']*'|[^\s"']+)"""
 _BEGIN = re.compile(r"""\s*[-+]?\s*(?:\d+(?:\.\d+)?\s*\*\s*)?(?:(?P<quote>")|(?P<name>[^\W\d]\w*):\S)""")
+
+
+HERE = Path()
 
 
 class Term(NamedTuple):
@@ -33,9 +37,9 @@ def is_mixed(text: str, model: Model) -> bool:
     return begin is not None and (begin["quote"] is not None or begin["name"] in _fields(model))
 
 
-def terms(text: str, model: Model) -> list[Term]:
-    """What a sum is made of: texts in quotes, `image:file.jpg` or `audio:"a file.wav"`, each perhaps after a number and `*`, with
-    + or − between. `Unreadable` shows the place where it is not understood."""
+def terms(text: str, model: Model, root: Path = HERE) -> list[Term]:
+    """What a sum is made of: texts in quotes, `image:file.jpg` or `audio:"a file.wav"` (from `root`), each perhaps after a number
+    and `*`, with + or − between. `Unreadable` shows the place where it is not understood."""
     rest, known, out = tokens(text, ("+", "-", "−", "*"), _WORD), _fields(model), []
     while rest[0].kind != "end" or not out:
         sign = 1.0
@@ -48,7 +52,7 @@ def terms(text: str, model: Model) -> list[Term]:
             if rest[0].value != "*":
                 raise unreadable(text, rest[0].at, "expected * after a weight")
             rest.pop(0)
-        out.append(Term(sign, *_thing(text, rest.pop(0), known)))
+        out.append(Term(sign, *_thing(text, rest.pop(0), known, root)))
     return out
 
 
@@ -61,8 +65,12 @@ def query(
     where: Where | str | None = None,
 ) -> list[Hit]:
     """The items nearest to a sum of things; the rest is as for `Collection.query`."""
-    model = collection.check(model)
-    parts = terms(text, model)
+    total, asked = summed(collection.check(model), terms(text, model))
+    return collection.find(total, asked, k, within, where)
+
+
+def summed(model: Model, parts: Sequence[Term]) -> tuple[Float[np.ndarray, " D"], set[str]]:
+    """The sum of what the parts are, by their weights, and the fields that they are of."""
     total, asked = None, dict.fromkeys(part.field for part in parts)
     for name in asked:
         own = [part for part in parts if part.field == name]
@@ -70,7 +78,7 @@ def query(
         part = np.sum([one.weight * z for one, z in zip(own, units, strict=True)], axis=0)
         total = part if total is None else total + part
     assert total is not None
-    return collection.find(total, set(asked), k, within, where)
+    return total, set(asked)
 
 
 def _fields(model: Model) -> dict[str, tuple[str, str]]:
@@ -79,7 +87,7 @@ def _fields(model: Model) -> dict[str, tuple[str, str]]:
     return kinds | {field.name: (field.name, field.kind) for field in model.fields}
 
 
-def _thing(text: str, token: Token, known: dict[str, tuple[str, str]]) -> tuple[str, Raw]:
+def _thing(text: str, token: Token, known: dict[str, tuple[str, str]], root: Path) -> tuple[str, Raw]:
     """A field and what is given of it."""
     name, _, raw = ("text", "", token.value) if token.kind == "text" else token.value.partition(":")
     if token.kind not in ("text", "word"):
@@ -94,6 +102,6 @@ def _thing(text: str, token: Token, known: dict[str, tuple[str, str]]) -> tuple[
         raise unreadable(text, token.at, "there is nothing in it")
     if kind == "text":
         return field, raw
-    if not Path(raw).exists():
-        raise unreadable(text, token.at + len(name) + 1, f"{raw}: no such file")
-    return field, Path(raw)
+    if not (root / raw).exists():
+        raise unreadable(text, token.at + len(name) + 1, f"{root / raw}: no such file")
+    return field, root / raw

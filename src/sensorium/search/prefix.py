@@ -2,7 +2,6 @@
 (`losses.Matryoshka`; Kusupati et al. 2022)."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -32,17 +31,13 @@ class Prefix:
         """As the model's. `SensoriumError` where its vectors are not longer than `dims`."""
         return {name: self.first(z) for name, z in self.model.encode(**raws).items()}
 
+    def kept(self, name: str, z: Float[np.ndarray, "N W"]) -> Float[np.ndarray, "N D"]:
+        """What the collection has of a field's vectors as the model makes them."""
+        return self.first(z)
+
     def first(self, z: Float[np.ndarray, "N W"]) -> Float[np.ndarray, "N D"]:
         """The first numbers of unit vectors, made unit vectors again."""
         if not 0 < self.dims <= z.shape[1]:
             raise SensoriumError(f"the first {self.dims} numbers of vectors that have {z.shape[1]}")
         part = z[:, : self.dims]
         return (part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12)).astype(np.float32)
-
-
-def suited(model: Model, about: dict[str, Any]) -> Model:
-    """A model as a collection was made with it: its first numbers alone, where only these were kept."""
-    dims = about.get("dims")
-    if dims is None or isinstance(model, Prefix) or f"{model.fingerprint}-first{dims}" != about.get("fingerprint"):
-        return model
-    return Prefix(model, dims)

@@ -83,7 +83,7 @@ def query(
     where: Where | str | None = None,
 ) -> list[Hit]:
     """The items that are near to a text in the space, and those that say its words, ranked as one (see `find`)."""
-    name = _text(model)
+    name = text_field(model)
     unit = wording.collection.check(model).encode(**{name: [text]})[name][0]
     return find(wording, unit, {name}, text, k, within, where)
 
@@ -125,7 +125,8 @@ def _allowed(collection: Collection, where: Where | str | None) -> set[str] | No
     return {item for some in collection.store.scan(["item"], Every((FIRST, condition))) for item in some["item"].to_pylist()}
 
 
-def _text(model: Model) -> str:
+def text_field(model: Model) -> str:
+    """The name of the field that reads texts."""
     found = next((field.name for field in model.fields if field.kind == "text"), None)
     if found is None:
         raise SensoriumError("the model reads no texts: a search by words needs one that does")

@@ -10,6 +10,7 @@ import numpy as np
 from sensorium import __version__
 from sensorium.core.errors import BadFile, MissingExtra, SensoriumError, UnknownName, need
 from sensorium.search import Collection, facts
+from sensorium.search.centre import Centred
 from sensorium.search.prefix import Prefix
 from sensorium.sensorium import Sensorium
 from sensorium.serve import addresses, pages
@@ -43,7 +44,7 @@ class Server:
         kept = collection.check(model)
         bounds, self.meters = bounds or Bounds(), Meters()
         self.collection, self.model, self.bounds = collection, model, bounds
-        self.senses = Senses(model, bounds, self.meters, kept.first if isinstance(kept, Prefix) else None)
+        self.senses = Senses(model, bounds, self.meters, kept.kept if isinstance(kept, Prefix | Centred) else None)
         self.finder = Finder(collection, self.senses, bounds, self.meters)
         own = [model] if isinstance(model, Sensorium) else []
         self.tellers = Tellers([*own, *beside], bounds, self.meters)

@@ -52,7 +52,7 @@ class Senses:
     """A model that reads for many at once. `fields`: those of which it has vectors, by name; `cut`: what the collection keeps of
     them, where that is not all."""
 
-    def __init__(self, model: Reader, bounds: Bounds, meters: Meters, cut: Callable[[np.ndarray], np.ndarray] | None = None):
+    def __init__(self, model: Reader, bounds: Bounds, meters: Meters, cut: Callable[[str, np.ndarray], np.ndarray] | None = None):
         self.model, self._cut = model, cut
         self.fields = {field.name: field for field in model.fields if _has_vectors(model, field.name)}
         line = {"waiting": bounds.waiting, "seconds": bounds.seconds}
@@ -117,7 +117,7 @@ class Senses:
             own = [works[i][1] for i in rows]
             try:
                 found = self.model.encode(**{name: own})[name] if texts else self._units(name, own)
-                found = found if self._cut is None else self._cut(found)
+                found = found if self._cut is None else self._cut(name, found)
             except Exception as error:  # of this group alone
                 found = [error] * len(rows)
             for i, vector in zip(rows, found, strict=True):

@@ -10,7 +10,7 @@ from sensorium.core.errors import BadFile, need
 from sensorium.core.files import write_text
 from sensorium.modalities import picture_file, sound_file
 from sensorium.search.collection import Collection, Hit
-from sensorium.show.inline import clip_uri, picture_uri, sound_uri, waveform
+from sensorium.show.inline import clip_uri, picture_uri, png_uri, sound_uri, waveform
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -24,7 +24,8 @@ class Shown:
 
     `picture`: a PIL image, a path or the bytes of a file; `sound`: (array, rate) or a path; `clip`: (frames u8[T H W 3], frames a
     second), shown moving; `label`: a word above it ("text query", a file's name); `correct`: whether it is what was looked for,
-    None where that is not known.
+    None where that is not known. `why`: the bytes of a PNG of what made it a hit, shown below it; `marks`: the
+    pieces of its text, each with how much it counted, from 0 to 1.
     """
 
     caption: str = ""
@@ -34,6 +35,8 @@ class Shown:
     label: str = ""
     correct: bool | None = None
     clip: Any = None
+    why: bytes | None = None
+    marks: Sequence[tuple[str, float]] = ()
 
 
 @dataclass(frozen=True)
@@ -84,5 +87,11 @@ def environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"picture_uri": picture_uri, "clip_uri": clip_uri, "sound_uri": sound_uri, "waveform": waveform}
+    made.filters |= {
+        "picture_uri": picture_uri,
+        "png_uri": png_uri,
+        "clip_uri": clip_uri,
+        "sound_uri": sound_uri,
+        "waveform": waveform,
+    }
     return made

@@ -41,6 +41,11 @@ def picture_uri(picture: Any) -> str:
     return _uri("image/jpeg", buffer.getvalue())
 
 
+def png_uri(data: bytes) -> str:
+    """The bytes of a PNG as they are, as a `data:` URI."""
+    return _uri("image/png", data)
+
+
 def clip_uri(clip: Any) -> str:
     """A clip, (frames u8[T H W 3], frames a second), as a `data:` URI of a picture that moves over and over, bit by bit."""
     from PIL import Image as Pillow
