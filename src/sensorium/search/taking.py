@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.search.collection import Collection
+from sensorium.search.precision import numbers, stored
 from sensorium.search.rows import Row, column, item_of, key, row_of
 from sensorium.search.where import Compare
 
@@ -35,8 +36,8 @@ def vectors(
     chosen = None if ids is None else Compare("item", "in", tuple(wanted))
     sums: dict[str, np.ndarray] = {}
     for some in collection.store.scan(["item", column("vector", name)], chosen):
-        found = some[column("vector", name)].combine_chunks()
-        there = found.flatten().to_numpy(zero_copy_only=False).reshape(-1, found.type.list_size)  # those that are not null
+        found = some[column("vector", name)]
+        there = numbers(stored(found))  # those that are not null
         items = [item for item, valid in zip(some["item"].to_pylist(), found.is_valid().to_pylist(), strict=True) if valid]
         for item, vector in zip(items, there, strict=True):
             if item in wanted:
