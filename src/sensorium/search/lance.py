@@ -29,9 +29,10 @@ KEPT = 768 << 20
 """Bytes of vectors that are kept for the next query."""
 CACHES = {"index_cache_size_bytes": 256 << 20, "metadata_cache_size_bytes": 64 << 20}  # 6 GB and 1 GB unless told
 GOOD, SAMPLE, NEAREST, REFINE, PROBES = 0.99, 100, 10, 10, 20
-_WAYS = {"f32": ("IVF_SQ", 1.0), "f16": ("IVF_SQ", 1.0), "int8": ("exact", math.inf), "binary": ("IVF_FLAT", 32.0)}
-"""The index of many vectors, and how many times `exact` are compared one by one without: LanceDB knows no index of int8, and bits
-are compared that much faster."""
+_MORE = {"f32": 1.0, "f16": 1.0, "int8": math.inf, "binary": 32.0}
+"""How many times `exact` are compared one by one: LanceDB knows no index of int8, and bits are compared that much faster."""
+WIDE = 256
+"""From so many numbers on, IVF_RQ (a bit a number) finds what IVF_SQ (a byte) does, in a part of its memory and time."""
 TRAINING = {"sample_rate": 64, "max_iterations": 10}
 """Of the cells: so many vectors of each are looked at, so often."""
 _TOGETHER = 64
@@ -161,8 +162,7 @@ class Lance:
         table.optimize(cleanup_older_than=timedelta(days=1))  # small writes pile up fragments and versions
         for name in vectors(self.schema):
             start, rows = time.perf_counter(), self._known(name)
-            kind = "exact" if rows <= self._most(self.schema, name) else _WAYS[str(of_column(self.schema.field(name).type))][0]
-            found = 1.0 if kind == "exact" else self._index(table, name)
+            kind, found = ("exact", 1.0) if rows <= self._most(self.schema, name) else self._index(table, name)
             out[name] = Index(kind, rows, found, round(time.perf_counter() - start, 3))
         if self.count() > self.exact:
             from lancedb.index import BTree
@@ -247,7 +247,7 @@ class Lance:
 
     def _most(self, schema: pa.Schema, name: str) -> float:
         """How many vectors of a column are compared one by one."""
-        return self.exact * _WAYS[str(of_column(schema.field(name).type))][1]
+        return self.exact * _MORE[str(of_column(schema.field(name).type))]
 
     def _batches(self, name: str, where: Where | None = None) -> Iterator[pa.Table]:
         """The keys and vectors of a column (of the rows that meet a filter), a few at once."""
@@ -277,8 +277,8 @@ class Lance:
         table = self._table(_ROWS)
         precision = of_column(table.schema.field(name).type)
         binary, exact = precision == "binary", precision == "f32"  # else Lance rounds the query too: its scores are not ours
-        for start in range(0, len(queries), _TOGETHER):
-            some = np.asarray(queries[start : start + _TOGETHER], np.float32)
+        for start in range(0, len(queries), step := _TOGETHER if exact else 1):  # it takes several of f32 alone
+            some = np.asarray(queries[start : start + step], np.float32)
             sent, many = rounded(some, "binary") if binary else some, len(some) > 1
             asked = table.search(list(sent) if many else sent[0], vector_column_name=name)
             asked = asked.distance_type("hamming" if binary else "dot").nprobes(probes)
@@ -296,31 +296,32 @@ class Lance:
                     out += nearest(of_table(own, name), query[None], k)
         return out
 
-    def _index(self, table: Any, name: str) -> float:
+    def _index(self, table: Any, name: str) -> tuple[str, float]:
         """Makes or refreshes the index of a column, and looks into as many of its cells as a good recall takes."""
-        from lancedb.index import IvfFlat, IvfSq
+        from lancedb.index import IvfFlat, IvfRq, IvfSq
 
-        known = self._told("indexes")
+        known, kind = self._told("indexes"), table.schema.field(name).type
         queries = self._sample(name)
         exact = by_pass(self._batches(name), name, queries, NEAREST)
-        for attempt in range(2):
-            if attempt or name not in known:
-                # The default, IVF_PQ, finds a quarter of what it should on such vectors.
-                cells = max(1, math.ceil(math.sqrt(table.count_rows())))
-                config: Any = IvfSq(distance_type="dot", num_partitions=cells, **TRAINING)
-                if of_column(table.schema.field(name).type) == "binary":
-                    config = IvfFlat(distance_type="hamming", num_partitions=cells)
-                table.create_index(name, config=config, replace=True)
-            else:
-                cells = known[name].get("cells", PROBES)
-            probes, found = known.get(name, {}).get("probes", PROBES) if not attempt else PROBES, 0.0
-            while (found := recall(self._approximate(name, queries, NEAREST, None, probes), exact)) < GOOD and probes < cells:
-                probes *= 2
-            known[name] = {"probes": probes, "recall": found, "cells": cells}
+        cells = max(1, math.ceil(math.sqrt(table.count_rows())))
+        # The default, IVF_PQ, finds a quarter of what it should on such vectors.
+        ways: dict[str, Any] = {"IVF_SQ": lambda: IvfSq(distance_type="dot", num_partitions=cells, **TRAINING)}
+        if of_column(kind) == "binary":
+            ways = {"IVF_FLAT": lambda: IvfFlat(distance_type="hamming", num_partitions=cells)}
+        elif of_column(kind) == "f32" and kind.list_size >= WIDE and kind.list_size % 8 == 0:
+            ways = {"IVF_RQ": lambda: IvfRq(distance_type="dot", num_partitions=cells, **TRAINING)} | ways
+        there, found = known.get(name), 0.0
+        for told in [*([there] if there else []), *({"kind": way, "probes": PROBES, "cells": cells} for way in ways)]:
+            if told is not there:
+                table.create_index(name, config=ways[told["kind"]](), replace=True)
+            probes, most = told["probes"], told.get("cells", PROBES)
+            while (found := recall(self._approximate(name, queries, NEAREST, None, probes), exact)) < GOOD and probes < most:
+                probes = min(most, math.ceil(probes * 1.5))
+            known[name] = {"kind": told.get("kind", "IVF_SQ"), "probes": probes, "recall": found, "cells": most}
             if found >= GOOD:
                 break
         self._tell("indexes", known)
-        return found
+        return known[name]["kind"], found
 
     def _sample(self, name: str) -> Float[np.ndarray, "Q D"]:
         """Vectors of rows spread over all keys, a little off their places, as queries are."""
