@@ -136,6 +136,22 @@ def test_a_collection_is_told_of_pushed_and_written_as_files(place, capsys):
     assert answer(capsys, "collection", "optimize", "back.collection")["indexes"]["vector_text"]["kind"] == "exact"
     found = [answer(capsys, "search", c, "blue")["hits"] for c in ("photos.collection", "back.collection")]
     assert found[0] == found[1]
+    sent = answer(capsys, "collection", "push", "photos.collection", "small.collection", "--precision", "int8")
+    assert sent["rows"] == 6 and min(sent["recall"].values()) == 1
+    told = answer(capsys, "collection", "info", "small.collection")["vectors"]["vector_text"]
+    assert told == "5 × 6 int8, 0.0 MB, recall@10 1.000 beside all numbers as f32 among 5"
+    refused = answer(capsys, "index", "photos", "--model", "runs/a", "--out", "small.collection", "--precision", "f16")
+    assert "keeps its vectors as int8, not as f16" in refused["error"]
+    made = answer(capsys, "index", "photos", "--model", "runs/a", "--out", "new.collection", "--precision", "f16")
+    assert made["vectors"]["vector_image"] == {
+        "vectors": 4,
+        "numbers": 6,
+        "precision": "f16",
+        "bytes": 48,
+        "recall": 1.0,
+        "among": 4,
+    }
+    assert "takes no --precision" in answer(capsys, "collection", "info", "new.collection", "--precision", "f16")["error"]
     for words, text in ((["push", "photos.collection"], "push takes two places"), (["info", "none"], "no collection is here")):
         assert text in answer(capsys, "collection", *words)["error"]
     capsys.readouterr()

@@ -1,5 +1,6 @@
 """`sensorium collection`: what a collection holds, moved to another place, made fast, written as plain files and read back."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ else:
 
 EXAMPLE = """sensorium collection info photos.collection
 sensorium collection push photos.collection s3://bucket/photos
+sensorium collection push photos.collection small.collection --precision int8
 sensorium collection optimize photos.collection
 sensorium collection export photos.collection photos.parquet
 sensorium collection import photos.parquet photos.collection
@@ -33,6 +35,7 @@ def collection(
     within: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     rerank: int | None = None,
     model: str | None = None,
+    precision: Literal["f32", "f16", "int8", "binary"] | None = None,
 ) -> dict[str, Any]:
     """Say what a collection holds, move it, make it fast, write it as files that everybody reads, make one of these, or measure
     how well it answers queries whose right items you know.
@@ -51,7 +54,10 @@ def collection(
         within: A field to search, may be given several times; by default those that the query itself does not have.
         rerank: Measure what ranking so many of the first hits anew by their tokens gives, as `sensorium search --rerank` does it.
         model: The model that made the collection, if it is no longer where it was then.
+        precision: Of push: how TO keeps vectors, by default as PLACE does; the recall is then that beside PLACE's.
     """
+    if precision is not None and action != "push":
+        raise WrongUsage(f"{action} takes no --precision: push does")
     if action == "evaluate":
         if relevance is None or to is not None:
             raise WrongUsage("evaluate takes a collection and --relevance FILE: sensorium collection --help")
@@ -60,7 +66,9 @@ def collection(
         raise WrongUsage(f"--relevance, --queries, --within, --rerank and --model are for evaluate, not for {action}")
     if (action in _TWO) != (to is not None):
         raise WrongUsage(f"{action} takes {'two places' if action in _TWO else 'one place'}: sensorium collection --help")
-    made = {"info": _info, "push": _push, "optimize": _optimize, "export": _export, "import": _import}[action](place, to or "")
+    push = partial(_push, precision=precision)
+    verbs = {"info": _info, "push": push, "optimize": _optimize, "export": _export, "import": _import}
+    made = verbs[action](place, to or "")
     return {"action": action, "collection": place, "to": to, **made}
 
 
@@ -82,6 +90,7 @@ def _info(place: str, to: str) -> dict[str, Any]:
 
     from sensorium.search import Collection
     from sensorium.search.facts import names
+    from sensorium.search.kept import costs, words
 
     opened = Collection.open(place)
     about = opened.store.about
@@ -97,12 +106,13 @@ def _info(place: str, to: str) -> dict[str, Any]:
         "complete": bool(about.get("complete")),
         "version": opened.store.version,
         "centred": about.get("centred"),
+        "vectors": {name: words(one) for name, one in costs(opened.store).items()},
         "indexes": {name: f"{one['kind']}, recall@10 {one['recall']:.3f}" for name, one in about.get("indexes", {}).items()},
         "problems": [asdict(problem) for problem in opened.problems],
     }
 
 
-def _push(place: str, to: str) -> dict[str, Any]:
+def _push(place: str, to: str, precision: str | None) -> dict[str, Any]:
     from sensorium.cli.training import counting
     from sensorium.search import Collection
     from sensorium.search.moving import push
@@ -110,7 +120,7 @@ def _push(place: str, to: str) -> dict[str, Any]:
 
     opened = Collection.open(place)
     with counting("pushing", opened.store.count()) as advance:
-        return push(opened.store, store_at(to, create=True), advance)
+        return push(opened.store, store_at(to, create=True), advance, precision)
 
 
 def _optimize(place: str, to: str) -> dict[str, Any]:

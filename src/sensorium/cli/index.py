@@ -4,7 +4,7 @@ import shlex
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -29,6 +29,7 @@ def index(
     retry: bool = False,
     dims: int | None = None,
     centre: bool = False,
+    precision: Literal["f32", "f16", "int8", "binary"] | None = None,
 ) -> dict:
     """Make a folder searchable: a vector for each picture, text, sound and moment of a film in it, and a thumbnail.
 
@@ -44,6 +45,8 @@ def index(
         retry: Try again what could not be read last time, although it has not changed.
         dims: Keep the first so many numbers of each vector alone, for models that were trained to (Matryoshka).
         centre: Take out of each vector the mean of its kind (of up to 1,000 items), of queries too: closes the modality gap.
+        precision: How vectors are kept: 4, 2 or 1 byte a number, or 1 bit. What that loses is measured and told. By default as
+            the collection has them, a new one f32.
     """
     import sensorium
     from sensorium import data
@@ -51,6 +54,7 @@ def index(
     from sensorium.cli.training import counting
     from sensorium.data.remote import is_address
     from sensorium.search import Collection
+    from sensorium.search.kept import costs
     from sensorium.search.prefix import Prefix
 
     start = time.perf_counter()
@@ -64,7 +68,16 @@ def index(
     root = listing.root if isinstance(listing.root, Path) else None  # what is elsewhere is called by its whole address
     with counting("indexing", len(listing.items)) as advance:
         collection = Collection.update(
-            reader, listing.items, out, root=root, model_path=model, progress=advance, anew=anew, retry=retry, centre=centre
+            reader,
+            listing.items,
+            out,
+            root=root,
+            model_path=model,
+            progress=advance,
+            anew=anew,
+            retry=retry,
+            precision=precision,
+            centre=centre,
         )
     seconds = time.perf_counter() - start
     return {
@@ -74,6 +87,7 @@ def index(
         "fields": collection.counts,
         "changes": asdict(collection.changes),
         "centred": collection.store.about.get("centred"),
+        "vectors": costs(collection.store),
         "indexes": collection.store.about["indexes"],
         "problems": [asdict(problem) for problem in (*listing.problems, *collection.problems)],
         "seconds": round(seconds, 2),
@@ -83,10 +97,15 @@ def index(
 def show(result: dict, console: "Console") -> None:
     from rich.markup import escape
 
+    from sensorium.search.kept import words
+
     counts = ", ".join(f"{count} {name}" for name, count in result["fields"].items())
     changes = ", ".join(f"{count} {name}" for name, count in result["changes"].items() if count)
     console.print(f"{result['items']} items ({counts}) in {result['seconds']} s: {escape(result['collection'])}")
     console.print(changes, highlight=False)
+    for name, one in result["vectors"].items():
+        if one["recall"] is not None:
+            console.print(f"{name}: {words(one)}", highlight=False)
     for name, one in result["indexes"].items():
         if one["kind"] != "exact":
             console.print(f"{name}: {one['kind']} over {one['rows']} vectors, recall@10 {one['recall']:.3f}", highlight=False)

@@ -43,8 +43,8 @@ class Hit:
 
     `path` is the file of that field, else the item's first file; `caption` the passage that was found, else its first caption, or
     empty; `start` and `end`: the seconds of a sound or film that were found, None where all of it was; `alike`: ids of others
-    that are nearly the same, where they were looked for; `paths`: a file a kind, relative to the collection's root; `late`: what it
-    scored by its tokens, where it was ranked anew by these (see `late.rerank`).
+    that are nearly the same, where they were looked for; `paths`: a file a kind, relative to the collection's root; `late`: its
+    score by its tokens, where it was ranked anew by these (see `late.rerank`).
     """
 
     id: str
@@ -82,6 +82,7 @@ class Collection:
         anew: bool = False,
         retry: bool = False,
         centre: bool = False,
+        precision: str | None = None,
     ) -> "Collection":
         """Makes the collection at `out` hold these items and no others: new and changed ones are embedded, those that are gone
         are removed (see `.changes` of the result). Killed at any moment, it goes on where it was when it is called again.
@@ -89,8 +90,9 @@ class Collection:
         `root`: the folder of the items; `model_path`: where the model can be loaded from, remembered for later queries;
         `progress` is called with the number of items done since its last call; `anew`: make all of it new, which another model
         takes; `retry`: try again what could not be read; `centre`: take the mean of its field out of each vector, and of those of
-        queries, which the collection remembers (see `search.centre`). A `SensoriumError` if nothing could, if two items share an
-        id, or if no item of the collection is among these, of which nothing is done then.
+        queries, which the collection remembers (see `search.centre`); `precision`: f32, f16, int8 or binary, by default what the
+        collection has, of a new one f32. A `SensoriumError` if nothing could be read, if two items share an id, or if no item of
+        the collection is among these, of which nothing is done then.
         """
         root = root.resolve() if root else None
         if anew:
@@ -106,7 +108,13 @@ class Collection:
             model, facts = centred(model, items, root)
         if about and about.get("fingerprint") != model.fingerprint:
             raise SensoriumError(_refusal(about, model, out, root))
-        empty, update = not store.count(), Update(store, model, root, retry)
+        has = about.get("precision", "f32") if about else precision or "f32"
+        if precision not in (None, has):
+            raise SensoriumError(
+                f"this collection keeps its vectors as {has}, not as {precision}: leave the precision out, make all of it anew "
+                "(--anew), or push it elsewhere: sensorium collection push … --precision"
+            )
+        empty, update = not store.count(), Update(store, model, root, retry, has)
         update.check(items)
         kinds = {field.name: field.kind for field in model.fields}
         inner = model.model if isinstance(model, Centred) else model
@@ -114,6 +122,7 @@ class Collection:
         if isinstance(model, Centred) and facts:
             about |= {"means": told(model), "centred": facts}
         about |= described(model.fingerprint, None if model_path is None else placed(model_path), kinds, root, dims)
+        about["precision"] = has
         store.describe(about | {"complete": False})
         changes = update.run(items, progress)
         made = cls(store, changes)
@@ -123,6 +132,9 @@ class Collection:
             if empty:  # nothing is lost
                 erase(out)
             raise SensoriumError(f"nothing could be embedded for {out}.{why}")
+        lost = about.get("lost", {})
+        new = {name: one for name, one in update.loss.told().items() if one["among"] >= lost.get(name, one)["among"]}
+        about |= {"lost": lost | new} if lost or new else {}
         finish(store, about, changed=bool(changes.added or changes.changed or changes.deleted))
         return made
 

@@ -1,5 +1,6 @@
-"""Exact search: every vector is looked at, by a matrix product."""
+"""Exact search: every vector is looked at, by a matrix product; of binary ones the bits, and then the best by their products."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -8,9 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Float, Int
 
+from sensorium.search.precision import lengths, numbers, rounded, signs
 from sensorium.search.store import KEY, Found
 
 _CHUNK = 1 << 16  # rows a product; bounds the scores that are held at once
+_SMALL = 1 << 12  # of int8, which are made f32 for it: few enough to stay near the processor
 _QUERIES = 64
 
 
@@ -19,7 +22,18 @@ class Vectors(NamedTuple):
 
     ids: np.ndarray
     """Texts [M], as objects."""
-    x: Float[np.ndarray, "M D"]
+    x: np.ndarray
+    """f32[M D], i8[M D], or bits u8[M D/8]; f16 becomes f32, as NumPy is slow with it."""
+    lengths: np.ndarray | None = None
+    """f32[M] of int8."""
+
+    @classmethod
+    def of(cls, ids: np.ndarray, x: np.ndarray) -> "Vectors":
+        """Of vectors as they are kept (`precision.rounded`)."""
+        return cls(ids, x.astype(np.float32) if x.dtype == np.float16 else x, lengths(x) if x.dtype == np.int8 else None)
+
+    def numbers(self) -> Float[np.ndarray, "M D"]:
+        return numbers(self.x)
 
 
 def of_table(table: pa.Table, name: str) -> Vectors:
@@ -27,31 +41,69 @@ def of_table(table: pa.Table, name: str) -> Vectors:
     column, keys = table[name], table[KEY]
     if column.null_count:
         keys = keys.filter(column.is_valid())
-    numbers = [np.asarray(chunk.flatten()) for chunk in column.chunks] or [np.zeros(0, np.float32)]  # without the null ones
-    x = np.concatenate(numbers).reshape(-1, table.schema.field(name).type.list_size)
+    kind = table.schema.field(name).type
+    parts = [np.asarray(chunk.flatten()) for chunk in column.chunks]  # without the null ones
+    x = np.concatenate(parts or [np.zeros(0, kind.value_type.to_pandas_dtype())]).reshape(-1, kind.list_size)
     order = np.asarray(pc.call_function("sort_indices", [keys], pc.SortOptions([("", "ascending")])))
     if len(order) and (order[1:] < order[:-1]).any():
         keys, x = keys.take(pa.array(order)), x[order]
-    return Vectors(np.array(keys.to_pylist(), object), x)
+    return Vectors.of(np.array(keys.to_pylist(), object), x)
 
 
 def nearest(
     vectors: Vectors, queries: Float[np.ndarray, "Q D"], k: int, allowed: Bool[np.ndarray, " M"] | None = None
 ) -> list[list[Found]]:
     """The `k` rows (that are allowed) with the largest dot products, best first, equal ones by key."""
+    if vectors.x.dtype == np.uint8:
+        return _binary(vectors, queries, k, allowed)
     ids = vectors.ids if allowed is None else vectors.ids[allowed]
     few = allowed is not None and len(ids) * 8 < len(allowed)  # else to copy their vectors takes longer than to compare all
     x = vectors.x[allowed] if few else vectors.x
+    divided = vectors.lengths[allowed] if few and vectors.lengths is not None else vectors.lengths
     out: list[list[Found]] = []
     for first in range(0, len(queries), _QUERIES):
         some = np.ascontiguousarray(queries[first : first + _QUERIES], np.float32)
-        scores = np.empty((len(some), len(x)), np.float32)
-        for start in range(0, len(x), _CHUNK):
-            scores[:, start : start + _CHUNK] = (x[start : start + _CHUNK] @ some.T).T
+        scores = _products(x, some, divided)
         for row in scores if allowed is None or few else scores[:, allowed]:
             best = top(row, k)
             out.append([Found(*pair) for pair in zip(ids[best].tolist(), row[best].tolist(), strict=True)])
     return out
+
+
+def _products(x: np.ndarray, queries: Float[np.ndarray, "Q D"], divided: np.ndarray | None) -> Float[np.ndarray, "Q M"]:
+    scores = np.empty((len(queries), len(x)), np.float32)
+    step = _CHUNK if divided is None else _SMALL
+    for start in range(0, len(x), step):
+        scores[:, start : start + step] = (x[start : start + step].astype(np.float32, copy=False) @ queries.T).T
+    return scores if divided is None else scores / divided
+
+
+def _binary(
+    vectors: Vectors, queries: Float[np.ndarray, "Q D"], k: int, allowed: Bool[np.ndarray, " M"] | None
+) -> list[list[Found]]:
+    word = f"u{math.gcd(vectors.x.shape[1], 8)}"  # as many bits at once as there are
+    x, bits = np.ascontiguousarray(vectors.x).view(word), rounded(queries, "binary").view(word)
+    there = None if allowed is None else np.flatnonzero(allowed)
+    x = x if there is None else x[there]
+    out = []
+    for query, own in zip(queries, bits, strict=True):
+        apart = np.bitwise_count(x ^ own).sum(1, dtype=np.int32)
+        near = top(-apart, candidates(k))
+        near = np.sort(near if there is None else there[near])
+        out.append(_by_products(Vectors(vectors.ids[near], vectors.x[near]), query, k))
+    return out
+
+
+def candidates(k: int) -> int:
+    """How many binary vectors, those with the fewest bits other than the query's, are compared by their products."""
+    return max(8 * k, 200)
+
+
+def _by_products(some: Vectors, query: Float[np.ndarray, " D"], k: int) -> list[Found]:
+    """The `k` nearest of some binary vectors, by the query's numbers and not only their signs."""
+    scores = signs(some.x) @ np.asarray(query, np.float32) / np.float32(math.sqrt(len(query)))
+    best = top(scores, k)
+    return [Found(*pair) for pair in zip(some.ids[best].tolist(), scores[best].tolist(), strict=True)]
 
 
 def by_pass(tables: Iterable[pa.Table], name: str, queries: Float[np.ndarray, "Q D"], k: int) -> list[list[Found]]:
@@ -69,7 +121,7 @@ def among(vectors: Vectors, keys: pa.ChunkedArray) -> Bool[np.ndarray, " M"]:
     return np.asarray(pc.call_function("is_in", [ids], pc.SetLookupOptions(keys.combine_chunks())))
 
 
-def top(scores: Float[np.ndarray, " M"], k: int) -> Int[np.ndarray, " K"]:
+def top(scores: np.ndarray, k: int) -> Int[np.ndarray, " K"]:
     """The places of the `k` largest scores, best first, equal ones in the order of their places; all where k is larger."""
     if k < len(scores):
         least = np.partition(scores, len(scores) - k)[len(scores) - k]
@@ -78,6 +130,13 @@ def top(scores: Float[np.ndarray, " M"], k: int) -> Int[np.ndarray, " K"]:
     else:
         chosen = np.arange(len(scores))
     return chosen[np.lexsort((chosen, -scores[chosen]))]
+
+
+def scored(found: Sequence[Sequence[Found]], exact: Vectors, queries: Float[np.ndarray, "Q D"]) -> list[list[Found]]:
+    """What was found with the scores that it has by other, more precise vectors, which have all of these keys."""
+    x, places = exact.numbers(), {key: place for place, key in enumerate(exact.ids.tolist())}
+    pairs = zip(found, queries, strict=True)
+    return [[Found(hit.id, float(x[places[hit.id]] @ query)) for hit in some] for some, query in pairs]
 
 
 def recall(found: Sequence[Sequence[Found]], exact: Sequence[Sequence[Found]]) -> float:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from sensorium.core.errors import BadFile, SensoriumError, need
 from sensorium.core.files import read_json, replacing, write_json
 from sensorium.search.exact import of_table
+from sensorium.search.precision import stored, width
 from sensorium.search.store import KEY, Store, vectors
 from sensorium.search.where import Compare
 
@@ -22,8 +23,9 @@ _ROWS = 1024
 def export(store: Store, out: Path) -> int:
     """Writes all rows into a file `….parquet`; their vectors alone into a folder `….faiss`, of each column an exact index of
     inner products and the keys of its rows; or else all into a folder: `rows.jsonl`, `vectors.npz` (of each column `c` of vectors
-    `c` f32[M D], and `c.rows`, the numbers of the lines that they belong to; of pictures `c.bytes`, one after another, of
-    `c.sizes` each, -1 for none) and `about.json`. Says how many rows there were. `SensoriumError` where `out` exists."""
+    `c` [M D] as they are kept, and `c.rows`, the numbers of the lines that they belong to; of pictures `c.bytes`, one after
+    another, of `c.sizes` each, -1 for none) and `about.json`. Says how many rows there were.
+    `SensoriumError` where `out` exists."""
     if out.exists():
         raise SensoriumError(f"{out} exists: give a new name, so that nothing is lost")
     frozen = store.snapshot()
@@ -72,9 +74,9 @@ def _to_faiss(store: Store, out: Path) -> int:
     faiss = need("faiss", "faiss", "writing indexes of FAISS")
     out.mkdir(parents=True)
     for name in vectors(store.schema):
-        index, keys = faiss.IndexFlatIP(store.schema.field(name).type.list_size), []
+        index, keys = faiss.IndexFlatIP(width(store.schema.field(name).type)), []
         for rows in store.scan([KEY, name], Compare(name, "known"), rows=_ROWS):
-            index.add(of_table(rows, name).x)
+            index.add(of_table(rows, name).numbers())
             keys += rows[KEY].to_pylist()
         with replacing(out / f"{name}.faiss") as path:
             faiss.write_index(index, str(path))
@@ -93,7 +95,7 @@ def _to_folder(store: Store, out: Path) -> int:
             for line in rows.drop_columns([*names, *blobs]).to_pylist():
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
             for name in names:
-                held.setdefault(name, []).append(of_table(rows, name).x)
+                held.setdefault(name, []).append(stored(rows[name]))
                 held.setdefault(f"{name}.rows", []).append(count + np.flatnonzero(rows[name].is_valid()))
             for name in blobs:
                 parts = rows[name].to_pylist()
@@ -144,7 +146,7 @@ def _parts(x: dict[str, np.ndarray], name: str, at: int, count: int) -> list[byt
 def _vectors(x: np.ndarray, rows: np.ndarray, at: int, count: int) -> pa.Array:
     """Those of some lines, null where a line has none."""
     first, last = np.searchsorted(rows, [at, at + count])
-    values = np.zeros((count, x.shape[1]), np.float32)
+    values = np.zeros((count, x.shape[1]), x.dtype)
     missing = np.ones(count, bool)
     values[rows[first:last] - at], missing[rows[first:last] - at] = x[first:last], False
     flat = pa.array(values.ravel())

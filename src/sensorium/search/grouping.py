@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from sensorium.data.near import joined
 from sensorium.search.collection import Collection, Hit
+from sensorium.search.precision import converted
 from sensorium.search.rows import column, key
 
 SIDE = 32
@@ -59,6 +60,6 @@ def _near_looks(looks: dict[int, np.ndarray]) -> list[tuple[int, int]]:
 
 
 def _near_vectors(collection: Collection, hits: Sequence[Hit], which: list[int], name: str) -> list[tuple[int, int]]:
-    vectors = collection.store.get([key(hits[i].id) for i in which], [name])[name].to_pylist()
-    having = [(i, np.asarray(v, np.float32)) for i, v in zip(which, vectors, strict=True) if v is not None]
+    found = converted(collection.store.get([key(hits[i].id) for i in which], [name]), "f32")[name].to_pylist()
+    having = [(i, np.asarray(v, np.float32)) for i, v in zip(which, found, strict=True) if v is not None]
     return [(i, j) for n, (i, a) in enumerate(having) for j, b in having[n + 1 :] if float(a @ b) >= SAME]

@@ -18,7 +18,8 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from sensorium.core.errors import SensoriumError, UnknownName, need
-from sensorium.search.exact import Vectors, among, by_pass, nearest, of_table, recall
+from sensorium.search.exact import Vectors, among, by_pass, candidates, nearest, of_table, recall
+from sensorium.search.precision import of_column, rounded, size
 from sensorium.search.store import KEY, Found, Index, checked, checked_filter, checked_query, vectors
 from sensorium.search.where import Compare, Every, Not, Some, Value, Where
 
@@ -29,6 +30,13 @@ KEPT = 768 << 20
 """Bytes of vectors that are kept for the next query."""
 CACHES = {"index_cache_size_bytes": 256 << 20, "metadata_cache_size_bytes": 64 << 20}  # 6 GB and 1 GB unless told
 GOOD, SAMPLE, NEAREST, REFINE, PROBES = 0.99, 100, 10, 10, 20
+_MORE = {"f32": 1.0, "f16": 1.0, "int8": math.inf, "binary": 32.0}
+"""How many times `exact` are compared one by one: LanceDB knows no index of int8, and bits are compared that much faster."""
+WIDE = 256
+"""From so many numbers on, IVF_RQ (a bit a number) finds what IVF_SQ (a byte) does, in a part of its memory and time."""
+TRAINING = {"sample_rate": 64, "max_iterations": 10}
+"""Of the cells: so many vectors of each are looked at, so often."""
+_TOGETHER = 64
 _ROWS, _ABOUT = "rows", "about"
 
 
@@ -95,16 +103,23 @@ class Lance:
         return int(table.delete(sql(where)).num_deleted_rows)
 
     def search(self, name: str, queries: Float[np.ndarray, "Q D"], k: int, where: Where | None = None) -> list[list[Found]]:
-        checked_query(self.schema, name, queries, k)
-        if self.count() <= self.exact or self._known(name) <= self.exact:
+        schema = self.schema
+        checked_query(schema, name, queries, k)
+        kind, most = schema.field(name).type, self._most(schema, name)
+        few = self.count() <= most
+        index = {} if few else self._told("indexes").get(name, {})
+        # Where there is an index nothing is counted, as the whole column would be read for it.
+        if few or (not index and self._known(name) <= most):
+            if most == math.inf and self.count() * size(kind) > KEPT:
+                return by_pass(self._batches(name, where), name, queries, k)
             loaded = self._load(name, None)
             if where is None:
                 return nearest(loaded, queries, k)
             return nearest(loaded, queries, k, among(loaded, self._query([KEY], where).to_arrow()[KEY]))
         # An index looks into a few of its cells, where few rows, or none, may meet a filter: these are looked at one by one.
-        probes = self._told("indexes").get(name, {}).get("probes", PROBES)
+        probes = index.get("probes", PROBES)
         if where is not None:
-            if (met := self.count(where)) <= self.exact:
+            if (met := self.count(where)) <= most:
                 return nearest(self._load(name, where), queries, k)
             probes *= math.ceil(self.count() / met)
         return self._approximate(name, queries, k, where, probes)
@@ -155,7 +170,7 @@ class Lance:
         table.optimize(cleanup_older_than=timedelta(days=1))  # small writes pile up fragments and versions
         for name in vectors(self.schema):
             start, rows = time.perf_counter(), self._known(name)
-            kind, found = ("exact", 1.0) if rows <= self.exact else ("IVF_SQ", self._index(table, name))
+            kind, found = ("exact", 1.0) if rows <= self._most(self.schema, name) else self._index(table, name)
             out[name] = Index(kind, rows, found, round(time.perf_counter() - start, 3))
         if self.count() > self.exact:
             from lancedb.index import BTree
@@ -247,6 +262,16 @@ class Lance:
                 self._counts[key] = self.count(Compare(name, "known"))
             return self._counts[key]
 
+    def _most(self, schema: pa.Schema, name: str) -> float:
+        """How many vectors of a column are compared one by one."""
+        return self.exact * _MORE[str(of_column(schema.field(name).type))]
+
+    def _batches(self, name: str, where: Where | None = None) -> Iterator[pa.Table]:
+        """The keys and vectors of a column (of the rows that meet a filter), a few at once."""
+        having = Compare(name, "known")
+        query = self._query([KEY, name], having if where is None else Every((having, where)))
+        return (pa.Table.from_batches([batch]) for batch in query.to_batches(8192))
+
     def _load(self, name: str, where: Where | None) -> Vectors:
         """The vectors of a column (of the rows that meet a filter), kept until the rows change."""
         key = (name, self.version, where)
@@ -264,44 +289,63 @@ class Lance:
     def _approximate(
         self, name: str, queries: Float[np.ndarray, "Q D"], k: int, where: Where | None, probes: int
     ) -> list[list[Found]]:
-        """By the index, of which so many cells are looked into; without one Lance looks at everything."""
+        """By the index, of which so many cells are looked into; without one Lance looks at everything. Some queries at once
+        share the processors."""
         out: list[list[Found]] = []
-        for query in np.asarray(queries, np.float32):
-            asked = self._table(_ROWS).search(query, vector_column_name=name).distance_type("dot")
+        table = self._table(_ROWS)
+        precision = of_column(table.schema.field(name).type)
+        binary, exact = precision == "binary", precision == "f32"  # else Lance rounds the query too: its scores are not ours
+        for start in range(0, len(queries), step := _TOGETHER if exact else 1):  # it takes several of f32 alone
+            some = np.asarray(queries[start : start + step], np.float32)
+            sent, many = rounded(some, "binary") if binary else some, len(some) > 1
+            asked = table.search(list(sent) if many else sent[0], vector_column_name=name)
+            asked = asked.distance_type("hamming" if binary else "dot").nprobes(probes)
+            asked = asked if binary else asked.refine_factor(REFINE)
             asked = asked if where is None else asked.where(sql(where))
-            asked = asked.nprobes(probes).refine_factor(REFINE)
-            found = asked.select([KEY, "_distance"]).limit(k).to_arrow()  # `_distance` unasked for is a warning a query
-            pairs = zip(found[KEY].to_pylist(), found["_distance"].to_pylist(), strict=True)
-            out.append(sorted((Found(key, 1 - far) for key, far in pairs), key=lambda hit: (-hit.score, hit.id)))
+            columns = [KEY, "_distance", *(["query_index"] if many else []), *([] if exact else [name])]
+            found = asked.select(columns).limit(candidates(k) if binary else k).to_arrow()  # `_distance` unasked for is a warning
+            which = np.asarray(found["query_index"]) if many else np.zeros(len(found))
+            for i, query in enumerate(some):
+                own = found.filter(pa.array(which == i))
+                if exact:
+                    hits = [Found(key, 1 - far) for key, far in zip(*(own[c].to_pylist() for c in columns[:2]), strict=True)]
+                    out.append(sorted(hits, key=lambda hit: (-hit.score, hit.id)))
+                else:
+                    out += nearest(of_table(own, name), query[None], k)
         return out
 
-    def _index(self, table: Any, name: str) -> float:
+    def _index(self, table: Any, name: str) -> tuple[str, float]:
         """Makes or refreshes the index of a column, and looks into as many of its cells as a good recall takes."""
-        from lancedb.index import IvfSq
+        from lancedb.index import IvfFlat, IvfRq, IvfSq
 
-        known = self._told("indexes")
+        known, kind = self._told("indexes"), table.schema.field(name).type
         queries = self._sample(name)
-        batches = self._query([KEY, name], Compare(name, "known")).to_batches(8192)
-        exact = by_pass((pa.Table.from_batches([batch]) for batch in batches), name, queries, NEAREST)
-        for attempt in range(2):
-            if attempt or name not in known:
-                # The default, IVF_PQ, finds a quarter of what it should on such vectors.
-                table.create_index(name, config=IvfSq(distance_type="dot"), replace=True)
-            cells = max(1, math.ceil(math.sqrt(table.count_rows())))
-            probes, found = known.get(name, {}).get("probes", PROBES) if not attempt else PROBES, 0.0
-            while (found := recall(self._approximate(name, queries, NEAREST, None, probes), exact)) < GOOD and probes < cells:
-                probes *= 2
-            known[name] = {"probes": probes, "recall": found}
+        exact = by_pass(self._batches(name), name, queries, NEAREST)
+        cells = max(1, math.ceil(math.sqrt(table.count_rows())))
+        # The default, IVF_PQ, finds a quarter of what it should on such vectors.
+        ways: dict[str, Any] = {"IVF_SQ": lambda: IvfSq(distance_type="dot", num_partitions=cells, **TRAINING)}
+        if of_column(kind) == "binary":
+            ways = {"IVF_FLAT": lambda: IvfFlat(distance_type="hamming", num_partitions=cells)}
+        elif of_column(kind) == "f32" and kind.list_size >= WIDE and kind.list_size % 8 == 0:
+            ways = {"IVF_RQ": lambda: IvfRq(distance_type="dot", num_partitions=cells, **TRAINING)} | ways
+        there, found = known.get(name), 0.0
+        for told in [*([there] if there else []), *({"kind": way, "probes": PROBES, "cells": cells} for way in ways)]:
+            if told is not there:
+                table.create_index(name, config=ways[told["kind"]](), replace=True)
+            probes, most = told["probes"], told.get("cells", PROBES)
+            while (found := recall(self._approximate(name, queries, NEAREST, None, probes), exact)) < GOOD and probes < most:
+                probes = min(most, math.ceil(probes * 1.5))
+            known[name] = {"kind": told.get("kind", "IVF_SQ"), "probes": probes, "recall": found, "cells": most}
             if found >= GOOD:
                 break
         self._tell("indexes", known)
-        return found
+        return known[name]["kind"], found
 
     def _sample(self, name: str) -> Float[np.ndarray, "Q D"]:
         """Vectors of rows spread over all keys, a little off their places, as queries are."""
         keys = np.sort(np.array(self._read([KEY], Compare(name, "known"))[0][KEY].to_pylist(), object))
         some = keys[np.linspace(0, len(keys) - 1, min(SAMPLE, len(keys))).astype(int)]
-        x = of_table(self.get(sorted(set(some.tolist())), [KEY, name]), name).x
+        x = of_table(self.get(sorted(set(some.tolist())), [KEY, name]), name).numbers()
         spread = x.std() * 0.5
         return (x + np.random.default_rng(0).normal(0, spread, x.shape)).astype(np.float32)
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from sensorium.core.errors import SensoriumError, UnknownName, nearest
+from sensorium.search.precision import of_column, width
 from sensorium.search.where import Where, comparisons
 
 KEY = "id"
@@ -33,7 +34,8 @@ class Index(NamedTuple):
 
 @runtime_checkable
 class Store(Protocol):
-    """Rows as Arrow tables, keyed by the text column `id`; columns of fixed-size lists of f32 are vectors, any of them null.
+    """Rows as Arrow tables, keyed by the text column `id`; columns of fixed-size lists of f32, f16, i8 or u8 are vectors, any of
+    them null (see `precision`: of i8 and u8, which are bits, the direction alone counts).
 
     A row that is written replaces the one of its key whole: a column that it lacks is null then. Columns come into being as rows
     bring them. What a verb has done is seen by every other, in other processes too, once it returns, and not half before;
@@ -68,7 +70,8 @@ class Store(Protocol):
 
     def search(self, name: str, queries: Float[np.ndarray, "Q D"], k: int, where: Where | None = None) -> list[list[Found]]:
         """For each query the `k` rows (that meet the filter) with the largest dot products of their vectors `name` with it, best
-        first, equal ones by key; fewer where fewer rows have that vector."""
+        first, equal ones by key; fewer where fewer rows have that vector. Of binary ones those are compared that have the
+        fewest bits other than the query's (`exact.candidates`)."""
         ...
 
     def get(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
@@ -97,7 +100,7 @@ class Store(Protocol):
 
 def vectors(schema: pa.Schema) -> tuple[str, ...]:
     """The columns that hold vectors."""
-    return tuple(field.name for field in schema if pa.types.is_fixed_size_list(field.type))
+    return tuple(field.name for field in schema if of_column(field.type))
 
 
 def checked(rows: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -132,8 +135,8 @@ def checked_query(schema: pa.Schema, name: str, queries: Float[np.ndarray, "Q D"
     """`UnknownName` where no column of vectors is so called, `SensoriumError` where the queries do not fit it."""
     if name not in vectors(schema):
         raise UnknownName(f"no vectors {name!r} are here.{nearest(name, vectors(schema))}")
-    if queries.shape[1] != (width := schema.field(name).type.list_size):
-        raise SensoriumError(f"a query of {queries.shape[1]} numbers; the vectors of {name!r} have {width}")
+    if queries.shape[1] != (has := width(schema.field(name).type)):
+        raise SensoriumError(f"a query of {queries.shape[1]} numbers; the vectors of {name!r} have {has}")
     if k < 1:
         raise SensoriumError(f"k is {k}: ask for at least one row")
 

@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.search.collection import Collection
+from sensorium.search.precision import numbers, stored
 from sensorium.search.rows import column, item_of, key
 from sensorium.search.where import Compare
 
@@ -19,7 +20,7 @@ def direction(collection: Collection, id: str) -> Float[np.ndarray, " D"]:
     others = collection.store.get([key(id, part) for part in range(1, first["parts"][0].as_py())], names)
     total = np.zeros((), np.float32)
     for name in names:
-        x = np.array([v for v in [*first[name].to_pylist(), *others[name].to_pylist()] if v is not None], np.float32)
+        x = np.concatenate([numbers(stored(some[name])) for some in (first, others)])
         if len(x):
             total = total + x.sum(0) / max(float(np.linalg.norm(x.sum(0))), 1e-9)
     return total / max(float(np.linalg.norm(total)), 1e-6)
@@ -43,8 +44,8 @@ def vectors(
     chosen = None if ids is None else Compare("item", "in", tuple(wanted))
     sums: dict[str, np.ndarray] = {}
     for some in collection.store.scan(["item", column("vector", name)], chosen):
-        found = some[column("vector", name)].combine_chunks()
-        there = found.flatten().to_numpy(zero_copy_only=False).reshape(-1, found.type.list_size)  # those that are not null
+        found = some[column("vector", name)]
+        there = numbers(stored(found))  # those that are not null
         items = [item for item, valid in zip(some["item"].to_pylist(), found.is_valid().to_pylist(), strict=True) if valid]
         for item, vector in zip(items, there, strict=True):
             if item in wanted:

@@ -11,6 +11,9 @@ from sensorium.core.errors import SensoriumError
 from sensorium.core.protocols import Item
 from sensorium.data.listing import Lazy
 from sensorium.search.embed import Model, embed
+from sensorium.search.kept import Loss
+from sensorium.search.precision import converted
+from sensorium.search.prefix import Prefix
 from sensorium.search.rows import Entry, item_of, key, table
 from sensorium.search.stamps import Stamp, same, stamp
 from sensorium.search.store import KEY, Store
@@ -50,8 +53,11 @@ class Update:
     """One run. Every block of items is written in one step, with all pieces of each: whoever is killed loses the block at work
     and nothing else, and the next run goes on from there."""
 
-    def __init__(self, store: Store, model: Model, root: Path | None, retry: bool = False):
-        self.store, self.model, self.root, self.retry = store, model, root, retry
+    def __init__(self, store: Store, model: Model, root: Path | None, retry: bool = False, precision: str = "f32"):
+        self.store, self.root, self.retry, self.precision = store, root, retry, precision
+        # All numbers are looked at, also where the first alone are kept: what that loses is measured.
+        self._prefix, self.model = (model, model.model) if isinstance(model, Prefix) else (None, model)
+        self.loss = Loss(self._prefix, precision)
         self.changes = Changes()
         self._known = _known(store)
         self._stamps: dict[str, Stamp] = {}
@@ -106,8 +112,12 @@ class Update:
 
     def _write(self, entries: list[Entry]) -> None:
         stamped = [replace(entry, stamp=self._stamps.pop(entry.row.id).to_json()) for entry in entries]
+        self.loss.look(stamped)
+        rows = converted(
+            table(stamped if self._prefix is None else [_cut(entry, self._prefix) for entry in stamped]), self.precision
+        )
         old = [written for entry in entries if (written := item_of(key(entry.row.id))) in self._known]
-        self.store.upsert(table(stamped), Compare("item", "in", tuple(old)) if old else None)
+        self.store.upsert(rows, Compare("item", "in", tuple(old)) if old else None)
         self.changes.changed += len(old)
         self.changes.added += len(entries) - len(old)
         self.changes.failed += sum(not entry.fields for entry in entries)
@@ -119,6 +129,13 @@ class Update:
             rows = self.store.get([key(item) for item in some])
             stamps = pa.array([self._touched[item].to_json() for item in some], pa.string())
             self.store.upsert(rows.set_column(rows.column_names.index("stamp"), "stamp", stamps))
+
+
+def _cut(entry: Entry, prefix: Prefix) -> Entry:
+    pieces = (
+        piece._replace(vectors={name: prefix.first(z[None])[0] for name, z in piece.vectors.items()}) for piece in entry.pieces
+    )
+    return replace(entry, pieces=tuple(pieces))
 
 
 def _known(store: Store) -> dict[str, _Known]:
