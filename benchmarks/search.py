@@ -4,9 +4,9 @@
 
 512 numbers each, with metadata: draws from a mixture of 2,000 centres of unequal shares, as embeddings of real things are
 clustered, with a noise of 0.7 of their size in all directions. Every way answers the same queries, one by one and 64 at once, and
-every index looks into as much as a recall@10 of 0.99 takes, if it gets there. A part's figures are kept in results/search.json when
-they are there, beside those of earlier calls. `indexing`: pictures of 96 × 96 by a random CLIP (64 × 64, patches of 8, width 256, 6
-layers), end to end, beside a plain loop of Pillow and `encode`, and beside sentence-transformers with the same checkpoint
+every index looks into as much as a recall@10 of 0.99 takes, if it gets there. A part's figures are kept in results/search.json as
+soon as it is done, beside those of earlier calls. `indexing`: pictures of 96 × 96 by a random CLIP (64 × 64, patches of 8, width
+256, 6 layers), end to end, beside a plain loop of Pillow and `encode`, and beside sentence-transformers with the same checkpoint
 (`--peers`: a Python that has it). Exits with 1 where a goal that was measured is missed.
 """
 

@@ -268,11 +268,12 @@ class Collection:
 
     def _hits(self, found: Sequence[tuple[float, str, str]]) -> list[Hit]:
         """What is known of (score, field, key of a piece)."""
-        pieces = self.store.get([piece for _, _, piece in found], ["starts", "ends", "passage"]).to_pylist() if found else []
-        firsts = self.store.get([key(item_of(piece)) for _, _, piece in found], ["record"])["record"] if found else []
-        out, about, root = [], self.store.about, self._root
-        for (score, name, _), piece, record in zip(found, pieces, map(str, firsts), strict=True):
-            row = row_of(record)
+        wanted = list(dict.fromkeys(id for _, _, piece in found for id in (piece, key(item_of(piece)))))
+        told = self.store.get(wanted, ["id", "starts", "ends", "passage", "record"]).to_pylist() if found else []
+        rows, about = {one["id"]: one for one in told}, self.store.about
+        out, root = [], Path(about["root"] or ".")
+        for score, name, id in found:
+            piece, row = rows[id], row_of(rows[key(item_of(id))]["record"])
             path = row.paths.get(about["kinds"][name]) or next(iter(row.paths.values()), None)
             caption = piece["passage"] or (row.captions[0] if row.captions else "")
             whole = None if path is None else str(root / path)
