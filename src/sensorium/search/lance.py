@@ -33,7 +33,7 @@ _MORE = {"f32": 1.0, "f16": 1.0, "int8": math.inf, "binary": 32.0}
 """How many times `exact` are compared one by one: LanceDB knows no index of int8, and bits are compared that much faster."""
 WIDE = 256
 """From so many numbers on, IVF_RQ (a bit a number) finds what IVF_SQ (a byte) does, in a part of its memory and time."""
-TRAINING = {"sample_rate": 64, "max_iterations": 10}
+TRAINING: dict[str, Any] = {"sample_rate": 64, "max_iterations": 10}
 """Of the cells: so many vectors of each are looked at, so often."""
 _TOGETHER, _KEYS = 64, 5000  # queries that are sent at once; rows from which their keys have an index
 _ROWS, _ABOUT = "rows", "about"
