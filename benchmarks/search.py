@@ -4,9 +4,9 @@
 
 512 numbers each, with metadata: draws from a mixture of 2,000 centres of unequal shares, as embeddings of real things are
 clustered, with a noise of 0.7 of their size in all directions. Every way answers the same queries, one by one and 64 at once, and
-every index looks into as much as a recall@10 of 0.99 takes, if it gets there. A part's figures are kept in results/search.json when
-they are there, beside those of earlier calls. `indexing`: pictures of 96 × 96 by a random CLIP (64 × 64, patches of 8, width 256, 6
-layers), end to end, beside a plain loop of Pillow and `encode`, and beside sentence-transformers with the same checkpoint
+every index looks into as much as a recall@10 of 0.99 takes, if it gets there. A part's figures are kept in results/search.json as
+soon as it is done, beside those of earlier calls. `indexing`: pictures of 96 × 96 by a random CLIP (64 × 64, patches of 8, width
+256, 6 layers), end to end, beside a plain loop of Pillow and `encode`, and beside sentence-transformers with the same checkpoint
 (`--peers`: a Python that has it). Exits with 1 where a goal that was measured is missed.
 """
 
@@ -56,7 +56,7 @@ def main() -> int:
                 shutil.rmtree(place / str(n))
         if "indexing" in given.parts:
             keep("indexing", indexing(place / "pictures", given.pictures, given.peers))
-    return int(bool(missed()))
+    return int(bool(missed(measured())))
 
 
 def sized(place: Path, n: int, parts: Sequence[str]) -> dict[str, Any]:
@@ -258,7 +258,8 @@ def plain(place: Path, data: Data) -> dict[str, Any]:
     out: dict[str, Any] = {"insert rows/s": round(len(data.x) / seconds)}
 
     def nearest(q: np.ndarray) -> list[list[str]]:
-        asked = (table.search(one, vector_column_name="vector_image").distance_type("dot").limit(K) for one in q)
+        asked: Any = (table.search(one, vector_column_name="vector_image") for one in q)
+        asked = (one.distance_type("dot").limit(K) for one in asked)
         return [one.select(["id", "_distance"]).to_arrow()["id"].to_pylist() for one in asked]
 
     few = [timed(lambda q=q: nearest(q[None])) for q in data.queries[:4]]
@@ -371,18 +372,19 @@ def by_loop(place: Path) -> dict[str, Any]:
 
 def keep(name: str, part: dict[str, Any]) -> None:
     """Puts what was measured now beside what was measured before."""
-    path = HERE / "results" / "search.json"
-    before = json.loads(path.read_text()) if path.exists() else {}
-    parts = before.get("measured", {})
+    parts = measured()
     parts[name] = {**parts.get(name, {}), **part, "load of the machine": [round(x, 1) for x in os.getloadavg()]}
     question = "how fast is a collection, and beside what?"
     write("search", {"question": question, "goals": GOALS, "measured": parts, "missed": missed(parts)})
 
 
-def missed(parts: dict[str, Any] | None = None) -> list[str]:
-    """The goals that were measured and not reached, at the sizes that they are for."""
-    if parts is None:
-        parts = json.loads((HERE / "results" / "search.json").read_text())["measured"]
+def measured() -> dict[str, Any]:
+    path = HERE / "results" / "search.json"
+    return json.loads(path.read_text())["measured"] if path.exists() else {}
+
+
+def missed(parts: dict[str, Any]) -> list[str]:
+    """The goals that were measured and not reached."""
     out = []
     for name, part in parts.items():
         found = {**part.get("insert", {}), **part.get("ann", {}).get("collection", {})}

@@ -78,7 +78,7 @@ def test_binary_vectors_are_found_by_their_bits_and_ordered_by_their_products():
     rng, query = np.random.default_rng(0), units(1, 64, seed=2)
     x = rounded(rng.normal(size=(3000, 64)).astype(np.float32), "binary")
     ids = np.array([f"{i:05d}" for i in range(3000)], object)
-    apart = np.unpackbits(x ^ rounded(query, "binary"), axis=1).sum(1)
+    apart = np.bitwise_count(x ^ rounded(query, "binary")).sum(1)
     few = np.lexsort((np.arange(3000), apart))[: candidates(10)]
     scores = numbers(x) @ query[0]
     expected = sorted(few.tolist(), key=lambda i: (-scores[i], i))[:10]

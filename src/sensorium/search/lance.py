@@ -29,14 +29,14 @@ decodes the column each time. Beyond it there has to be an index."""
 KEPT = 768 << 20
 """Bytes of vectors that are kept for the next query."""
 CACHES = {"index_cache_size_bytes": 256 << 20, "metadata_cache_size_bytes": 64 << 20}  # 6 GB and 1 GB unless told
-GOOD, SAMPLE, NEAREST, REFINE, PROBES = 0.99, 100, 10, 10, 20
+GOOD, ENOUGH, SAMPLE, NEAREST, REFINE, PROBES = 0.99, 0.001, 100, 10, 10, 20
 _MORE = {"f32": 1.0, "f16": 1.0, "int8": math.inf, "binary": 32.0}
 """How many times `exact` are compared one by one: LanceDB knows no index of int8, and bits are compared that much faster."""
 WIDE = 256
 """From so many numbers on, IVF_RQ (a bit a number) finds what IVF_SQ (a byte) does, in a part of its memory and time."""
-TRAINING = {"sample_rate": 64, "max_iterations": 10}
+TRAINING: dict[str, Any] = {"sample_rate": 64, "max_iterations": 10}
 """Of the cells: so many vectors of each are looked at, so often."""
-_TOGETHER = 64
+_TOGETHER, _KEYS = 64, 5000  # queries that are sent at once; rows from which their keys have an index
 _ROWS, _ABOUT = "rows", "about"
 
 
@@ -172,7 +172,7 @@ class Lance:
             start, rows = time.perf_counter(), self._known(name)
             kind, found = ("exact", 1.0) if rows <= self._most(self.schema, name) else self._index(table, name)
             out[name] = Index(kind, rows, found, round(time.perf_counter() - start, 3))
-        if self.count() > self.exact:
+        if self.count() > min(self.exact, _KEYS):
             from lancedb.index import BTree
 
             table.create_index(KEY, config=BTree(), replace=True)
@@ -332,9 +332,11 @@ class Lance:
         for told in [*([there] if there else []), *({"kind": way, "probes": PROBES, "cells": cells} for way in ways)]:
             if told is not there:
                 table.create_index(name, config=ways[told["kind"]](), replace=True)
-            probes, most = told["probes"], told.get("cells", PROBES)
+            probes, most, before = told["probes"], told.get("cells", PROBES), -1.0
             while (found := recall(self._approximate(name, queries, NEAREST, None, probes), exact)) < GOOD and probes < most:
-                probes = min(most, math.ceil(probes * 1.5))
+                if found < before + ENOUGH:  # what it lacks is not in other cells
+                    break
+                probes, before = min(most, math.ceil(probes * 1.5)), found
             known[name] = {"kind": told.get("kind", "IVF_SQ"), "probes": probes, "recall": found, "cells": most}
             if found >= GOOD:
                 break
