@@ -27,7 +27,7 @@ def large(tmp_path_factory):
 def test_an_index_tells_its_recall_and_has_it(large):
     store, told, exact = large
     assert told["x"].kind == "IVF_SQ" and told["x"].rows == ROWS - 1 and told["x"].recall >= 0.99
-    queries = np.random.default_rng(9).normal(size=(40, WIDTH)).astype(np.float32)
+    queries = np.random.default_rng(9).normal(size=(400, WIDTH)).astype(np.float32)
     found = store.search("x", queries, 10)
     assert recall(found, nearest(exact, queries, 10)) >= 0.97
     assert all(hits == sorted(hits, key=lambda hit: (-hit.score, hit.id)) for hits in found)
