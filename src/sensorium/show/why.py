@@ -23,7 +23,7 @@ else:  # an extra, imported when a figure is drawn
 
 MOST = 10
 """Words that have a map of their own."""
-_TALL, _STEP = 128, 200  # pixels of a spectrogram's height, samples of a column of it
+_TALL, _STEP = 224, 200  # pixels of a spectrogram's height, samples of a column of it
 
 
 def said(match: Match, start: float | None = None) -> list[dict[str, Any]]:
