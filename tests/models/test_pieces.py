@@ -25,7 +25,7 @@ DIALS = {
 
 @pytest.fixture(scope="module")
 def model() -> Space:
-    return space(FIELDS, 12, DIALS).build(0)
+    return space(FIELDS, 12, DIALS).build(0)  # type: ignore[return-value]
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,7 @@ def test_what_each_token_gives_alone_has_the_form_of_what_is_pooled(name):
     def made():
         encoder, x = ENCODERS[name].tiny(nnx.Rngs(0))
         encoding = encoder(x)
+        assert isinstance(encoder, Alone)
         grids.append((encoder.grid(x.shape[1:]), x.shape[1:]))
         return encoder.alone(encoding), encoding
 
@@ -84,6 +85,7 @@ def test_means_and_questions_are_asked_of_each_token_alone():
         encoder = ENCODERS["token_transformer"](11, 6, width=8, depth=1, heads=2, pooling=pooling, rngs=nnx.Rngs(0))
         x = jnp.arange(6)[None] + 2
         one = encoder(x, jnp.asarray([[True, False, False, False, False, False]]))
+        assert isinstance(encoder, Alone)
         np.testing.assert_allclose(encoder.alone(one)[:, 0], one.pooled, atol=1e-5)
 
 

@@ -23,7 +23,7 @@ else:  # an extra, imported when a figure is drawn
 
 MOST = 10
 """Words that have a map of their own."""
-_TALL, _STEP = 128, 200  # pixels of a spectrogram's height, samples of a column of it
+_TALL, _STEP = 224, 200  # pixels of a spectrogram's height, samples of a column of it
 
 
 def said(match: Match, start: float | None = None) -> list[dict[str, Any]]:
@@ -87,7 +87,7 @@ def drawn(match: Match, start: float | None = None) -> "Figure | None":
     if found.array.ndim == 3:
         return plot_attention(found.field.show(found.array), maps, titles)
     if isinstance(found.field, Audio):
-        picture, laid = _heard(found, maps)
+        picture, laid = _heard(found, maps, found.field.rate)
         when = [f"{title}, {place(found, int(line.argmax()), start)}" for title, (_, line) in zip(titles, told, strict=True)]
         return plot_attention(picture, laid, when)
     return _over_time(found, maps.reshape(len(maps), -1), [word for word, _ in told], start or 0.0)
@@ -99,14 +99,13 @@ def png(figure: "Figure") -> bytes:
     return out.getvalue()
 
 
-def _heard(found: Tokens, maps: Float[np.ndarray, "N ..."]) -> tuple["Pillow.Image", Float[np.ndarray, "N h w"]]:
+def _heard(found: Tokens, maps: Float[np.ndarray, "N ..."], rate: int) -> tuple["Pillow.Image", Float[np.ndarray, "N h w"]]:
     """The spectrogram, low bands at the bottom, of as many samples as the grid spans, and maps that lie as it does."""
     from PIL import Image
 
     n, step = found.grid[0]
     wave = np.zeros(n * step, np.float32)
     wave[: min(len(wave), len(found.array))] = found.array[: len(wave)]
-    rate = found.field.rate
     mel = np.asarray(log_mel(jnp.asarray(wave)[None], rate, hop=_STEP, bins=min(64, rate // 125)))[0].T[::-1]
     level = np.clip((mel + 2) / 3, 0, 1)  # from silence to loud
     laid = maps.reshape(len(maps), n, -1).transpose(0, 2, 1)[:, ::-1]
