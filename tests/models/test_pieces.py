@@ -1,6 +1,7 @@
 """Tokens as vectors of the shared space: exactly the parts of a vector where that is a sum of them, and each alone elsewhere."""
 
 from string import ascii_lowercase
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -81,8 +82,9 @@ def test_what_each_token_gives_alone_has_the_form_of_what_is_pooled(name):
 
 
 def test_means_and_questions_are_asked_of_each_token_alone():
+    make: Any = ENCODERS["token_transformer"]
     for pooling in ("mean", "map"):
-        encoder = ENCODERS["token_transformer"](11, 6, width=8, depth=1, heads=2, pooling=pooling, rngs=nnx.Rngs(0))
+        encoder = make(11, 6, width=8, depth=1, heads=2, pooling=pooling, rngs=nnx.Rngs(0))
         x = jnp.arange(6)[None] + 2
         one = encoder(x, jnp.asarray([[True, False, False, False, False, False]]))
         assert isinstance(encoder, Alone)
