@@ -19,7 +19,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Protocol, runtime_checkable
 
-import grain
 import numpy as np
 
 from sensorium.core.batch import Batch
@@ -169,6 +168,8 @@ class Stream(AbstractContextManager["Stream"]):
 
     def _read_ahead(self) -> Any:
         """Grain's iterator over the batches from `position` on."""
+        import grain  # with JAX and Orbax: whoever only lists files does without
+
         take = _Take(self._source, self._order, self._host, packed=self._workers > 0)
         data = grain.MapDataset.range(self.position, self._stop).map(take)
         ahead = data.to_iter_dataset(grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=AHEAD))

@@ -1,6 +1,7 @@
 """A row for every place of endless epochs, each in its own order, without a list of them where they are many."""
 
-import grain
+from typing import Any
+
 import numpy as np
 from jaxtyping import Int
 
@@ -15,7 +16,7 @@ class Shuffle:
     def __init__(self, n: int, seed: int):
         check_rows(n)
         self.n, self._seed = n, seed_of(seed)
-        self._large = grain.MapDataset.range(n).shuffle(self._seed) if n > SMALL else None
+        self._large = _shuffled(n, self._seed) if n > SMALL else None
         self._held: tuple[int, Rows | None] = (-1, None)
 
     def at(self, place: int) -> int:
@@ -27,6 +28,12 @@ class Shuffle:
             order = np.random.default_rng([self._seed, epoch]).permutation(self.n)
             self._held = (epoch, order)
         return int(order[i])
+
+
+def _shuffled(n: int, seed: int) -> Any:
+    import grain  # with JAX and Orbax: whoever only lists files does without
+
+    return grain.MapDataset.range(n).shuffle(seed)
 
 
 def seed_of(*numbers: int) -> int:

@@ -13,7 +13,6 @@ from sensorium.core.protocols import Modality, Raw, Stored
 from sensorium.data.health import Measured
 from sensorium.modalities import Audio, Video, sound_file, video
 from sensorium.modalities.film import Film
-from sensorium.modalities.spectrogram import Spectrogram
 
 MOMENT = 5.0
 """Seconds of a film that are looked at together where the model does not say how many."""
@@ -41,6 +40,8 @@ def windows(field: Modality, raw: Raw) -> Iterator[Window] | None:
     None where it is not, and of things of other kinds. `BadFile` for a broken file, at once or while it is read."""
     if not isinstance(raw, str | Path | bytes | Stored):
         return None
+    from sensorium.modalities.spectrogram import Spectrogram  # with JAX, which who only searches does without
+
     if isinstance(field, Audio | Spectrogram):
         seconds = sound_file.duration(raw)
         return None if _number(seconds, field.seconds) == 1 else _sounds(raw, seconds, field.seconds)
