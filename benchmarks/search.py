@@ -223,7 +223,7 @@ def with_faiss(data: Data) -> dict[str, Any]:
 
 
 def with_usearch(data: Data) -> dict[str, Any]:
-    from usearch.index import Index
+    from usearch.index import Index  # pyright: ignore[reportMissingImports]
 
     index = Index(ndim=WIDTH, metric="ip", dtype="f16")
     start, done = time.perf_counter(), 0
