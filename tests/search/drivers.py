@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from sensorium.search.lance import Lance
 from sensorium.search.memory import Memory
+from sensorium.search.milvus import Milvus
 from sensorium.search.store import Store
 
 
@@ -21,6 +22,7 @@ class Driver(NamedTuple):
 DRIVERS = {
     "memory": Driver(lambda path: Memory(), lambda path, store: store),
     "lance": Driver(lambda path: Lance(path / "c"), lambda path, store: Lance(path / "c")),
+    "milvus file": Driver(lambda path: Milvus(f"milvus://{path}/c.db"), lambda path, store: Milvus(f"milvus://{path}/c.db")),
 }
 
 
