@@ -1,7 +1,6 @@
 """How rows, their columns and filters look in Milvus."""
 
 import base64
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +19,8 @@ ROW, BORN, DIED, FILL = "_row", "_born", "_died", "_fill"
 """A row's number, the versions in which it came and went; a vector for tables that have none, as Milvus wants one."""
 ALIVE = (1 << 63) - 1
 _ALL, _NONE = f"{ROW} >= 0", f"{ROW} < 0"
+_ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
+"""What must not stand in a text of an expression; milvus-lite knows no other escapes than C's."""
 _OPPOSITE = {"=": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
@@ -34,7 +35,7 @@ def has(name: str) -> str:
 
 
 def fields(schema: pa.Schema) -> list[dict[str, Any]]:
-    """The fields of a table with these columns, as `add_field` takes them. `SensoriumError` for a type that none of them holds."""
+    """The fields of a table with these columns, as `add_field` takes them. `SensoriumError` for a type that none holds."""
     from pymilvus import DataType
 
     out: list[dict[str, Any]] = [{"field_name": name, "datatype": DataType.INT64} for name in (ROW, BORN, DIED)]
@@ -57,7 +58,9 @@ def fields(schema: pa.Schema) -> list[dict[str, Any]]:
         )
         fits = [value for test, value in types if test(kind)]
         if not fits:
-            raise SensoriumError(f"the column {column.name!r} holds {kind}: Milvus takes texts, numbers, truth values, bytes, vectors")
+            raise SensoriumError(
+                f"the column {column.name!r} holds {kind}: expected texts, numbers, truth values, bytes, vectors"
+            )
         longest = {"max_length": LONGEST} if fits[0] == DataType.VARCHAR else {}
         out.append({"field_name": name, "datatype": fits[0], "nullable": column.name != KEY, **longest})
     if not any(of_column(column.type) for column in schema):
@@ -68,6 +71,11 @@ def fields(schema: pa.Schema) -> list[dict[str, Any]]:
 def numbers_of(kind: pa.DataType) -> int:
     """How many numbers a vector has in Milvus: at least two, as of one it takes none."""
     return max(2, kind.list_size * (8 if of_column(kind) == "binary" else 1))
+
+
+def metric(kind: pa.DataType) -> str:
+    """How vectors are compared: of int8 the direction alone counts."""
+    return "COSINE" if of_column(kind) == "int8" else "IP"
 
 
 def as_numbers(x: np.ndarray, kind: pa.DataType) -> np.ndarray:
@@ -147,10 +155,8 @@ def _comparison(one: Compare, schema: pa.Schema, negated: bool) -> str:
         values = [value for value in one.value if _whole(value, kind)]
         among = f"{name} in [{', '.join(_literal(value, kind) for value in values)}]" if values else _NONE
         return f"({missing} or not ({among}))" if negated and values else _ALL if negated else among
-    assert one.value is not None
-    op, value = ("==" if one.op == "=" else one.op), one.value
-    if negated:
-        op = _OPPOSITE[one.op]
+    op = _OPPOSITE[one.op] if negated else "==" if one.op == "=" else one.op
+    value = "" if one.value is None else one.value
     if not _whole(value, kind):  # Milvus compares a whole number with nothing else
         known = _ALL if one.name == KEY else f"{name} is not null"
         low = math.floor(float(value))
@@ -168,5 +174,5 @@ def _literal(value: Value, kind: pa.DataType) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return '"' + value.translate(_ESCAPED) + '"'
     return str(int(value)) if pa.types.is_integer(kind) else repr(float(value))
