@@ -1,11 +1,13 @@
 """What is Milvus's own; what all stores have in common is in test_store.py, which runs on it as a file and as a server."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from search.drivers import contents, milvus_server, rows
+from search.drivers import DRIVERS, contents, milvus_server, rows
 
 from sensorium.core.errors import BadFile, SensoriumError
 from sensorium.search.exact import Vectors, nearest, of_table, recall
@@ -17,8 +19,7 @@ from sensorium.search.places import erase, store_at
 from sensorium.search.precision import converted
 from sensorium.search.where import Compare, parse
 
-pytest.importorskip("pymilvus")
-pytest.importorskip("milvus_lite")
+pytestmark = pytest.mark.skipif(not {"milvus file", "milvus server"} <= set(DRIVERS), reason="needs pymilvus and milvus-lite")
 ROWS, WIDTH = 600, 16
 
 
@@ -141,6 +142,23 @@ def test_texts_and_names_that_mean_something_to_it(store):
     with pytest.raises(SensoriumError, match="'times' holds list"):
         store.upsert(rows(["x"], times=[[1, 2]]))
     assert store.count() == 8
+
+
+def test_to_import_its_client_closes_nobodys_log():
+    code = """
+import io, logging, sys
+class Closed(logging.Handler):
+    def close(self): print("closed")
+kept = Closed()
+logging.getLogger().addHandler(kept)
+from sensorium.search.milvus import Milvus
+Milvus("milvus:///none.db")
+print("pymilvus" in sys.modules, kept in logging.getLogger().handlers, flush=True)
+import os
+os._exit(0)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "True True\n", run.stderr
 
 
 def test_negation_reaches_the_comparisons():

@@ -3,8 +3,9 @@
 import base64
 import itertools
 import json
-import logging
+import logging.config
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -22,6 +23,8 @@ DAY = 86_400_000
 _ABOUT, _TABLE = "sensorium_about", "sensorium_rows_"
 _SENT, _ENDED, _BATCH = 8 << 20, 1000, 8192  # bytes and rows a call
 _GRAPH = {"M": 32, "efConstruction": 200}
+_PATIENT: dict[str, Any] = {"timeout": 20, "grpc_options": {"grpc.keepalive_time_ms": 300_000}}
+"""It pings every ten seconds unless told, and milvus-lite's server hangs up on whoever pings more often than each five minutes."""
 _LOCKS: dict[str, RLock] = {}
 
 
@@ -46,7 +49,7 @@ class Tables:
     may be (`create`)."""
 
     def __init__(self, uri: str, create: bool = True):
-        need("pymilvus", "milvus", "a collection in Milvus")
+        _ready()
         self.uri, self.create, self.lock, self._opened = uri, create, _LOCKS.setdefault(uri, RLock()), None
 
     @property
@@ -87,7 +90,8 @@ class Tables:
 
     def head(self) -> Head:
         told = self.told()
-        heads = [Head(*said[:2], _schema(said[2]), slot) for slot in (0, 1) if (said := told.get(f"head{slot}"))]
+        there = [(slot, said) for slot in (0, 1) if (said := told.get(f"head{slot}"))]
+        heads = [Head(version, table, _schema(text), slot) for slot, (version, table, text) in there]
         return max(heads, key=lambda head: head.version, default=NOTHING)
 
     def begun(self) -> Head:
@@ -179,6 +183,19 @@ class Tables:
         self.client.load_collection(name)
 
 
+def _ready() -> None:
+    """Imports pymilvus. It sets up logging for the whole process, which closes the handlers of everybody else, and absl's closes
+    what `sys.stderr` is: so it must not. It also logs a traceback of what it raises."""
+    if "pymilvus" not in sys.modules:
+        own = logging.config.dictConfig
+        logging.config.dictConfig = lambda config: None
+        try:
+            need("pymilvus", "milvus", "a collection in Milvus")
+        finally:
+            logging.config.dictConfig = own
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+
+
 def _now() -> int:
     return time.time_ns() // 1_000_000
 
@@ -192,12 +209,11 @@ def _connected(uri: str, create: bool) -> Any:
     """A client of a place."""
     from pymilvus import MilvusClient, MilvusException
 
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs a traceback of what it raises
     server, _, name = uri.removeprefix("milvus://").partition("/")
     try:
         if not server:
-            return MilvusClient(f"/{name}")
-        reached = {"uri": f"http://{server}", "token": os.environ.get("MILVUS_TOKEN", "")}
+            return MilvusClient(f"/{name}", **_PATIENT)
+        reached: dict[str, Any] = {"uri": f"http://{server}", "token": os.environ.get("MILVUS_TOKEN", ""), **_PATIENT}
         client = MilvusClient(**reached)
         if name and name not in client.list_databases():
             if not create:
