@@ -121,6 +121,16 @@ def test_an_index_tells_its_recall_and_a_filter_finds_what_it_should(tmp_path):
     assert store.search("x", queries[:1], 1)[0][0].id == "new" and store.optimize()["x"].kind == "HNSW"
 
 
+def test_what_stands_for_missing_vectors_is_not_in_the_way_nor_is_length(store):
+    flat, peak = np.ones((1, WIDTH), np.float32), np.eye(1, WIDTH, dtype=np.float32)
+    given = rows([f"{i:03d}" for i in range(200)], x=[*[None] * 99, -peak[0], *[flat[0]] * 99, peak[0]])
+    store.upsert(given)
+    assert [hit.id for hit in store.search("x", peak - flat, 2, Compare("id", "<", "100"))[0]] == ["099"]
+    store.erase()
+    store.upsert(converted(given, "int8"))  # both have 127 as their largest number
+    assert [hit.id for hit in store.search("x", peak + flat / 10, 1)[0]] == ["199"]
+
+
 def test_more_equal_ones_than_are_asked_for_come_by_their_keys(store, monkeypatch):
     ids = [f"{i:03d}" for i in np.random.default_rng(0).permutation(200)]
     store.upsert(rows(ids, x=[[1, 0]] * 199 + [[0, 1]]))

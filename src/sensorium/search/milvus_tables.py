@@ -24,7 +24,7 @@ _ABOUT, _TABLE = "sensorium_about", "sensorium_rows_"
 _SENT, _ENDED, _BATCH = 8 << 20, 1000, 8192  # bytes and rows a call
 _GRAPH = {"M": 32, "efConstruction": 200}
 _PATIENT: dict[str, Any] = {"timeout": 20, "grpc_options": {"grpc.keepalive_time_ms": 300_000}}
-"""It pings every ten seconds unless told, and milvus-lite's server hangs up on whoever pings more often than each five minutes."""
+"""It pings every ten seconds unless told, and the server of milvus-lite hangs up on who pings more than once in five minutes."""
 _LOCKS: dict[str, RLock] = {}
 
 
@@ -185,7 +185,7 @@ class Tables:
 
 def _ready() -> None:
     """Imports pymilvus. It sets up logging for the whole process, which closes the handlers of everybody else, and absl's closes
-    what `sys.stderr` is: so it must not. It also logs a traceback of what it raises."""
+    what `sys.stderr` is: so it must not. Both of them log tracebacks of what they raise."""
     if "pymilvus" not in sys.modules:
         own = logging.config.dictConfig
         logging.config.dictConfig = lambda config: None
@@ -193,7 +193,8 @@ def _ready() -> None:
             need("pymilvus", "milvus", "a collection in Milvus")
         finally:
             logging.config.dictConfig = own
-        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+        for name in ("pymilvus", "milvus_lite"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _now() -> int:
