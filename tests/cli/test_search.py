@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image as Pillow
+from search.drivers import DRIVERS, milvus_server
 from search.fake import Tricolour, folder
 from show.page import Page
 
@@ -157,6 +158,24 @@ def test_a_collection_is_told_of_pushed_and_written_as_files(place, capsys):
     capsys.readouterr()
     assert main(["collection", "info", "photos.collection"]) == 0
     assert "fields: image 4, text 5, audio 3" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not {"milvus file", "milvus server"} <= set(DRIVERS), reason="needs pymilvus and milvus-lite")
+def test_a_collection_goes_to_milvus_and_is_searched_there(place, capsys):
+    own, there = answer(capsys, "search", "photos.collection", "blue")["hits"], f"milvus://{place}/c.db"
+    sent = answer(capsys, "collection", "push", "photos.collection", there)
+    assert sent["rows"] == 6 and set(sent["recall"].values()) == {1.0} and len(sent["recall"]) == 3
+    told = answer(capsys, "collection", "info", there)
+    assert told["items"] == 5 and told["complete"] and told["indexes"]["vector_text"] == "exact, recall@10 1.000"
+    assert answer(capsys, "search", there, "blue")["hits"] == own
+    there = f"milvus://{milvus_server()}/photos"
+    assert "no collection is here" in answer(capsys, "search", there, "blue")["error"]
+    assert answer(capsys, "collection", "push", "photos.collection", there)["rows"] == 6
+    (place / "photos/images/red.png").unlink()
+    made = answer(capsys, "index", "photos", "--model", "runs/a", "--out", there)
+    assert made["changes"] == {"added": 0, "changed": 1, "deleted": 0, "unchanged": 5, "failed": 0}
+    assert made["fields"] == {"image": 3, "text": 5, "audio": 3}
+    assert answer(capsys, "search", there, "blue", "--where", "kind = 'audio'")["hits"][0]["id"] == "red"
 
 
 def test_a_collection_is_measured_by_a_relevance_file(place, capsys):

@@ -1,4 +1,4 @@
-"""Where collections are: a folder, a bucket, this process. A place is told by one text."""
+"""Where collections are: a folder, a bucket, a server, this process. A place is told by one text."""
 
 import re
 from pathlib import Path
@@ -6,15 +6,16 @@ from pathlib import Path
 from sensorium.core.errors import BadFile, SensoriumError, UnknownName, nearest
 from sensorium.search.store import Store
 
-MEMORY = "memory:"
+MEMORY, MILVUS = "memory:", "milvus://"
 BUCKETS = ("s3", "gs", "az")
 """What LanceDB reads and writes by itself, with the keys that the environment holds."""
 _SHELF: dict[str, Store] = {}
 
 
 def store_at(place: Path | str, create: bool = False) -> Store:
-    """The store at a place: a folder or `s3://bucket/path` (LanceDB), or `memory:name`, which ends with this process and is
-    another one each time without a name. `BadFile` where there is none, unless it may be made (`create`)."""
+    """The store at a place: a folder or `s3://bucket/path` (LanceDB), `milvus://host:port/db` or `milvus:///path/name.db`
+    (Milvus), or `memory:name`, which ends with this process and is another one each time without a name. `BadFile` where there is
+    none, unless it may be made (`create`)."""
     scheme, colon, rest = str(place).partition(":")
     if isinstance(place, str) and place.startswith(MEMORY):
         from sensorium.search.memory import Memory
@@ -22,9 +23,11 @@ def store_at(place: Path | str, create: bool = False) -> Store:
         if not create and (rest not in _SHELF or not _SHELF[rest].version):
             raise BadFile(f"{place}: no collection is here")
         return _SHELF.setdefault(rest, Memory()) if rest else Memory()
+    if isinstance(place, str) and place.startswith(MILVUS):
+        return _in_milvus(place, create)
     if isinstance(place, str) and re.fullmatch("[a-z][a-z0-9]+", scheme) and colon and rest.startswith("//"):
         if scheme not in BUCKETS:
-            raise UnknownName(f"{place}: no store is reached by {scheme}://.{nearest(scheme, [*BUCKETS, 'memory'])}")
+            raise UnknownName(f"{place}: no store is reached by {scheme}://.{nearest(scheme, [*BUCKETS, 'milvus', 'memory'])}")
     else:
         _check_folder(Path(place), create)
     from sensorium.search.lance import Lance
@@ -37,14 +40,34 @@ def store_at(place: Path | str, create: bool = False) -> Store:
 
 def erase(place: Path | str) -> None:
     """Removes the collection at a place, if there is one."""
-    from sensorium.search.lance import Lance
-
     if isinstance(place, str) and place.startswith(MEMORY):
         _SHELF.pop(place.removeprefix(MEMORY), None)
         return
     store = store_at(place, create=True)
-    if isinstance(store, Lance):
+    from sensorium.search.lance import Lance
+    from sensorium.search.milvus import Milvus
+
+    if isinstance(store, Lance | Milvus):
         store.erase()
+
+
+def _in_milvus(place: str, create: bool) -> Store:
+    """Looked for before Milvus is asked, which would make what is not there."""
+    from sensorium.search.milvus import Milvus
+
+    none = f"{place}: no collection is here; make one with: sensorium index"
+    server, _, path = place.removeprefix(MILVUS).partition("/")
+    if not re.fullmatch(r"[\w.:[\]-]+" if server else "", server) or not re.fullmatch(r"\w*" if server else r".+\.db", path):
+        raise SensoriumError(
+            f"{place}: expected milvus://host:port/database, with letters, digits and _ (and user:password in MILVUS_TOKEN), or "
+            "milvus:///path/to/name.db"
+        )
+    if not server and not create and not Path("/", path).is_dir():
+        raise BadFile(none)
+    made = Milvus(place, create=create)
+    if not create and not made.version:
+        raise BadFile(none)
+    return made
 
 
 def _check_folder(path: Path, create: bool) -> None:
