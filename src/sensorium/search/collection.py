@@ -121,8 +121,7 @@ class Collection:
         dims = inner.dims if isinstance(inner, Prefix) else None
         if isinstance(model, Centred) and facts:
             about |= {"means": told(model), "centred": facts}
-        about |= described(model.fingerprint, None if model_path is None else placed(model_path), kinds, root, dims)
-        about["precision"] = has
+        about |= described(model.fingerprint, None if model_path is None else placed(model_path), kinds, root, dims, has)
         store.describe(about | {"complete": False})
         changes = update.run(items, progress)
         made = cls(store, changes)
@@ -355,11 +354,17 @@ class Collection:
 
 
 def described(
-    fingerprint: str, model: str | None, kinds: Mapping[str, str], root: Path | str | None, dims: int | None = None
+    fingerprint: str,
+    model: str | None,
+    kinds: Mapping[str, str],
+    root: Path | str | None,
+    dims: int | None = None,
+    precision: str = "f32",
 ) -> dict[str, Any]:
-    """What a store is told of a collection: the model that made it and where that lies, its fields' kinds, the items' folder."""
-    told = {"format": FORMAT, "fingerprint": fingerprint, "dims": dims, "model": model, "kinds": dict(kinds)}
-    return told | {"root": str(root) if root else None, "sensorium": __version__}
+    """What a store is told of a collection: the model that made it and where that lies, its fields' kinds, the items' folder, and
+    how vectors are kept."""
+    told = {"format": FORMAT, "fingerprint": fingerprint, "dims": dims, "precision": precision, "model": model}
+    return told | {"kinds": dict(kinds), "root": str(root) if root else None, "sensorium": __version__}
 
 
 def finish(store: Store, about: dict[str, Any], changed: bool = True) -> None:
