@@ -317,6 +317,28 @@ def test_a_collection_of_the_first_numbers_alone_is_asked_by_these(tmp_path):
     server.close()
 
 
+def test_a_centred_collection_is_asked_by_centred_vectors(tmp_path):
+    items = folder(tmp_path / "files")
+    kept = Collection.update(Reading(), items, "memory:moved", root=tmp_path / "files", centre=True)
+    server = Server(kept, Reading(), bounds=PATIENT)
+    client, picture = Client(server), tmp_path / "files/images/green.png"
+    for asked, query in (
+        ({"json": {"text": "blue"}}, {"text": "blue"}),
+        ({"files": {"image": picture.read_bytes()}}, {"image": picture}),
+        (
+            {"files": {"image": picture.read_bytes()}, "data": {"text": "red", "k": "3"}},
+            {"image": picture, "text": "red", "k": 3},
+        ),
+    ):
+        answer, expected = client.post("/search", **asked), kept.query(Reading(), **query)
+        assert ids(answer) == [hit.id for hit in expected]
+        np.testing.assert_allclose([h["score"] for h in answer.json()["hits"]], [h.score for h in expected], atol=2e-6)
+    assert client.post("/search", json={"text": "blue"}).json()["hits"][0]["score"] > 0.9  # 0.7 at most with the gap
+    told = client.post("/embed", json={"text": ["blue"]}).json()["vectors"]["text"]
+    np.testing.assert_allclose(told, kept.check(Reading()).encode(text=["blue"])["text"], atol=1e-6)
+    server.close()
+
+
 def test_the_model_of_another_collection_is_refused(served):
     with pytest.raises(SensoriumError, match="tricolour-2"):
         Server(served[0].server.collection, Reading(fingerprint="tricolour-2"))
