@@ -60,7 +60,9 @@ def test_each_word_of_a_text_is_found_in_a_picture_a_sound_and_a_clip(served):
         (part,) = told["parts"]
         assert [one["asked"] for one in part["nearest"]] == ["red", "dog"] and part["marks"] == []
         seen = Pillow.open(BytesIO(b64decode(part["picture"])))
-        truth = Pillow.open(BytesIO(why.png(why.drawn(matches[0], hit.start))))
+        figure = why.drawn(matches[0], hit.start)
+        assert figure is not None
+        truth = Pillow.open(BytesIO(why.png(figure)))
         assert seen.format == "PNG" and seen.size == truth.size
         far = np.abs(np.asarray(seen.convert("RGB"), float) - np.asarray(truth.convert("RGB"), float))
         assert far.mean() < 0.5 and np.asarray(seen.convert("L")).std() > 5
@@ -68,7 +70,8 @@ def test_each_word_of_a_text_is_found_in_a_picture_a_sound_and_a_clip(served):
         assert len(first["at"]) == len(first["of"]) and all(0 <= a < n for a, n in zip(first["at"], first["of"], strict=True))
         if id == "picture":
             assert first["of"] == [2, 2] and first["found"] == f"row {first['at'][0] + 1} of 2, column {first['at'][1] + 1} of 2"
-        assert ("patch in the" in part["alt"]) == (id == "picture")
+        start = {"picture": "'red' is like the patch ", "sound": "'red' is like it from ", "clip": "'red' is like frame "}[id]
+        assert part["alt"].startswith(start) and part["alt"].endswith(f", {part['nearest'][1]['cosine']:.2f}")
         assert (hit.start is None) == (id == "picture")
 
 

@@ -97,7 +97,7 @@ def glance(found: Tokens, token: int, start: float | None = None) -> str:
     if found.array.ndim == 3:
         down, across = (min(2, int(3 * (i + 0.5) / n)) for i, n in zip(at, of, strict=True))
         return f"the patch {_PLACES[down][across]}"
-    return where
+    return where if where.startswith("frame") else f"it from {where}"
 
 
 def marked(match: Match) -> list[tuple[str, float]]:

@@ -1,6 +1,8 @@
 // Why something was found: a picture of what in it is like what was looked for, and the same in words.
 import { ask, el, named } from "./ask.js";
 
+const SMALLEST = 0.55; // of its size, at which a picture is shown on a narrow screen
+
 /** What is asked of `/why`: `query` is as it went to `/search`, JSON or a form. */
 function of(query, id) {
   if (!(query instanceof FormData)) return { ...query, id };
@@ -28,7 +30,10 @@ function picture(part) {
   if (!part.picture) return null;
   const source = URL.createObjectURL(new Blob([Uint8Array.from(atob(part.picture), (c) => c.charCodeAt(0))], { type: "image/png" }));
   const image = el("img", { src: source, alt: part.alt });
-  image.addEventListener("load", () => URL.revokeObjectURL(source), { once: true });
+  image.addEventListener("load", () => {
+    URL.revokeObjectURL(source);
+    image.style.maxWidth = `max(100%, ${Math.round(SMALLEST * image.naturalWidth)}px)`; // then it is scrolled
+  }, { once: true });
   return el("div", { className: "wide-picture", tabIndex: 0, role: "group", aria: { label: "What is like what was looked for" } }, image);
 }
 
