@@ -8,16 +8,20 @@ import re
 import shutil
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import uvicorn
 from playwright.sync_api import Error, Page, expect, sync_playwright
 from search.fake import RATE, folder, tone
-from serve.served import Reading, three_seconds
+from serve.served import Reading, by_tokens, three_seconds
 
 from sensorium.core.protocols import Item
 from sensorium.modalities.audio import wav_bytes
+from sensorium.modalities.written import png_bytes
 from sensorium.search import Collection
 from sensorium.serve.app import Server
 
@@ -31,12 +35,26 @@ def address(tmp_path_factory):
     root = tmp_path_factory.mktemp("page")
     items = [*folder(root / "files"), *more(root / "files")]
     server = Server(Collection.update(Reading(), items, root / "c", root=root / "files"), Reading())
+    with running(server) as at:
+        yield at, root / "files"
+
+
+@pytest.fixture(scope="module")
+def telling(tmp_path_factory):
+    """The address of a server whose model says why."""
+    model, collection = by_tokens(tmp_path_factory.mktemp("why"))
+    with running(Server(collection, model)) as address:
+        yield address
+
+
+@contextmanager
+def running(server: Server) -> Iterator[str]:
     runner = uvicorn.Server(uvicorn.Config(server.app, port=0, log_level="warning", lifespan="off", ws="none"))
     thread = threading.Thread(target=runner.run, daemon=True)
     thread.start()
     while not runner.started:
         time.sleep(0.05)
-    yield f"http://localhost:{runner.servers[0].sockets[0].getsockname()[1]}", root / "files"
+    yield f"http://localhost:{runner.servers[0].sockets[0].getsockname()[1]}"
     runner.should_exit = True
     thread.join(timeout=20)
     server.close()
@@ -72,8 +90,9 @@ def page(request, address, browser):
     expected: list[int] = []
     page.on("console", lambda line: line.type in ("error", "warning") and bad.append(line.text))
     page.on("pageerror", lambda error: bad.append(str(error)))
-    page.on("request", lambda one: one.url.startswith((address[0], "blob:")) or bad.append(one.url))
+    page.on("request", lambda one: one.url.startswith((page.at, "blob:")) or bad.append(one.url))  # type: ignore[attr-defined]
     page.expected = expected  # type: ignore[attr-defined]
+    page.at = address[0]  # type: ignore[attr-defined]
     page.goto(address[0])
     expect(page.locator(".card")).to_have_count(5)
     yield page
@@ -247,6 +266,62 @@ def test_everything_that_can_be_reached_has_a_name(page):
     )
     assert nameless == []
     assert page.locator("main").count() == page.locator("header").count() == page.locator("h1").count() == 1
+
+
+def test_a_hit_tells_why_it_was_found_by_the_keyboard_alone(page, telling):
+    page.at = telling
+    page.goto(telling)
+    expect(page.locator(".card")).not_to_have_count(0)
+    expect(page.get_by_role("button", name=re.compile("^Why"))).to_have_count(0)  # nothing was asked for
+    page.get_by_label("What do you look for?").fill("red dog")
+    expect(page.get_by_role("status").first).to_contain_text("nearest of 5 items")
+    for id, like in (
+        ("sound", "red is like it from .* s, "),
+        ("clip", "red is like frame"),
+        ("picture", "red is like the patch"),
+    ):
+        button = page.locator(f'.card[data-id="{id}"]').get_by_role("button", name=re.compile("^Why"))
+        button.focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        shown = page.get_by_role("dialog").locator("figure.why")
+        expect(shown).to_have_count(1)
+        expect(shown.locator("img")).to_have_attribute("alt", re.compile(r"'red' is like .*; 'dog' is like .*0\.\d\d$"))
+        expect(shown.locator("li").first).to_contain_text(re.compile(like))
+        assert shown.locator("img").evaluate("image => image.complete && image.naturalWidth") > 200
+        if id != "picture":
+            page.keyboard.press("Escape")
+            expect(page.get_by_role("dialog")).to_be_hidden()
+            expect(button).to_be_focused()
+
+
+def test_a_text_is_marked_and_a_picture_asks_why_too(page, telling, tmp_path):
+    page.at = telling
+    page.goto(telling)
+    page.get_by_label("What do you look for?").fill("red cat")
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("words", exact=True).check()
+    expect(page.get_by_role("status").first).to_contain_text("compared with their words")
+    page.locator('.card[data-id="note"]').get_by_role("button", name=re.compile("^Why")).click()
+    expect(page.get_by_role("dialog").locator(".marks")).to_have_text("blue cat")
+    page.get_by_role("button", name="Close", exact=True).click()
+    (tmp_path / "some.png").write_bytes(png_bytes(np.full((16, 16, 3), 90, np.uint8)))
+    page.locator("#file").set_input_files(tmp_path / "some.png")
+    expect(page.locator(".chip")).to_have_count(1)
+    expect(page.locator("#results")).not_to_have_attribute("aria-busy", "true")
+    page.get_by_label("words", exact=True).uncheck()
+    page.get_by_label("picture", exact=True).check()
+    expect(page.get_by_role("status").first).to_contain_text("compared with their picture")
+    page.locator('.card[data-id="other"]').get_by_role("button", name=re.compile("^Why")).click()
+    expect(page.get_by_role("dialog").locator("figure.why img")).to_have_count(2)
+    expect(page.get_by_role("dialog")).to_contain_text("What was looked for: words")
+    expect(page.get_by_role("dialog")).to_contain_text("the picture is like the patch")
+
+
+def test_where_the_model_cannot_tell_why_nothing_asks_for_it(page):
+    page.get_by_label("What do you look for?").fill("blue")
+    expect(page.get_by_role("status").first).to_contain_text("nearest")
+    expect(page.get_by_role("button", name=re.compile("^Why"))).to_have_count(0)
 
 
 def test_the_page_for_programs(page, address):

@@ -5,13 +5,20 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import httpx
 import numpy as np
 from search.fake import COLOURS, Tricolour, folder
 
+from sensorium.core.protocols import Item
+from sensorium.modalities import Audio, Image, Text, Video
+from sensorium.modalities.audio import wav_bytes
+from sensorium.modalities.written import png_bytes
+from sensorium.recipes.towers import space
 from sensorium.search import Collection
+from sensorium.sensorium import Sensorium
 from sensorium.serve.app import Server
 
 HERE = "http://localhost:8000"
@@ -36,6 +43,39 @@ class Reading(Tricolour):
 
 def made(root: Path) -> Collection:
     return Collection.update(Reading(), folder(root / "files"), root / "c", root=root / "files", model_path=root)
+
+
+FIELDS = (
+    Image(size=16),
+    Text(words=("red", "blue", "dog", "cat"), alphabet=ascii_lowercase, length=8),
+    Audio(rate=2000, seconds=0.5),
+    Video(size=16, frames=4, seconds=1.0),
+)
+DIALS = {
+    "convnet": {"widths": [6, 8]},
+    "text_transformer": {"width": 8, "heads": 2, "window": 3},
+    "audio_convnet": {"bins": 16, "hop": 50, "widths": [4, 6]},
+    "video": {"width": 8, "depth": 1},
+}
+
+
+def by_tokens(root: Path) -> tuple[Sensorium, Collection]:
+    """A small space of the house, in which tokens have their places; and a picture, a note, a long sound and a long clip."""
+    card, draw = space(FIELDS, 12, DIALS), np.random.default_rng(0)
+    model = Sensorium(card.build(0), FIELDS, card)
+    picture, other, sound, clip = root / "a.png", root / "b.png", root / "a.wav", root / "a.mp4"
+    for path in (picture, other):
+        path.write_bytes(png_bytes(draw.integers(0, 256, (16, 16, 3), np.uint8)))
+    sound.write_bytes(wav_bytes(draw.uniform(-1, 1, 3000).astype(np.float32), 2000))
+    clip.write_bytes(three_seconds())
+    items = [
+        Item("picture", {"image": (picture,), "text": ("a red dog", "cat")}),
+        Item("other", {"image": (other,)}),
+        Item("note", {"text": ("blue cat",)}),
+        Item("sound", {"audio": (sound,)}),
+        Item("clip", {"video": (clip,)}),
+    ]
+    return model, Collection.update(model, items, "memory:", root=root)
 
 
 def three_seconds() -> bytes:

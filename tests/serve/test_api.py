@@ -1,6 +1,7 @@
 """What the API answers, on a collection whose truth is known."""
 
 from io import BytesIO
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -289,7 +290,7 @@ def test_the_page_refers_to_nothing_outside(served):
         assert "http" not in text.replace("http://www.w3.org/2000/svg", "").replace("http-equiv", ""), name
         assert " style=" not in text and " onclick=" not in text and "innerHTML" not in text, name
     told = client.get("/openapi.json").json()["paths"]
-    assert {"/search", "/embed", "/caption", "/ask", "/generate", "/items/{id}", "/healthz", "/metrics"} <= set(told)
+    assert {"/search", "/why", "/embed", "/caption", "/ask", "/generate", "/items/{id}", "/healthz", "/metrics"} <= set(told)
 
 
 def test_names_that_are_no_unicode_are_said_and_found(tmp_path):
@@ -314,6 +315,29 @@ def test_a_collection_of_the_first_numbers_alone_is_asked_by_these(tmp_path):
     first = Prefix(Reading(), 4).encode(text=["blue"])["text"]
     np.testing.assert_allclose(told["vectors"]["text"], first, atol=1e-6)
     assert told["fingerprint"] == kept.fingerprint != Reading().fingerprint
+    server.close()
+
+
+def test_a_centred_collection_is_asked_by_centred_vectors(tmp_path):
+    items = folder(tmp_path / "files")
+    kept = Collection.update(Reading(), items, "memory:moved", root=tmp_path / "files", centre=True)
+    server = Server(kept, Reading(), bounds=PATIENT)
+    client, picture = Client(server), tmp_path / "files/images/green.png"
+    cases: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({"json": {"text": "blue"}}, {"text": "blue"}),
+        ({"files": {"image": picture.read_bytes()}}, {"image": picture}),
+        (
+            {"files": {"image": picture.read_bytes()}, "data": {"text": "red", "k": "3"}},
+            {"image": picture, "text": "red", "k": 3},
+        ),
+    ]
+    for asked, query in cases:
+        answer, expected = client.post("/search", **asked), kept.query(Reading(), **query)
+        assert ids(answer) == [hit.id for hit in expected]
+        np.testing.assert_allclose([h["score"] for h in answer.json()["hits"]], [h.score for h in expected], atol=2e-6)
+    assert client.post("/search", json={"text": "blue"}).json()["hits"][0]["score"] > 0.9  # 0.7 at most with the gap
+    told = client.post("/embed", json={"text": ["blue"]}).json()["vectors"]["text"]
+    np.testing.assert_allclose(told, kept.check(Reading()).encode(text=["blue"])["text"], atol=1e-6)
     server.close()
 
 

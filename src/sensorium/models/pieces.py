@@ -41,6 +41,11 @@ def pieces(model: Any, name: str, batch: Batch) -> tuple[Float[np.ndarray, "B L 
     return vectors, mask, encoder.grid(own[name].shape[1:])
 
 
+def has_pieces(model: Any, name: str) -> bool:
+    """Whether `pieces` has any of a field."""
+    return isinstance(model, Space) and name in model.encoders and isinstance(model.encoders[name], Alone)
+
+
 def _encoder(model: Any, name: str) -> Alone:
     if not isinstance(model, Space):
         raise NoTokens(f"the tokens of a {type(model).__name__} lie in no shared space: load a model that was trained to one")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sensorium.core.errors import BadFile
 from sensorium.core.protocols import Modality, Raw, Stored
 from sensorium.data.health import Measured
 from sensorium.modalities import Audio, Video, sound_file, video
@@ -49,6 +50,14 @@ def windows(field: Modality, raw: Raw) -> Iterator[Window] | None:
         moment, seconds = field.seconds or MOMENT, video.length(raw)
         return None if _number(seconds, moment) == 1 else _moments(field, raw, seconds, moment)
     return None
+
+
+def window(field: Modality, raw: Raw, start: float) -> Raw:
+    """What `windows` gives that begins at `start`. `BadFile` where nothing does any more, or the file is broken."""
+    for one in windows(field, raw) or ():
+        if one.start is not None and abs(one.start - start) < 1e-3:
+            return one.raw
+    raise BadFile(f"{raw}: nothing begins at {start} s any more: it has changed since it was indexed")
 
 
 def passages(field: Modality, texts: Sequence[str], alone: bool) -> tuple[tuple[str, ...], Iterator[Window]]:

@@ -17,13 +17,14 @@ from sensorium.modalities import BadRaw, Text
 from sensorium.models.pieces import pieces
 from sensorium.search.centre import Centred
 from sensorium.search.collection import Collection, Hit
-from sensorium.search.cutting import windows
+from sensorium.search.cutting import window
 from sensorium.search.embed import Model
 from sensorium.search.mixed import Term
 from sensorium.search.prefix import Prefix
 from sensorium.sensorium import Sensorium
 
-_Read = tuple[Raw, dict[str, np.ndarray]]
+Prepared = dict[str, np.ndarray]
+"""What a field makes of a thing."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,17 @@ def rerank(
     """The first `n` hits by the sum, over what was asked, of weight × `Match.score`; the others, and those whose files cannot be
     read again, come after them as they were. Each file is read, and encoded, anew, but for those in `known`, where all are
     remembered. `NoTokens` for a model without such."""
-    whole = _whole(model)
-    things = [(term.weight, one) for term in asked for one in tokens(whole, term.field, [term.raw])]
+    inner = whole(model)
+    things = [(term.weight, one) for term in asked for one in tokens(inner, term.field, [term.raw])]
     known = {} if known is None else known
     keys = {hit.id: (hit.id, hit.field, hit.start, hit.caption) for hit in hits[:n]}
-    read, problems = _read(collection, whole, [hit for hit in hits[:n] if keys[hit.id] not in known])
-    for name in dict.fromkeys(field for field, _ in read.values()):
-        owned = [(id, *one) for id, (field, some) in read.items() if field == name for one in some]
-        for (id, *_), one in zip(owned, _tokens(whole, name, [(raw, made) for _, raw, made in owned]), strict=True):
+    things_of, problems = _read(collection, inner, [hit for hit in hits[:n] if keys[hit.id] not in known])
+    for name in dict.fromkeys(field for field, _ in things_of.values()):
+        owned = [(id, made) for id, (field, some) in things_of.items() if field == name for made in some]
+        for (id, _), one in zip(owned, read(inner, name, [made for _, made in owned]), strict=True):
             known.setdefault(keys[id], []).append(one)
     found = {id: known[place] for id, place in keys.items() if place in known}
-    matches = {id: [max((match(a, b) for b in some), key=lambda m: m.score) for _, a in things] for id, some in found.items()}
+    matches = {id: [nearest(one, some) for _, one in things] for id, some in found.items()}
     scores = {id: sum(w * one.score for (w, _), one in zip(things, some, strict=True)) for id, some in matches.items()}
     told = [replace(hit, late=scores.get(hit.id)) for hit in hits]
     order = sorted((hit for hit in told if hit.late is not None), key=lambda hit: (-(hit.late or 0), hit.id))
@@ -105,24 +106,30 @@ def match(asked: Tokens, found: Tokens) -> Match:
     return Match(asked, found, np.where(asked.mask[:, None] & found.mask[None], cosines, np.float32(-1)))
 
 
+def nearest(asked: Tokens, found: Sequence[Tokens]) -> Match:
+    """The best match among several things, such as the captions of an item."""
+    return max((match(asked, one) for one in found), key=lambda one: one.score)
+
+
 def tokens(model: Sensorium, name: str, raws: Sequence[Raw]) -> list[Tokens]:
     """Things of a field by their tokens. `NoTokens` where they do not come into the shared space, `BadFile` and `BadRaw` for a
     thing that cannot be read."""
     field = model.field(name)
-    return _tokens(model, name, [(raw, field.prepare(opened(raw))) for raw in raws])
+    return read(model, name, [field.prepare(opened(raw)) for raw in raws])
 
 
-def _tokens(model: Sensorium, name: str, read: Sequence[_Read]) -> list[Tokens]:
-    if not read:
+def read(model: Sensorium, name: str, made: Sequence[Prepared]) -> list[Tokens]:
+    """The same for what the field has prepared."""
+    if not made:
         return []
     field = model.field(name)
-    batch = {key: np.stack([made[key] for _, made in read]) for key in read[0][1]}
+    batch = {key: np.stack([one[key] for one in made]) for key in made[0]}
     vectors, mask, grid = pieces(model.model, name, batch)
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=2, keepdims=True), 1e-9)
     out = []
-    for i, (_, made) in enumerate(read):
-        words = _words(field, made[name]) if isinstance(field, Text) else ()
-        out.append(Tokens(field, made[name], vectors[i], mask[i], grid, words))
+    for i, one in enumerate(made):
+        words = _words(field, one[name]) if isinstance(field, Text) else ()
+        out.append(Tokens(field, one[name], vectors[i], mask[i], grid, words))
     return out
 
 
@@ -137,7 +144,8 @@ def _words(field: Text, numbers: Int[np.ndarray, " L"]) -> tuple[str, ...]:
     return tuple(out)
 
 
-def _whole(model: Model) -> Sensorium:
+def whole(model: Model) -> Sensorium:
+    """The model whose tokens are read. `BadRaw` where there is no `Sensorium` in it."""
     inner = model
     while isinstance(inner, Prefix | Centred):
         inner = inner.model
@@ -148,14 +156,14 @@ def _whole(model: Model) -> Sensorium:
 
 def _read(
     collection: Collection, model: Sensorium, hits: Sequence[Hit]
-) -> tuple[dict[str, tuple[str, list[_Read]]], list[Problem]]:
+) -> tuple[dict[str, tuple[str, list[Prepared]]], list[Problem]]:
     """The field and the things of each hit that can be read again."""
-    out: dict[str, tuple[str, list[_Read]]] = {}
+    out: dict[str, tuple[str, list[Prepared]]] = {}
     problems: list[Problem] = []
     for hit in hits:
         field = model.field(hit.field)
         try:
-            out[hit.id] = hit.field, [(raw, field.prepare(opened(raw))) for raw in _raws(collection, field, hit)]
+            out[hit.id] = hit.field, [field.prepare(opened(raw)) for raw in _raws(collection, field, hit)]
         except (BadFile, BadRaw) as error:
             problems.append(problem(error, hit.path or hit.id, field.kind))
     return out, problems
@@ -163,14 +171,13 @@ def _read(
 
 def _raws(collection: Collection, field: Modality, hit: Hit) -> list[Raw]:
     if field.kind == Text.kind:
-        row = collection.row(hit.id)
-        return list(row.captions) if hit.caption in row.captions else [hit.caption]
+        return list(texts(hit, collection.row(hit.id).captions))
     path = collection.file(hit.id, field.kind)
     if path is None:
         raise BadFile(f"{hit.id}: where its {field.kind} lies is not known (it came from a table, a tar file or an address)")
-    if hit.start is None:
-        return [path]
-    for window in windows(field, path) or ():
-        if window.start is not None and abs(window.start - hit.start) < 1e-3:
-            return [window.raw]
-    raise BadFile(f"{path}: nothing begins at {hit.start} s any more: it has changed since it was indexed")
+    return [path if hit.start is None else window(field, path, hit.start)]
+
+
+def texts(hit: Hit, captions: Sequence[str]) -> Sequence[str]:
+    """The texts that a hit may have been found by: all of its captions, or the passage that was."""
+    return captions if hit.caption in captions else [hit.caption]

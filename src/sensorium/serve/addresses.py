@@ -11,6 +11,7 @@ from sensorium.serve.bounds import Refused
 from sensorium.serve.chart import Chart, chart
 from sensorium.serve.finding import MOST_PARTS, About, Answer, Finder, Query
 from sensorium.serve.meters import Meters
+from sensorium.serve.reasons import Reason, Reasons, Why
 from sensorium.serve.senses import MOST_TEXT, Senses, Thing
 from sensorium.serve.telling import Made, Tellers, Texts
 from sensorium.serve.wishes import Ask, Caption, Generate
@@ -51,7 +52,7 @@ class Vectors:
     fingerprint: str
 
 
-def searching(api: FastAPI, finder: Finder, senses: Senses) -> None:
+def searching(api: FastAPI, finder: Finder, senses: Senses, reasons: Reasons) -> None:
     from fastapi import Request
 
     known = tuple(senses.fields.values())
@@ -62,6 +63,14 @@ def searching(api: FastAPI, finder: Finder, senses: Senses) -> None:
 
         As JSON, or as a form with files under the name or the kind of a field (`image`, `audio`, `video`, `sensor`)."""
         return await finder.find(*await asked(request, Query, known))
+
+    @api.post("/why", tags=["search"], openapi_extra=schema(Why))
+    async def why(request: Request) -> Reason:
+        """Which patch, moment or word of an item is like which word of a query, in numbers, in words, and as a picture.
+
+        The query is as for `/search`. 422 where the tokens of the model lie in no shared space, 404 where the item, or its file,
+        is not there."""
+        return await reasons.why(*await asked(request, Why, known))
 
     @api.post("/embed", tags=["search"], openapi_extra=schema(Embed))
     async def embed(request: Request) -> Vectors:

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
 from typing import IO, Any
@@ -29,13 +30,26 @@ _HEAD = struct.Struct("<cQ")
 _ARRAYS, _BAD, _MISSING, _OTHER = b"a", b"b", b"m", b"o"
 
 
+@dataclass(frozen=True)
+class Part:
+    """A field that takes the part of a sound or film that begins at a second."""
+
+    field: Modality
+    start: float
+
+    def prepare(self, raw: Raw) -> dict[str, np.ndarray]:
+        from sensorium.search.cutting import window  # few things are such parts
+
+        return self.field.prepare(window(self.field, raw, self.start))
+
+
 class Decoder:
     """A process that prepares things, one after another, started when it is first asked and again after it has ended."""
 
     def __init__(self):
         self._process: subprocess.Popen[bytes] | None = None
 
-    def prepare(self, field: Modality, raw: Raw) -> dict[str, np.ndarray]:
+    def prepare(self, field: Modality | Part, raw: Raw) -> dict[str, np.ndarray]:
         """What `field.prepare(raw)` gives. `BadFile` where it raises anything that the thing is to blame for, where the process
         dies of it, or takes far too long; other errors of ours as they are."""
         asked, most = pickle.dumps((field, raw)), limits().seconds + GRACE
@@ -90,7 +104,7 @@ def _whole(pipe: IO[bytes], size: int) -> bytes:
     return found
 
 
-def told(field: Modality, raw: Raw) -> dict[str, np.ndarray]:
+def told(field: Modality | Part, raw: Raw) -> dict[str, np.ndarray]:
     """What `field.prepare(raw)` gives; what a thing is to blame for is a `BadFile` that names no path of this machine."""
     try:
         return field.prepare(raw)

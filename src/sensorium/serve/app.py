@@ -18,6 +18,7 @@ from sensorium.serve.bounds import Bounds, Door, NotFound, Refused
 from sensorium.serve.finding import Finder
 from sensorium.serve.gate import Gate
 from sensorium.serve.meters import Meters
+from sensorium.serve.reasons import Reasons
 from sensorium.serve.senses import Reader, Senses
 from sensorium.serve.telling import Tellers
 
@@ -46,6 +47,7 @@ class Server:
         self.collection, self.model, self.bounds = collection, model, bounds
         self.senses = Senses(model, bounds, self.meters, kept.kept if isinstance(kept, Prefix | Centred) else None)
         self.finder = Finder(collection, self.senses, bounds, self.meters)
+        self.reasons = Reasons(self.finder, self.senses, bounds, self.meters)
         own = [model] if isinstance(model, Sensorium) else []
         self.tellers = Tellers([*own, *beside], bounds, self.meters)
         self.api = _api(self)
@@ -72,6 +74,7 @@ class Server:
             "senses": fields,
             "fields": list(self.collection.fields),
             "can": can,
+            "why": list(self.reasons.fields),
             "makes": makes,
             "most_bytes": self.bounds.upload,
             "filters": facts.names(self.collection.store.schema),
@@ -88,7 +91,7 @@ class Server:
                     self.model.units({key: np.stack([x] * rows) for key, x in field.blank().items()}, rows)
 
     def close(self) -> None:
-        for part in (self.finder, self.senses, self.tellers):
+        for part in (self.finder, self.senses, self.reasons, self.tellers):
             part.close()
 
 
@@ -99,7 +102,7 @@ def _api(server: Server) -> FastAPI:
 
     told = "Searches a collection by text, pictures, sounds, clips and traces. Errors are JSON, `{error: sentence}`."
     api = FastAPI(title="Sensorium", version=__version__, description=told, docs_url=None, redoc_url=None)
-    addresses.searching(api, server.finder, server.senses)
+    addresses.searching(api, server.finder, server.senses, server.reasons)
     addresses.items(api, server.finder)
     addresses.telling(api, server.finder, server.senses, server.tellers)
     addresses.state(api, server.finder, server.about, server.meters)

@@ -14,7 +14,10 @@ from sensorium.core.protocols import Modality
 from sensorium.modalities import Video
 from sensorium.search import Collection, Hit, Row, wording
 from sensorium.search.grouping import grouped
+from sensorium.search.late import texts
+from sensorium.search.rows import item_of, key
 from sensorium.search.taking import direction
+from sensorium.search.where import Compare
 from sensorium.serve.bounds import Bounds, NotFound, Refused
 from sensorium.serve.desk import Desk
 from sensorium.serve.meters import Meters
@@ -103,28 +106,33 @@ class Finder:
         self.collection, self._senses = collection, senses
         self._said: wording.Wording | None = None
         self._reading = Lock()
-        self._desk = Desk(_called, threads=SEARCHERS, waiting=bounds.waiting, seconds=bounds.seconds)
-        self._looking = Desk(_called, threads=DECODERS, waiting=bounds.waiting, seconds=bounds.seconds)
+        self._desk = Desk(called, threads=SEARCHERS, waiting=bounds.waiting, seconds=bounds.seconds)
+        self._looking = Desk(called, threads=DECODERS, waiting=bounds.waiting, seconds=bounds.seconds)
         meters.watch("search_waiting", "Queries that wait for the collection.", lambda: self._desk.waiting)
         meters.watch("items", "Items of the collection.", lambda: len(collection))
 
     async def find(self, query: Query, things: Sequence[Thing]) -> Answer:
         """`things`: the files of the query. `Refused` for an empty one, `NotFound` for an item that is not there."""
+        total, names = await self._summed(query, things)
+        return await self.run(lambda: self._search(total, names, query))
+
+    async def hit(self, query: Query, things: Sequence[Thing], id: str) -> tuple[Hit, list[Thing]]:
+        """An item as a query finds it, by the nearest of its parts, and what that part is: a thing, or several texts. `NotFound`
+        where the item or its file is not there, `Refused` where it has nothing that is compared."""
+        total, names = await self._summed(query, things)
+        return await self.run(lambda: self._hit(total, names, query, id))
+
+    def parts(self, query: Query, things: Sequence[Thing]) -> list[tuple[float, Thing]]:
+        """The files and texts of a query, each with its weight. `Refused` for an empty query, and for too many files."""
         if len(things) > MOST_PARTS:
             raise Refused(422, f"{len(things)} files in one query: at most {MOST_PARTS}")
-        asked = list(things)
-        words = [text for text in (query.text.strip(), query.without.strip()) if text]
-        if words:
-            text = self._senses.field("text")
-            asked += [Thing(text, word) for word in words]
-        if not asked and not query.like:
+        parts = [(1.0, thing) for thing in things]
+        for weight, text in ((1.0, query.text.strip()), (-1.0, query.without.strip())):
+            if text:
+                parts.append((weight, Thing(self._senses.field("text"), text)))
+        if not parts and not query.like:
             raise Refused(422, "nothing to look for: give a text, a file, or an item to find more like")
-        units = await self._senses.vectors(asked)
-        total = np.sum(units, axis=0) if units else np.zeros((), np.float32)
-        if query.without.strip():
-            total = total - 2 * units[-1]
-        names = {thing.field.name for thing in asked}
-        return await self.run(lambda: self._search(total, names, query))
+        return parts
 
     async def about(self, id: str) -> About:
         return await self.run(lambda: self._about(id))
@@ -156,6 +164,15 @@ class Finder:
         self._desk.close()
         self._looking.close()
 
+    async def _summed(self, query: Query, things: Sequence[Thing]) -> tuple[Float[np.ndarray, "..."], set[str]]:
+        """The sum of what the files and texts are, and the fields that they are of."""
+        parts = self.parts(query, things)
+        units = await self._senses.vectors([thing for _, thing in parts])
+        total = np.zeros((), np.float32)
+        for (weight, _), unit in zip(parts, units, strict=True):
+            total = total + np.float32(weight) * unit
+        return total, {thing.field.name for _, thing in parts}
+
     def _search(self, total: Float[np.ndarray, "..."], asked: set[str], query: Query) -> Answer:
         while True:
             version = self.collection.store.version
@@ -166,20 +183,41 @@ class Finder:
                     raise
 
     def _answer(self, total: Float[np.ndarray, "..."], asked: set[str], query: Query) -> Answer:
-        fields = self.collection.fields
-        for id in query.like:
-            self._row(id)  # in words of our own, where it is not there
-            total = total + direction(self.collection, id)
-        within = query.within or [name for name in fields if name not in asked] or list(fields)
+        total, within = self._directed(total, asked, query)
         many = (query.k * DEEP if query.group else query.k) + len(query.like)  # some of them will be nearly the same as others
         only = query.within or None, query.where or None
         if query.words:
             hits = wording.find(self._wording(), total, asked, query.text, many, *only)
         else:
             hits = self.collection.find(total, asked, many, *only)
-        others = [hit for hit in hits if _said(hit.id) not in query.like]
+        others = [hit for hit in hits if said(hit.id) not in query.like]
         others = (grouped(self.collection, others) if query.group else others)[: query.k]
         return Answer([_found(i, hit) for i, hit in enumerate(others, 1)], list(within), len(self.collection))
+
+    def _directed(
+        self, total: Float[np.ndarray, "..."], asked: set[str], query: Query
+    ) -> tuple[Float[np.ndarray, " D"], list[str]]:
+        """The sum with the items that are to be found more like, and the fields that are searched."""
+        for id in query.like:
+            self._row(id)  # in words of our own, where it is not there
+            total = total + direction(self.collection, id)
+        fields = self.collection.fields
+        return total, query.within or [name for name in fields if name not in asked] or list(fields)
+
+    def _hit(self, total: Float[np.ndarray, "..."], asked: set[str], query: Query, id: str) -> tuple[Hit, list[Thing]]:
+        row = self._row(id)
+        total, within = self._directed(total, asked, query)
+        only = Compare("id", "=", item_of(key(row.id)))
+        hits = self.collection.find(total, asked, 1, within, only)
+        if not hits and query.words and query.within is None:  # it may say the words, and have no other field
+            hits = self.collection.find(total, asked, 1, self.collection.fields, only)
+        if not hits:
+            raise Refused(422, f"the item {id[:80]!r} has nothing that is compared: {', '.join(within)}")
+        (hit,) = hits
+        field = self._senses.field(hit.field)
+        if field.kind == "text":
+            return hit, [Thing(field, text) for text in texts(hit, row.captions)]
+        return hit, [Thing(field, self._file(id, field.kind), hit.start)]
 
     def _wording(self) -> wording.Wording:
         """The words of all items, read once a version."""
@@ -190,7 +228,7 @@ class Finder:
 
     def _about(self, id: str) -> About:
         row = self._row(id)
-        return About(_said(row.id), [_said(caption) for caption in row.captions], row.metadata, _files(row.paths))
+        return About(said(row.id), [said(caption) for caption in row.captions], row.metadata, _files(row.paths))
 
     def _thumbnail(self, id: str) -> bytes:
         try:
@@ -233,11 +271,11 @@ def _unknown(id: str) -> NotFound:
 
 def _found(rank: int, hit: Hit) -> Found:
     score, files = round(hit.score, 6), _files(hit.paths)
-    alike = tuple(_said(id) for id in hit.alike)
-    return Found(rank, _said(hit.id), score, hit.field, _said(hit.caption), hit.metadata, files, hit.start, hit.end, alike)
+    alike = tuple(said(id) for id in hit.alike)
+    return Found(rank, said(hit.id), score, hit.field, said(hit.caption), hit.metadata, files, hit.start, hit.end, alike)
 
 
-def _called(works: list[Any]) -> list[Any]:
+def called(works: list[Any]) -> list[Any]:
     """The results of calls, or what they raised."""
     out: list[Any] = []
     for work in works:
@@ -250,10 +288,10 @@ def _called(works: list[Any]) -> list[Any]:
 
 def _files(paths: dict[str, str]) -> dict[str, str]:
     """The names of an item's files; of one that lies outside of the collection's folder, its last part only."""
-    return {kind: _said(PurePath(path).name if PurePath(path).is_absolute() else path) for kind, path in paths.items()}
+    return {kind: said(PurePath(path).name if PurePath(path).is_absolute() else path) for kind, path in paths.items()}
 
 
-def _said(text: str) -> str:
+def said(text: str) -> str:
     """Names of files may hold bytes that are no UTF-8, which JSON cannot say: they are written as escapes, as the store writes
     them, so that an item is found by the id that was said."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -25,7 +25,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-QUESTIONS = ("/search", "/embed")
+QUESTIONS = ("/search", "/embed", "/why")
 """Paths that count as questions, which the model and the collection answer together. What takes long has lines of its own."""
 OPEN = ("/healthz", "/page/style.css")
 """Paths that ask for no token: they tell nothing of the collection."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +14,8 @@ from sensorium.core.batch import Batch, stack
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.core.protocols import Modality, Raw
 from sensorium.data.ready import ROWS, cuts
-from sensorium.serve.apart import Decoder, told
+from sensorium.search.late import Prepared, Tokens, read, whole
+from sensorium.serve.apart import Decoder, Part, told
 from sensorium.serve.bounds import Bounds
 from sensorium.serve.desk import Desk
 from sensorium.serve.meters import Meters
@@ -42,10 +43,20 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Thing:
-    """A raw thing for a field: a text, the bytes of a file that somebody sent, or a file of the collection's own."""
+    """A raw thing for a field: a text, the bytes of a file that somebody sent, or a file of the collection's own; of a long one
+    the part that begins at the second `start`."""
 
     field: Modality
     raw: str | bytes | Path
+    start: float | None = None
+
+
+class _Work(NamedTuple):
+    """A text or arrays for the model, and whether it is to say its tokens, and not the whole."""
+
+    field: str
+    ready: str | Prepared
+    tokens: bool
 
 
 class Senses:
@@ -61,7 +72,7 @@ class Senses:
         for decoder in self._decoders:
             self._free.put(decoder)
         self._decoding = Desk(self._prepared, threads=DECODERS, told=lambda n: meters.batch("decode", n), **line)
-        self._encoding = Desk(self._vectors, batch=ROWS[-1], told=lambda n: meters.batch("encode", n), **line)
+        self._encoding = Desk(self._worked, batch=ROWS[-1], told=lambda n: meters.batch("encode", n), **line)
         meters.watch("decode_waiting", "Files that wait to be decoded.", lambda: self._decoding.waiting)
         meters.watch("encode_waiting", "Things that wait for the model.", lambda: self._encoding.waiting)
 
@@ -72,7 +83,11 @@ class Senses:
     async def vectors(self, things: Sequence[Thing]) -> list[Float[np.ndarray, " D"]]:
         """A unit vector for each thing. `BadFile` or `BadRaw` where one is not what its field takes, `Refused` where too many
         wait."""
-        return list(await asyncio.gather(*(self._vector(thing) for thing in things)))
+        return list(await asyncio.gather(*(self._read(thing, False) for thing in things)))
+
+    async def tokens(self, things: Sequence[Thing]) -> list[Tokens]:
+        """The same for the tokens of each thing; `NoTokens` where they lie in no shared space."""
+        return list(await asyncio.gather(*(self._read(thing, True) for thing in things)))
 
     async def check(self, thing: Thing) -> None:
         """Decodes a thing and throws the arrays away, so that what is broken is told before somebody waits for a model."""
@@ -88,9 +103,9 @@ class Senses:
         for part in (self._decoding, self._encoding, *self._decoders):
             part.close()
 
-    async def _vector(self, thing: Thing) -> Float[np.ndarray, " D"]:
+    async def _read(self, thing: Thing, tokens: bool) -> Any:
         ready = thing.raw if isinstance(thing.raw, str) else await self._decoding.ask(thing)
-        return await self._encoding.ask((thing.field.name, ready))
+        return await self._encoding.ask(_Work(thing.field.name, ready, tokens))
 
     def _prepared(self, things: list[Thing]) -> list[Any]:
         """The arrays of each thing, or the reason why there are none."""
@@ -100,24 +115,29 @@ class Senses:
             try:
                 # A user's own modality may lie in a file that no other process finds.
                 own = not type(thing.field).__module__.startswith("sensorium.")
-                out.append(told(thing.field, thing.raw) if own else decoder.prepare(thing.field, thing.raw))
+                field = thing.field if thing.start is None else Part(thing.field, thing.start)
+                out.append(told(field, thing.raw) if own else decoder.prepare(field, thing.raw))
             except Exception as error:
                 out.append(error)
             finally:
                 self._free.put(decoder)
         return out
 
-    def _vectors(self, works: list[tuple[str, Any]]) -> list[Any]:
-        """Of (field, text or arrays) the vectors, one call of the model for the texts and one for the arrays of each field."""
+    def _worked(self, works: list[_Work]) -> list[Any]:
+        """The vectors or the tokens, one call of the model for the texts and one for the arrays of each field."""
         out: list[Any] = [None] * len(works)
-        groups: dict[tuple[str, bool], list[int]] = {}
-        for i, (name, ready) in enumerate(works):
-            groups.setdefault((name, isinstance(ready, str)), []).append(i)
-        for (name, texts), rows in groups.items():
-            own = [works[i][1] for i in rows]
+        groups: dict[tuple[str, bool, bool], list[int]] = {}
+        for i, work in enumerate(works):
+            groups.setdefault((work.field, work.tokens, isinstance(work.ready, str)), []).append(i)
+        for (name, tokens, texts), rows in groups.items():
+            own: list[Any] = [works[i].ready for i in rows]
             try:
-                found = self.model.encode(**{name: own})[name] if texts else self._units(name, own)
-                found = found if self._cut is None else self._cut(name, found)
+                if tokens:
+                    made = [self.fields[name].prepare(text) for text in own] if texts else own
+                    found: Any = read(whole(self.model), name, made)
+                else:
+                    found = self.model.encode(**{name: own})[name] if texts else self._units(name, own)
+                    found = found if self._cut is None else self._cut(name, found)
             except Exception as error:  # of this group alone
                 found = [error] * len(rows)
             for i, vector in zip(rows, found, strict=True):

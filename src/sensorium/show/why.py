@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from io import BytesIO
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
@@ -23,6 +24,11 @@ else:  # an extra, imported when a figure is drawn
 
 MOST = 10
 """Words that have a map of their own."""
+_PLACES = (
+    ("in the upper left", "at the top", "in the upper right"),
+    ("on the left", "in the middle", "on the right"),
+    ("in the lower left", "at the bottom", "in the lower right"),
+)
 _TALL, _STEP = 224, 200  # pixels of a spectrogram's height, samples of a column of it
 
 
@@ -53,18 +59,45 @@ def lines(match: Match) -> list[tuple[str, Float[np.ndarray, " L"]]]:
 
 def place(found: Tokens, token: int, start: float | None = None) -> str:
     """Where a token of a hit lies, in words."""
-    first = len(found.vectors) - int(np.prod([n for n, _ in found.grid]))
-    if token < first:
+    at, _ = cell(found, token)
+    if not at:
         return "as a whole"
     if found.words:
         return found.words[token].strip() or "as a whole"
-    at = np.unravel_index(token - first, [n for n, _ in found.grid])
     if (rate := _rate(found)) is not None:
         step = found.grid[0][1] / rate
-        low = (start or 0.0) + int(at[0]) * step
+        low = (start or 0.0) + at[0] * step
         return f"{low:.1f} to {low + step:.1f} s" if low < 60 else f"{clock(low)} to {clock(low + step)}"
     axis = ("row", "column") if len(at) == 2 else ("frame",)
     return ", ".join(f"{name} {i + 1} of {n}" for name, i, (n, _) in zip(axis, at, found.grid, strict=True))
+
+
+def cell(found: Tokens, token: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Which cell of its grid a token is, counted from 0, and how many there are along each axis; of one that stands for the
+    whole, nothing."""
+    shape = tuple(n for n, _ in found.grid)
+    first = len(found.vectors) - prod(shape)
+    return (tuple(map(int, np.unravel_index(token - first, shape))), shape) if token >= first else ((), ())
+
+
+def alt(match: Match, start: float | None = None) -> str:
+    """What `drawn` shows, for those who do not see it: `'red' is like the patch in the upper left, 0.83; 'dog' is like …`."""
+    told = _nearest(lines(match))
+    return "; ".join(f"{word!r} is like {glance(match.found, int(x.argmax()), start)}, {x.max():.2f}" for word, x in told)
+
+
+def glance(found: Tokens, token: int, start: float | None = None) -> str:
+    """Where a token of a hit lies, as one would say it: "the patch in the upper left"."""
+    at, of = cell(found, token)
+    where = place(found, token, start)
+    if where == "as a whole":
+        return "it as a whole"
+    if found.words:
+        return repr(where)
+    if found.array.ndim == 3:
+        down, across = (min(2, int(3 * (i + 0.5) / n)) for i, n in zip(at, of, strict=True))
+        return f"the patch {_PLACES[down][across]}"
+    return where if where.startswith("frame") else f"it from {where}"
 
 
 def marked(match: Match) -> list[tuple[str, float]]:
@@ -79,9 +112,7 @@ def drawn(match: Match, start: float | None = None) -> "Figure | None":
     found = match.found
     if found.words:
         return None
-    told = lines(match)
-    kept = np.sort(np.argsort([-line.max() for _, line in told], kind="stable")[:MOST])  # the nearest, in the query's order
-    told = [told[i] for i in kept.tolist()]
+    told = _nearest(lines(match))
     titles = [f"{word} {line.max():.2f}" for word, line in told]
     maps = np.stack([np.clip(found.laid(line), 0, None) for _, line in told])
     if found.array.ndim == 3:
@@ -91,6 +122,12 @@ def drawn(match: Match, start: float | None = None) -> "Figure | None":
         when = [f"{title}, {place(found, int(line.argmax()), start)}" for title, (_, line) in zip(titles, told, strict=True)]
         return plot_attention(picture, laid, when)
     return _over_time(found, maps.reshape(len(maps), -1), [word for word, _ in told], start or 0.0)
+
+
+def _nearest(told: list[tuple[str, Float[np.ndarray, " L"]]]) -> list[tuple[str, Float[np.ndarray, " L"]]]:
+    """Of many words those that something is like the most, in the query's order."""
+    kept = np.sort(np.argsort([-line.max() for _, line in told], kind="stable")[:MOST])
+    return [told[i] for i in kept.tolist()]
 
 
 def png(figure: "Figure") -> bytes:

@@ -4,14 +4,16 @@ import { card, connect } from "./gallery.js";
 import { chart } from "./map.js";
 import { record } from "./sound.js";
 import { tell } from "./tell.js";
+import { why } from "./why.js";
 
 const $ = (selector) => document.querySelector(selector);
 const START = 12; // items that are shown before anything was asked
 const PAUSE = 350; // ms without a key after which is looked for what stands there
 
-let about = { senses: [], fields: [], can: {}, makes: [], most_bytes: 0, items: 0, filters: [] };
+let about = { senses: [], fields: [], can: {}, why: [], makes: [], most_bytes: 0, items: 0, filters: [] };
 let parts = []; // files and items that belong to the query
 let asking = null; // of the request that is on its way
+let query = null; // by which what is shown was found
 let timer = 0;
 let wander = null;
 
@@ -45,7 +47,7 @@ async function begin() {
   const told = tell(about, attempt);
   const to = (verb) => (id, what) => { choose(verb); told[verb](id, what); };
   connect({
-    attempt, like,
+    attempt, like, why: reason,
     caption: about.can.caption && to("caption"),
     ask: about.can.ask && to("ask"),
     generate: about.makes.some((one) => one.reads.some((kind) => kind !== "text")) && to("generate"),
@@ -74,17 +76,28 @@ async function search() {
   asking?.abort();
   const mine = asking = new AbortController();
   $("#results").setAttribute("aria-busy", "true");
-  const found = await attempt(() => ask("/search", body(text), mine.signal));
+  const sent = body(text);
+  const found = await attempt(() => ask("/search", sent, mine.signal));
   if (asking !== mine) return; // another one has been asked since
   $("#results").removeAttribute("aria-busy");
   if (!found) { $("#status").textContent = ""; return; }
   const best = Math.max(...found.hits.map((hit) => hit.score), 0);
+  query = sent;
   $("#results").replaceChildren(...found.hits.map((hit) => card(hit, best)));
   const also = text && $("#words").checked ? " and by the very words" : "";
   const of = `of ${found.of.toLocaleString()} items, compared with their ${found.within.map(named).join(", ")}${also}`;
   $("#status").textContent = found.hits.length ? `The ${found.hits.length} nearest ${of}` : `Nothing was found ${of}`;
   wander?.mark(found.hits.map((hit) => hit.id));
   if (about.can.caption) describe(found.hits, mine.signal);
+}
+
+/** What tells why something was found; undefined where the model does not know. */
+function reason(hit) {
+  const [mine, names] = [query, about.why];
+  const reads = (kind) => about.senses.some((sense) => sense.kind === kind && names.includes(sense.name));
+  const text = $("#text").value.trim() || $("#without").value.trim();
+  if (!names.includes(hit.field) || (text && !reads("text")) || parts.some((part) => part.file && !reads(part.kind))) return undefined;
+  return () => why(mine, hit.id);
 }
 
 /** What a request has: a form where there are files. */

@@ -38,11 +38,11 @@ function table(rows) {
 
 function example(path, verb, bodies) {
   if (verb === "get") return `curl ${at}${path.replace("{id}", "ID").replace("{kind}", "image")}`;
-  const json = { "/search": '{"text": "a red bicycle", "k": 5}', "/embed": '{"text": ["a red bicycle"]}', "/generate": '{"text": "a red circle"}' };
+  const json = { "/search": '{"text": "a red bicycle", "k": 5}', "/why": '{"text": "a red bicycle", "id": "ID"}', "/embed": '{"text": ["a red bicycle"]}', "/generate": '{"text": "a red circle"}' };
   const lines = [];
   if (json[path]) lines.push(`curl ${at}${path} -H 'Content-Type: application/json' -d '${json[path]}'`);
   if (bodies["multipart/form-data"] && path !== "/generate") {
-    lines.push(`curl ${at}${path} -F image=@photo.jpg${path === "/ask" ? " -F question='what is it?'" : ""}`);
+    lines.push(`curl ${at}${path} -F image=@photo.jpg${{ "/ask": " -F question='what is it?'", "/why": " -F id=ID" }[path] ?? ""}`);
   }
   return lines.join("\n");
 }

@@ -5,7 +5,7 @@ const BEGUN = 1; // seconds into a clip: the first frame is often black
 const dialog = document.querySelector("#item");
 let actions = {};
 
-/** `like(id)`, `ask(id)`, `caption(id)`: what the buttons do; those that are missing have no button. */
+/** `like(id)`, `ask(id)`, `caption(id)`, `why(hit)`: what the buttons do; those that are missing have no button. */
 export function connect(given) {
   actions = given;
   document.querySelector("#item-close").addEventListener("click", () => dialog.close());
@@ -28,9 +28,30 @@ export function card(hit, best) {
   more.addEventListener("click", () => actions.like(hit.id, what));
   const whole = el("button", { type: "button", className: "quiet", aria: { label: `Details of ${what}` } }, "Details");
   whole.addEventListener("click", () => show(hit.id, hit));
-  const made = el("li", { className: "card", data: { id: hit.id } }, media(hit, what), el("div", { className: "below" }, title, facts, el("div", { className: "doing" }, more, whole)));
+  const made = el("li", { className: "card", data: { id: hit.id } }, media(hit, what), el("div", { className: "below" }, title, facts, el("div", { className: "doing" }, more, whole, because(hit, what))));
   if (hit.alike?.length) made.querySelector(".doing").append(others(hit, what, made));
   return made;
+}
+
+/** A button that shows why something was found, where the model can say so. */
+function because(hit, what) {
+  const told = hit.score === undefined ? undefined : actions.why?.(hit);
+  if (!told) return null;
+  const button = el("button", { type: "button", className: "quiet", aria: { label: `Why ${what}?` } }, "Why?");
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    const parts = await actions.attempt(told);
+    button.disabled = false;
+    button.focus(); // where the dialog gives it back to
+    if (parts) fill(`Why “${what}”?`, parts);
+  });
+  return button;
+}
+
+function fill(title, parts) {
+  document.querySelector("#item-title").textContent = title;
+  document.querySelector("#item-body").replaceChildren(...parts);
+  if (!dialog.open) dialog.showModal();
 }
 
 /** A button that shows what is nearly the same as an item after it, and hides it again. */
@@ -116,9 +137,7 @@ export async function show(id, hit = {}) {
   const item = await actions.attempt(() => ask(address(id)));
   if (!item) return;
   const what = item.captions[0] || id;
-  document.querySelector("#item-title").textContent = what;
-  const body = document.querySelector("#item-body");
-  body.replaceChildren();
+  const body = el("div");
   if (item.files.video) body.append(clip({ ...hit, ...item }, what));
   if (item.files.image) {
     const image = el("img", { src: address(id, "/file/image"), alt: what, className: "large" });
@@ -144,7 +163,7 @@ export async function show(id, hit = {}) {
   if (actions.ask) button("Ask about it", actions.ask);
   if (actions.generate) button("Make of it", actions.generate);
   body.append(facts, doing);
-  if (!dialog.open) dialog.showModal();
+  fill(what, [...body.childNodes]);
 }
 
 function time(seconds) {
