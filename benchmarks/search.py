@@ -68,6 +68,9 @@ def sized(place: Path, n: int, parts: Sequence[str]) -> dict[str, Any]:
     if "ann" in parts:
         out["ann"] = {name: told(name, way, data) for name, way in ann(place, data).items()}
     if "open" in parts:
+        from sensorium.search.lance import Lance
+
+        Lance(place / "collection").optimize()  # as whoever makes a collection leaves it
         line = [sys.executable, __file__, "--child", str(place / "collection"), str(place / "queries.npy")]
         start = time.perf_counter()
         said = json.loads(subprocess.run(line, capture_output=True, text=True, check=True).stdout)

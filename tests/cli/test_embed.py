@@ -1,5 +1,6 @@
 import json
 import os
+from pathlib import Path
 
 import pytest
 from bulk.stand_in import pictures
@@ -62,3 +63,11 @@ def test_another_job_is_refused_though_everything_is_there(place, capsys, argume
 
 def test_status_of_nothing_says_how_to_begin(place, capsys):
     assert "no bulk job is here" in answer(capsys, "--status")["error"]
+
+
+def test_who_would_end_his_own_process_is_told_so_and_a_job_of_slurm_has_its_patience(place, capsys):
+    told = answer(capsys, "--patience", "5")
+    assert "--patience 5 with --engine here: it would end this very process" in told["error"]
+    assert not (place / "out").exists()
+    script = Path(answer(capsys, "--patience", "5", "--engine", "slurm")["script"])
+    assert "--patience 5 --shard" in script.read_text()

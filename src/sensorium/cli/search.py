@@ -86,9 +86,9 @@ def search(
     opened = Collection.open(collection)
     if not given:  # told before the model is loaded, which takes seconds
         raise SensoriumError("nothing to look for: give a text, or --image, --audio, --video or --sensor FILE")
-    loaded = sensorium.load(model_place(opened, model))
     if rerank is not None and rerank < 1:
         raise SensoriumError(f"--rerank {rerank}: say how many of the first hits to put in another order, 1 or more")
+    loaded = sensorium.load(model_place(opened, model))
     many = max(k * 4 if group else k, rerank or 0)  # some of them will be nearly the same as others
     hits = _found(opened, loaded, given, many, (within or None, where), words)
     late = Reordered(hits, {}, [])

@@ -25,7 +25,7 @@ SHARES = {"count": 0.4, "colour": 1.0, "shape": 3.0, "relation": 1.0, "size": 0.
 ENCODERS: dict[str, Mapping[str, Any]] = {**FINE, "question": {"width": 64, "window": 5}}
 """Of things and of questions, whose words know their neighbours."""
 QUESTIONING = ("fusion.ask.*",)
-"""The map of a question to all that it asks for learns by AdamW: to make so wide a matrix orthogonal costs a third of a step."""
+"""The map of a question to all that it asks learns by AdamW: to make so wide a matrix orthogonal costs a quarter of a step."""
 LONGEST, LONGEST_ANSWER = 12, 4
 """Words of the longest question and answer, with the two marks of start and end."""
 

@@ -105,12 +105,13 @@ class Milvus:
             return len(gone)
 
     def search(self, name: str, queries: Float[np.ndarray, "Q D"], k: int, where: Where | None = None) -> list[list[Found]]:
-        head = self._head()
+        told = self.tables.told()
+        head = self.tables.head(told) if self._fixed is None else self._fixed
         checked_query(head.schema, name, queries, k)
         known = Compare(name, "known")
         asked = known if where is None else Every((known, where))
         checked_filter(head.schema, asked)
-        index = self.tables.told().get("indexes", {}).get(head.table, {}).get(name, {})
+        index = told.get("indexes", {}).get(head.table, {}).get(name, {})
         few = bool(index) and where is not None and self._counted(head, asked) <= FEW
         most = candidates(k) if of_column(head.schema.field(name).type) == "binary" else k
         if few or most + _SPARE > MOST:

@@ -88,8 +88,9 @@ class Tables:
             self._create(_ABOUT, [{"field_name": "key", "is_primary": True, **texts}, {"field_name": "value", **texts}, fill])
         self.client.upsert(_ABOUT, [{"key": key, "value": text, FILL: [0.0, 0.0]}])
 
-    def head(self) -> Head:
-        told = self.told()
+    def head(self, told: dict[str, Any] | None = None) -> Head:
+        """What was committed last, as far as `told()` says."""
+        told = self.told() if told is None else told
         there = [(slot, said) for slot in (0, 1) if (said := told.get(f"head{slot}"))]
         heads = [Head(version, table, _schema(text), slot) for slot, (version, table, text) in there]
         return max(heads, key=lambda head: head.version, default=NOTHING)
