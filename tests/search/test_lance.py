@@ -70,6 +70,21 @@ def test_vectors_are_read_once_and_again_when_rows_have_changed(tmp_path, monkey
     assert store.search("x", query, 1)[0][0].id == "c" and len(read) == 2 and len(store._kept) == 1
 
 
+def test_who_has_it_open_sees_what_is_made_anew(tmp_path):
+    store, reader, query = Lance(tmp_path / "c"), Lance(tmp_path / "c"), np.array([[1.0, 0]], np.float32)
+    store.upsert(rows(["a", "b"], x=[[1, 0], [0, 1]]))
+    store.describe({"made": 1})
+    assert [hit.id for hit in reader.search("x", query, 2)[0]] == ["a", "b"] and reader.about == {"made": 1}
+    before, version = reader.snapshot(), reader.version
+    store.erase()
+    assert reader.schema.names == [] and reader.about == {} and reader.count() == 0
+    store.upsert(rows(["c"], x=[[0, 2, 0]]))
+    store.describe({"made": 2})
+    assert reader.version == store.version > version and reader.about == {"made": 2}
+    assert [(hit.id, hit.score) for hit in reader.search("x", np.array([[0, 1.0, 0]], np.float32), 2)[0]] == [("c", 2.0)]
+    assert [row["id"] for row in contents(before)] == ["a", "b"] and before.search("x", query, 1)[0][0].id == "a"
+
+
 def test_threads_share_what_is_kept(tmp_path, monkeypatch):
     store, loads = Lance(tmp_path / "c"), []
 

@@ -160,16 +160,16 @@ class Collection:
     def counts(self) -> dict[str, int]:
         """How many items have each of the fields."""
         counts = self._counts()
-        return {name: counts[name] for name in self.store.about["kinds"] if counts.get(name)}
+        return {name: counts[name] for name in self._about["kinds"] if counts.get(name)}
 
     @property
     def fingerprint(self) -> str:
-        return self.store.about["fingerprint"]
+        return self._about["fingerprint"]
 
     @property
     def model_path(self) -> str | None:
         """Where the model was loaded from when the collection was made, if that is known: a directory, or an id on the Hub."""
-        return self.store.about["model"]
+        return self._about["model"]
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -242,7 +242,7 @@ class Collection:
     def check(self, model: Model) -> Model:
         """The model that queries go through (`Prefix` or `Centred`, where the collection has other vectors than it makes);
         `SensoriumError` where the collection is not of this model."""
-        about = self.store.about
+        about = self._about
         model = suited(model, about)
         if model.fingerprint != about["fingerprint"]:
             raise SensoriumError(_refusal(about, model, "COLLECTION"))
@@ -304,7 +304,7 @@ class Collection:
         """What is known of (score, field, key of a piece)."""
         keys = [piece for _, _, piece in found]
         known = self._lately.get([*keys, *(key(item_of(piece)) for piece in keys)])
-        out, about = [], self.store.about
+        out, about = [], self._about
         root = Path(about["root"] or ".")
         for (score, name, _), piece, first in zip(found, known[: len(found)], known[len(found) :], strict=True):
             row = row_of(first["record"])
@@ -349,8 +349,14 @@ class Collection:
         return self._counted[1]
 
     @property
+    def _about(self) -> dict[str, Any]:
+        if about := self.store.about:
+            return about
+        raise SensoriumError("nothing is here any more: the collection was removed, or is being made anew")
+
+    @property
     def _root(self) -> Path:
-        return Path(self.store.about["root"] or ".")
+        return Path(self._about["root"] or ".")
 
 
 def described(

@@ -65,6 +65,7 @@ class Lance:
         version, (of, schema) = self.version, self._schema
         if version != of:  # asking for it costs more than all else that a query does here
             schema = self._table(_ROWS).schema.remove_metadata() if version else pa.schema([])
+            schema = schema if len(schema.names) > 1 else pa.schema([])  # the key alone is there once all was erased
             self._schema = version, schema
         return schema
 
@@ -85,7 +86,7 @@ class Lance:
             table = self._made(_ROWS, new.schema, KEY)
         else:
             _declare(table, KEY)
-            if more := [field for field in new.schema if field.name not in was.names]:
+            if more := [field for field in new.schema if field.name not in (KEY, *was.names)]:
                 table.add_columns(pa.schema(more))
         # `add` has no keys, and a retry would double the rows. The key is declared as such, or two writers would.
         step = table.merge_insert(KEY).when_matched_update_all().when_not_matched_insert_all()
@@ -191,12 +192,13 @@ class Lance:
             self._schema, self._said = (0, pa.schema([])), (-1, {})
 
     def erase(self) -> None:
-        """Removes all rows, columns, and what was said of them."""
+        """Removes all rows, columns, and what was said of them. The versions go on, so that whoever has it open sees that, and
+        who reads a snapshot reads on; so the files stay until they are tidied up, a day later."""
         self._writable()
-        there = [name for name in (_ROWS, _ABOUT) if self._table(name) is not None]
-        self.close()
-        for name in there:
-            self._db.drop_table(name)
+        if (table := self._table(_ROWS)) is not None:
+            self._made(_ROWS, pa.schema([table.schema.field(KEY)]), KEY, "overwrite")
+        if (table := self._table(_ABOUT)) is not None:
+            table.delete("true")
 
     def _table(self, name: str) -> Any:
         """An open table; None where there is none yet."""
@@ -215,8 +217,8 @@ class Lance:
                 self._open[name] = found
             return self._open[name]
 
-    def _made(self, name: str, schema: pa.Schema, key: str) -> Any:
-        made = self._db.create_table(name, schema=schema, exist_ok=True)
+    def _made(self, name: str, schema: pa.Schema, key: str, mode: str = "create") -> Any:
+        made = self._db.create_table(name, schema=schema, mode=mode, exist_ok=mode == "create")
         _declare(made, key)
         self._open[name] = made
         return made

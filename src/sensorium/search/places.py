@@ -33,7 +33,7 @@ def store_at(place: Path | str, create: bool = False) -> Store:
     from sensorium.search.lance import Lance
 
     made = Lance(place)
-    if not create and not made.version:
+    if not create and not made.schema.names:
         raise BadFile(f"{place}: no collection is here; make one with: sensorium index")
     return made
 
