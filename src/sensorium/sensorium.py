@@ -17,7 +17,7 @@ from sensorium.core.encoding import Encoder, Labelled, Prompting
 from sensorium.core.errors import UnknownName, nearest
 from sensorium.core.protocols import Modality, Raw
 from sensorium.data.folder import opened
-from sensorium.data.ready import batched, cuts, listed, prepared, read
+from sensorium.data.ready import batched, begun, cuts, listed, prepared, read
 from sensorium.decoders import Drawing, Sampling
 from sensorium.encoders import PublishedText
 from sensorium.modalities import BadRaw
@@ -366,8 +366,10 @@ class Sensorium:
         encoder = known[field.name]
         width = self.model.width if isinstance(self.model, Space | AnyToAny) else encoder.pooled_width
         out = np.zeros((len(raws), width), np.float32)
-        for rows, batch, size in batched(field, raws, isinstance(encoder, PublishedText) and encoder.form.masks):
-            out[rows] = self.units(batch, size)[f"{field.name}/unit"][: len(rows)]
+        parts = batched(field, raws, isinstance(encoder, PublishedText) and encoder.form.masks)
+        running = ((rows, self._units(self._leaves, pad(read(batch), size))) for rows, batch, size in parts)
+        for rows, units in begun(running):  # files are read while the device works
+            out[rows] = jax.device_get(units[f"{field.name}/unit"])[: len(rows)]
         return out
 
     def _parts(self, field: Modality, raws: list[Raw], end: str, beside: Batch | None = None) -> Iterator[np.ndarray]:

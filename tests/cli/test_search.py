@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image as Pillow
-from search.drivers import DRIVERS, milvus_server
+from search.drivers import DRIVERS, bucket, milvus_server
 from search.fake import Tricolour, folder
 from show.page import Page
 
@@ -168,9 +168,17 @@ def test_a_collection_goes_to_milvus_and_is_searched_there(place, capsys):
     told = answer(capsys, "collection", "info", there)
     assert told["items"] == 5 and told["complete"] and told["indexes"]["vector_text"] == "exact, recall@10 1.000"
     assert answer(capsys, "search", there, "blue")["hits"] == own
-    there = f"milvus://{milvus_server()}/photos"
+
+
+ELSEWHERE = {"milvus server": lambda: f"milvus://{milvus_server()}/photos", "lance bucket": lambda: f"{bucket()}/photos"}
+
+
+@pytest.mark.parametrize("kind", sorted(ELSEWHERE.keys() & DRIVERS.keys()))
+def test_a_collection_goes_elsewhere_and_is_kept_up_to_date_there(place, capsys, kind):
+    own, there = answer(capsys, "search", "photos.collection", "blue")["hits"], ELSEWHERE[kind]()
     assert "no collection is here" in answer(capsys, "search", there, "blue")["error"]
     assert answer(capsys, "collection", "push", "photos.collection", there)["rows"] == 6
+    assert answer(capsys, "search", there, "blue")["hits"] == own
     (place / "photos/images/red.png").unlink()
     made = answer(capsys, "index", "photos", "--model", "runs/a", "--out", there)
     assert made["changes"] == {"added": 0, "changed": 1, "deleted": 0, "unchanged": 5, "failed": 0}

@@ -3,11 +3,13 @@ again by somebody else."""
 
 import atexit
 import importlib.util
+import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -38,25 +40,45 @@ if importlib.util.find_spec("pymilvus") and importlib.util.find_spec("milvus_lit
     DRIVERS["milvus server"] = Driver(
         lambda path: Milvus(f"milvus://{milvus_server()}/c{abs(hash(path))}"), lambda path, store: Milvus(store.uri)
     )
+if importlib.util.find_spec("moto"):
+    DRIVERS["lance bucket"] = Driver(
+        lambda path: Lance(f"{bucket()}/c{abs(hash(path))}"), lambda path, store: Lance(f"{bucket()}/c{abs(hash(path))}")
+    )
 
 
 @cache
 def milvus_server() -> str:
     """One of milvus-lite in a process of its own, for as long as this one lives."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    return _serving(lambda port: ["milvus_lite", "server", "--host", "127.0.0.1", "--port", port, "--data-dir", folder.name])
+
+
+@cache
+def bucket() -> str:
+    """A bucket of a server that speaks S3, in a process of its own, for as long as this one lives."""
+    place = f"http://{_serving(lambda port: ['moto.server', '-H', '127.0.0.1', '-p', port])}"
+    urllib.request.urlopen(urllib.request.Request(f"{place}/bucket", method="PUT")).close()
+    keys = {"AWS_ENDPOINT": place, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1"}
+    os.environ |= {**keys, "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
+    return "s3://bucket"
+
+
+def _serving(module: Callable[[str], list[str]]) -> str:
+    """host:port of a module of Python that serves at a port, once it answers."""
     with socket.socket() as some:
         some.bind(("127.0.0.1", 0))
         port = some.getsockname()[1]
-    command = [sys.executable, "-m", "milvus_lite", "server", "--host", "127.0.0.1", "--port", str(port), "--data-dir"]
-    folder = tempfile.TemporaryDirectory()
-    process = subprocess.Popen([*command, folder.name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    atexit.register(lambda: (process.terminate(), process.wait(), folder.cleanup()))
+    command = [sys.executable, "-m", *module(str(port))]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    atexit.register(lambda: (process.terminate(), process.wait()))
     for _ in range(600):
         with socket.socket() as some:
             if some.connect_ex(("127.0.0.1", port)) == 0:
                 return f"127.0.0.1:{port}"
         assert process.poll() is None
         time.sleep(0.1)
-    raise TimeoutError("milvus-lite does not serve")
+    raise TimeoutError(f"{command[2]} does not serve")
 
 
 def rows(ids: list[str], **columns) -> pa.Table:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from sensorium.core.errors import SensoriumError
 from sensorium.core.protocols import Item
 from sensorium.search import Collection
 from sensorium.search.lance import Lance
+from sensorium.search.memory import Memory
 
 KILLS = 3
 
@@ -171,6 +173,31 @@ def test_killed_at_any_moment_it_goes_on_and_ends_as_if_nothing_had_been(tmp_pat
                 np.testing.assert_allclose(a[name], b[name], atol=1e-6)
             else:
                 assert a[name] == b[name], (a["id"], name)
+
+
+def test_a_block_is_embedded_while_the_one_before_is_written(tmp_path, monkeypatch):
+    """And what goes wrong with a write is told."""
+    monkeypatch.setattr("sensorium.search.embed._ITEMS", 2)
+    items, model, calls, full = folder(tmp_path), Tricolour(), [], [False]
+    real = Memory.upsert
+
+    def slow(self, rows, instead_of=None):
+        before = len(model.calls)
+        for _ in range(3000 if not calls else 0):  # the first one waits to see the next at work
+            if len(model.calls) > before:
+                break
+            time.sleep(0.02)
+        calls.append(len(model.calls) > before)
+        if full[0] and len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        real(self, rows, instead_of)
+
+    monkeypatch.setattr(Memory, "upsert", slow)
+    made = Collection.update(model, items, "memory:", root=tmp_path)
+    assert calls[0] and len(calls) == 3 and len(made) == 6
+    calls, full[0] = [], True
+    with pytest.raises(OSError, match="No space left"):
+        Collection.update(model, items, f"memory:{tmp_path}", root=tmp_path)
 
 
 @pytest.mark.parametrize("other", [[], [Item("new", {"text": ("red",)})]], ids=["nothing", "another folder"])

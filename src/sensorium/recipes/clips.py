@@ -14,7 +14,7 @@ FRAMES, SIDE = 8, 32
 
 def clips(
     *,
-    steps: int = 1900,
+    steps: int = 1300,
     batch: int = 64,
     lr: float = 2e-3,
     most: int = 2,

@@ -35,7 +35,7 @@ def questions(
     source: Literal["image", "audio", "video"] = "image",
     answers: Literal["write", "choose"] = "write",
     blind: bool = False,
-    steps: int = 1750,
+    steps: int = 1500,
     batch: int = 64,
     each: int = 5,
     easy: float = 0.2,

@@ -12,6 +12,7 @@ from sensorium.core.errors import BadFile
 from sensorium.core.protocols import Item, Modality, Raw
 from sensorium.data.folder import opened
 from sensorium.data.listing import Problem, problem
+from sensorium.data.ready import side_by_side
 from sensorium.modalities import BadRaw, picture_file
 from sensorium.modalities.image import Image
 from sensorium.modalities.picture_changes import jpeg
@@ -50,13 +51,14 @@ def embed(model: Model, items: Iterable[Item], root: Path | None) -> Iterator[li
     while block := list(islice(rest, _ITEMS)):
         problems: list[list[Problem]] = [[] for _ in block]
         pieces = _pieces(model, block, problems)
+        thumbnails = side_by_side(lambda one: _thumbnail(model, *one), list(zip(block, problems, strict=True)))
         for item, own, told in zip(block, pieces, problems, strict=True):
             if not any(piece.vectors for piece in own):
                 kinds = ", ".join(field.kind for field in model.fields)
                 told.append(Problem(item.id, "item", f"left out: nothing of it could be embedded as {kinds}"))
         yield [
-            Entry(_row(item, root), tuple(own), _thumbnail(model, item, told), tuple(told))
-            for item, own, told in zip(block, pieces, problems, strict=True)
+            Entry(_row(item, root), tuple(own), thumbnail, tuple(told))
+            for item, own, thumbnail, told in zip(block, pieces, thumbnails, problems, strict=True)
         ]
 
 

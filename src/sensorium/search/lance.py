@@ -65,7 +65,8 @@ class Lance:
         version, (of, schema) = self.version, self._schema
         if version != of:  # asking for it costs more than all else that a query does here
             schema = self._table(_ROWS).schema.remove_metadata() if version else pa.schema([])
-            schema = schema if len(schema.names) > 1 else pa.schema([])  # the key alone is there once all was erased
+            if schema.names == [KEY] and not self.count():  # all was erased
+                schema = pa.schema([])
             self._schema = version, schema
         return schema
 

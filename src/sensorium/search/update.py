@@ -2,6 +2,7 @@
 alone."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 from sensorium.core.errors import SensoriumError
 from sensorium.core.protocols import Item
 from sensorium.data.listing import Lazy
+from sensorium.data.ready import begun
 from sensorium.search.embed import Model, embed
 from sensorium.search.kept import Loss
 from sensorium.search.precision import converted
@@ -50,8 +52,8 @@ class _Known:
 
 
 class Update:
-    """One run. Every block of items is written in one step, with all pieces of each: whoever is killed loses the block at work
-    and nothing else, and the next run goes on from there."""
+    """One run. Every block of items is written in one step, with all pieces of each, while the next one is embedded: whoever is
+    killed loses the blocks at work and nothing else, and the next run goes on from there."""
 
     def __init__(self, store: Store, model: Model, root: Path | None, retry: bool = False, precision: str = "f32"):
         self.store, self.root, self.retry, self.precision = store, root, retry, precision
@@ -67,9 +69,11 @@ class Update:
         """Embeds what has to be, and removes items that are not among these."""
         done = progress or (lambda n: None)
         seen: set[str] = set()
-        for entries in embed(self.model, self._todo(items, seen, done), self.root):
-            self._write(entries)
-            done(len(entries))
+        blocks = embed(self.model, self._todo(items, seen, done), self.root)
+        with ThreadPoolExecutor(1) as writer:
+            for entries, written in begun((entries, writer.submit(self._write, entries)) for entries in blocks):
+                written.result()
+                done(len(entries))
         self._refresh()
         self._recognise(seen)
         gone = [item for item in self._known if item not in seen]
