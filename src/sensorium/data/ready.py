@@ -19,7 +19,7 @@ LENGTHS = (16, 32, 64, 128, 256)
 """The lengths of texts that are compiled, beside the whole one: filling costs as much as words do, and most texts are short."""
 AT_ONCE = 4096
 """Texts that are held at once, ready."""
-READERS = min(16, os.cpu_count() or 1)
+READERS = min(8, os.cpu_count() or 1)
 """Threads that read files: decoders of pictures, sounds and films run side by side."""
 
 

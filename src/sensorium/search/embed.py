@@ -1,6 +1,7 @@
 """Items as entries of a store: unit vectors by field of the whole or of its parts, paths, captions, and a thumbnail."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -12,7 +13,7 @@ from sensorium.core.errors import BadFile
 from sensorium.core.protocols import Item, Modality, Raw
 from sensorium.data.folder import opened
 from sensorium.data.listing import Problem, problem
-from sensorium.data.ready import side_by_side
+from sensorium.data.ready import READERS
 from sensorium.modalities import BadRaw, picture_file
 from sensorium.modalities.image import Image
 from sensorium.modalities.picture_changes import jpeg
@@ -48,18 +49,20 @@ def embed(model: Model, items: Iterable[Item], root: Path | None) -> Iterator[li
     problem too. `root`: paths inside of it are kept relative to it.
     """
     rest = iter(items)
-    while block := list(islice(rest, _ITEMS)):
-        problems: list[list[Problem]] = [[] for _ in block]
-        pieces = _pieces(model, block, problems)
-        thumbnails = side_by_side(lambda one: _thumbnail(model, *one), list(zip(block, problems, strict=True)))
-        for item, own, told in zip(block, pieces, problems, strict=True):
-            if not any(piece.vectors for piece in own):
-                kinds = ", ".join(field.kind for field in model.fields)
-                told.append(Problem(item.id, "item", f"left out: nothing of it could be embedded as {kinds}"))
-        yield [
-            Entry(_row(item, root), tuple(own), thumbnail, tuple(told))
-            for item, own, thumbnail, told in zip(block, pieces, thumbnails, problems, strict=True)
-        ]
+    with ThreadPoolExecutor(READERS) as pool:
+        while block := list(islice(rest, _ITEMS)):
+            drawn = [pool.submit(_thumbnail, model, item) for item in block]  # while the model is at work
+            problems: list[list[Problem]] = [[] for _ in block]
+            pieces = _pieces(model, block, problems)
+            entries = []
+            for item, own, told, thumbnail in zip(block, pieces, problems, drawn, strict=True):
+                picture, unread = thumbnail.result()
+                told += [one for one in unread if one not in told]  # it is there already where the model has a field for pictures
+                if not any(piece.vectors for piece in own):
+                    kinds = ", ".join(field.kind for field in model.fields)
+                    told.append(Problem(item.id, "item", f"left out: nothing of it could be embedded as {kinds}"))
+                entries.append(Entry(_row(item, root), tuple(own), picture, tuple(told)))
+            yield entries
 
 
 def unit(vector: Float[np.ndarray, " D"]) -> Float[np.ndarray, " D"] | None:
@@ -155,16 +158,15 @@ def _note(id: str, root: Path) -> Path | None:
     return next((path for path in places if path.is_file()), None)
 
 
-def _thumbnail(model: Model, item: Item, problems: list[Problem]) -> bytes | None:
+def _thumbnail(model: Model, item: Item) -> tuple[bytes | None, list[Problem]]:
     """A JPEG of the item's first picture; else of the first of its things that the model's fields show as a picture (the
-    frames of a clip); None where there is nothing to look at."""
+    frames of a clip); None where there is nothing to look at. With what is wrong with that picture."""
+    problems = []
     for raw in item.raws.get(Image.kind, ())[:1]:
         try:
-            return jpeg(picture_file.read(opened(raw), THUMBNAIL), THUMBNAIL)
+            return jpeg(picture_file.read(opened(raw), THUMBNAIL), THUMBNAIL), []
         except BadFile as error:
-            found = problem(error, raw, Image.kind)
-            if found not in problems:  # it is there already where the model has a field for pictures
-                problems.append(found)
+            problems.append(problem(error, raw, Image.kind))
     for field in model.fields:
         for raw in item.raws.get(field.kind, ())[:1]:
             try:
@@ -172,5 +174,5 @@ def _thumbnail(model: Model, item: Item, problems: list[Problem]) -> bytes | Non
             except (BadFile, BadRaw):  # told where it was embedded
                 continue
             if made is not None:
-                return made
-    return None
+                return made, problems
+    return None, problems

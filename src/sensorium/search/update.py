@@ -1,6 +1,7 @@
 """Bringing a store up to date with items: what is new or changed is embedded, what has gone is removed, the rest is left
 alone."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from sensorium.search.stamps import Stamp, same, stamp
 from sensorium.search.store import KEY, Store
 from sensorium.search.where import Compare
 
-_AT_ONCE = 500
+_AT_ONCE, _OFTEN = 512, 5.0  # items, and seconds after which what was made is written
 Progress = Callable[[int], None]
 
 
@@ -69,7 +70,7 @@ class Update:
         """Embeds what has to be, and removes items that are not among these."""
         done = progress or (lambda n: None)
         seen: set[str] = set()
-        blocks = embed(self.model, self._todo(items, seen, done), self.root)
+        blocks = _gathered(embed(self.model, self._todo(items, seen, done), self.root))
         with ThreadPoolExecutor(1) as writer:
             for entries, written in begun((entries, writer.submit(self._write, entries)) for entries in blocks):
                 written.result()
@@ -133,6 +134,18 @@ class Update:
             rows = self.store.get([key(item) for item in some])
             stamps = pa.array([self._touched[item].to_json() for item in some], pa.string())
             self.store.upsert(rows.set_column(rows.column_names.index("stamp"), "stamp", stamps))
+
+
+def _gathered(blocks: Iterable[list[Entry]]) -> Iterator[list[Entry]]:
+    """Blocks together, as each write costs: up to `_AT_ONCE` items, or what `_OFTEN` seconds made."""
+    held, since = [], time.monotonic()
+    for block in blocks:
+        held += block
+        if len(held) + len(block) > _AT_ONCE or time.monotonic() - since >= _OFTEN:
+            yield held
+            held, since = [], time.monotonic()
+    if held:
+        yield held
 
 
 def _cut(entry: Entry, prefix: Prefix) -> Entry:
