@@ -12,7 +12,8 @@ from sensorium.core.protocols import Modality, Raw
 from sensorium.data.folder import opened
 from sensorium.modalities.text import Text
 
-T, U = TypeVar("T"), TypeVar("U")
+T = TypeVar("T")
+U = TypeVar("U")
 ROWS = (1, 8, 64)
 """The sizes of batch that are compiled: any number of things is cut into these, and the last one filled up."""
 LENGTHS = (16, 32, 64, 128, 256)
