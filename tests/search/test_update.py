@@ -175,9 +175,24 @@ def test_killed_at_any_moment_it_goes_on_and_ends_as_if_nothing_had_been(tmp_pat
                 assert a[name] == b[name], (a["id"], name)
 
 
+def test_blocks_are_written_together_unless_that_takes_long(tmp_path, monkeypatch):
+    monkeypatch.setattr("sensorium.search.embed._ITEMS", 2)
+    items, sizes, real = folder(tmp_path), [], Memory.upsert
+    monkeypatch.setattr(
+        Memory, "upsert", lambda self, rows, *old: sizes.append(len(set(rows["item"].to_pylist()))) or real(self, rows, *old)
+    )
+    for most, often, expected in ((512, 60.0, [6]), (4, 60.0, [4, 2]), (512, 0.0, [2, 2, 2])):
+        monkeypatch.setattr("sensorium.search.update._AT_ONCE", most)
+        monkeypatch.setattr("sensorium.search.update._OFTEN", often)
+        sizes.clear()
+        Collection.update(Tricolour(), items, "memory:", root=tmp_path)
+        assert sizes == expected
+
+
 def test_a_block_is_embedded_while_the_one_before_is_written(tmp_path, monkeypatch):
     """And what goes wrong with a write is told."""
     monkeypatch.setattr("sensorium.search.embed._ITEMS", 2)
+    monkeypatch.setattr("sensorium.search.update._AT_ONCE", 2)
     items, model, calls, full = folder(tmp_path), Tricolour(), [], [False]
     real = Memory.upsert
 
