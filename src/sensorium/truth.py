@@ -108,13 +108,15 @@ def made_of(
     seed: int = 0,
 ) -> Numbers:
     """What a model makes of the field `source` of `n` distinct scenes of a split, of at most `most` objects: `agreement` of what
-    is read back from the pictures, sounds or clips of its field `target`; of clips also `"motion"`, and its chance. `styles`:
-    how often each style of sentence is said (see `World`)."""
+    is read back from the pictures, sounds or clips of its field `target`, of texts `judged`; of clips also `"motion"`, and its
+    chance. `styles`: how often each style of sentence is said (see `World`)."""
     scenes = scene.distinct(split, n, seed, most)
     making = model.making
     field = making.target(target)
     told = making.told(model.parameters(), {source: RENDERERS[model.field(source).kind](scenes, styles)}, target)
     made = making.make(model.parameters(), told, target, 1, how, seed)
+    if isinstance(field, Text):
+        return judged(scenes, [field.show(ids) for ids in made])
     found, moved = JUDGES[field.kind](made)
     out = agreement(caption.objects(scenes), caption.objects(found))
     if moved is not None:
