@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from sensorium import truth
+from sensorium.data.questions import even
 from sensorium.data.synthetic import write_world
 from sensorium.losses import total
-from sensorium.recipes import RECIPES
+from sensorium.recipes import RECIPES, WORLDLY
 from sensorium.recipes.senses import senses
+from sensorium.sensorium import Sensorium
 from sensorium.training import Experiment, fit
 from sensorium.training.experiment import Start
 from sensorium.world import caption, scene
@@ -107,3 +110,15 @@ def test_a_few_steps_of_a_small_batch_move_every_parameter_that_trains(name, mak
     for (path, old), (_, new) in zip(before, nnx.to_flat_state(nnx.state(model)), strict=True):
         still = name == "anything" and path[0] == "space"
         assert jnp.isfinite(new[...]).all() and (new[...] != old[...]).any() != still, path
+
+
+@pytest.mark.parametrize("name", sorted(set(WORLDLY) - {"senses"}))
+def test_what_it_says_of_the_truth_can_be_said_before_it_has_learned(name, make, monkeypatch):
+    experiment, distinct = make(**small(name)), scene.distinct
+    monkeypatch.setattr(scene, "distinct", lambda split, n, *rest: distinct(split, 4, *rest))
+    monkeypatch.setattr(truth, "even", lambda split, n, types, seed: even(split, 1, types, seed))
+    found = experiment.truth(Sensorium(experiment.model.build(0), experiment.fields, experiment.model))
+    assert all(np.isfinite(value) for value in found.values())
+    ways = ("text->image/", "audio->image/", "image->text/", "audio->text/") if name == "anything" else ("",)
+    number = "accuracy" if name == "questions" else "motion" if name == "clips" else "exact"
+    assert {f"{way}{split}/{number}" for way in ways for split in truth.SPLITS} <= set(found)

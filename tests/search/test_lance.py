@@ -4,8 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from lancedb.table import LanceTable
 from search.drivers import contents, rows
+from search.fake import Tricolour, folder
 
+from sensorium.search import Collection
 from sensorium.search.exact import Vectors, nearest, of_table, recall
 from sensorium.search.lance import CACHES, Lance, sql
 from sensorium.search.where import Compare, Every, parse
@@ -83,6 +86,29 @@ def test_who_has_it_open_sees_what_is_made_anew(tmp_path):
     assert reader.version == store.version > version and reader.about == {"made": 2}
     assert [(hit.id, hit.score) for hit in reader.search("x", np.array([[0, 1.0, 0]], np.float32), 2)[0]] == [("c", 2.0)]
     assert [row["id"] for row in contents(before)] == ["a", "b"] and before.search("x", query, 1)[0][0].id == "a"
+
+
+def test_a_query_looks_once_for_what_others_wrote(tmp_path, monkeypatch):
+    """On a bucket each look is a request."""
+    looks, real = [], LanceTable.checkout_latest
+    monkeypatch.setattr(LanceTable, "checkout_latest", lambda self: looks.append(self.name) or real(self))
+    store, other, query = Lance(tmp_path / "c"), Lance(tmp_path / "c"), np.array([[0.0, 1]], np.float32)
+    store.upsert(rows(["a"], x=[[1, 0]]))
+    assert [hit.id for hit in other.search("x", query, 1)[0]] == ["a"]
+    with other.steady():
+        assert other.count() == 1
+        store.upsert(rows(["b"], x=[[0, 1]]))
+        with other.steady():
+            assert other.count() == 1 and other.search("x", query, 1)[0][0].id == "a"
+        with ThreadPoolExecutor(1) as apart:
+            assert apart.submit(other.count).result(60) == 2
+    looks.clear()
+    assert other.search("x", query, 1)[0][0].id == "b" and looks == ["rows"]
+    found = Collection.update(Tricolour(), folder(tmp_path / "files"), tmp_path / "d", root=tmp_path / "files")
+    for _ in range(2):
+        looks.clear()
+        assert found.find(np.eye(6, dtype=np.float32)[0], {"text"}, 1)[0].id == "red"
+    assert sorted(looks) == ["about", "rows"]
 
 
 def test_threads_share_what_is_kept(tmp_path, monkeypatch):

@@ -257,7 +257,8 @@ class Collection:
         where: Where | str | None = None,
     ) -> list[Hit]:
         """`search` by a sum of vectors that is of the fields `asked`."""
-        return self._hits([place for _, place in self._best(total, asked, k, within, where)])
+        with self.store.steady():
+            return self._hits([place for _, place in self._best(total, asked, k, within, where)])
 
     def ranked(
         self,
@@ -268,7 +269,8 @@ class Collection:
         where: Where | str | None = None,
     ) -> list[tuple[str, float]]:
         """(item, score) of what `find` finds, with items as the store calls them (`rows.item_of`); nothing else is looked up."""
-        return [(item, score) for item, (score, _, _) in self._best(total, asked, k, within, where)]
+        with self.store.steady():
+            return [(item, score) for item, (score, _, _) in self._best(total, asked, k, within, where)]
 
     def _best(
         self, total: Float[np.ndarray, " D"], asked: set[str], k: int, within: Sequence[str] | None, where: Where | str | None

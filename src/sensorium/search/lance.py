@@ -7,11 +7,13 @@ import json
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from functools import wraps
 from pathlib import Path
-from threading import Lock, RLock
-from typing import Any
+from threading import Lock, RLock, local
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +25,8 @@ from sensorium.search.precision import of_column, rounded, size
 from sensorium.search.store import KEY, Found, Index, checked, checked_filter, checked_query, vectors
 from sensorium.search.where import Compare, Every, Not, Some, Value, Where
 
+P = ParamSpec("P")
+T = TypeVar("T")
 EXACT = 200_000
 """Up to so many vectors (that meet a filter) are compared one by one: a product of f32 is faster than Lance's own search, which
 decodes the column each time. Beyond it there has to be an index."""
@@ -40,6 +44,17 @@ _TOGETHER, _KEYS = 64, 5000  # queries that are sent at once; rows from which th
 _ROWS, _ABOUT = "rows", "about"
 
 
+def _steadily(verb: Callable[P, T]) -> Callable[P, T]:
+    """A verb of `Lance` that looks once."""
+
+    @wraps(verb)
+    def steady(*args: P.args, **kwargs: P.kwargs) -> T:
+        with cast("Lance", args[0]).steady():
+            return verb(*args, **kwargs)
+
+    return steady
+
+
 class Lance:
     """The driver: of what lies at a path or an address now, or of one `version` of it, for reading. Many threads may share it: a
     lock keeps what is remembered from call to call, so that one of them loads vectors and the others wait for these."""
@@ -47,9 +62,9 @@ class Lance:
     def __init__(self, uri: Path | str, exact: int = EXACT, version: int | None = None):
         lancedb = need("lancedb", "search", "a collection on disk")
         self.uri, self.exact, self._fixed = str(uri), exact, version
-        # A reader sees what others wrote only if it looks each time; unless told, it would never look.
-        self._db = lancedb.connect(self.uri, read_consistency_interval=timedelta(0), session=lancedb.Session(**CACHES))
+        self._db = lancedb.connect(self.uri, session=lancedb.Session(**CACHES))
         self._lock, self._opening = RLock(), Lock()  # who only looks something up does not wait for vectors to be read
+        self._looked = local()  # in `steady`: at which tables this thread has looked
         self._open: dict[str, Any] = {}
         self._schema: tuple[int, pa.Schema] = 0, pa.schema([])
         self._said: tuple[int, dict[str, str]] = -1, {}
@@ -61,6 +76,7 @@ class Lance:
         return self._told("about")
 
     @property
+    @_steadily
     def schema(self) -> pa.Schema:
         version, (of, schema) = self.version, self._schema
         if version != of:  # asking for it costs more than all else that a query does here
@@ -78,6 +94,7 @@ class Lance:
     def describe(self, about: dict[str, Any]) -> None:
         self._tell("about", about)
 
+    @_steadily
     def upsert(self, rows: pa.Table, instead_of: Where | None = None) -> None:
         self._writable()
         was = self.schema
@@ -96,6 +113,7 @@ class Lance:
             step = step.when_not_matched_by_source_delete(sql(instead_of))
         step.execute(new, on_bad_vectors="null")  # null is no bad vector to us; NaN was refused before
 
+    @_steadily
     def delete(self, where: Where) -> int:
         self._writable()
         table = self._table(_ROWS)
@@ -104,6 +122,7 @@ class Lance:
         checked_filter(table.schema, where)
         return int(table.delete(sql(where)).num_deleted_rows)
 
+    @_steadily
     def search(self, name: str, queries: Float[np.ndarray, "Q D"], k: int, where: Where | None = None) -> list[list[Found]]:
         schema = self.schema
         checked_query(schema, name, queries, k)
@@ -126,6 +145,7 @@ class Lance:
             probes *= math.ceil(self.count() / met)
         return self._approximate(name, queries, k, where, probes)
 
+    @_steadily
     def get(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         wanted = list(dict.fromkeys(ids))
         names = list(self.schema.names if columns is None else columns)
@@ -155,6 +175,7 @@ class Lance:
             read = [*dict.fromkeys([KEY, *names])]
             yield table.take_row_ids(some).select(read).to_arrow().sort_by(KEY).select(names)  # they come in any order
 
+    @_steadily
     def count(self, where: Where | None = None) -> int:
         table = self._table(_ROWS)
         if table is None:
@@ -164,6 +185,7 @@ class Lance:
         checked_filter(self.schema, where)
         return table.count_rows(sql(where))
 
+    @_steadily
     def optimize(self) -> dict[str, Index]:
         self._writable()
         table, out = self._table(_ROWS), {}
@@ -192,6 +214,7 @@ class Lance:
             self._counts.clear()
             self._schema, self._said = (0, pa.schema([])), (-1, {})
 
+    @_steadily
     def erase(self) -> None:
         """Removes all rows, columns, and what was said of them. The versions go on, so that whoever has it open sees that, and
         who reads a snapshot reads on; so the files stay until they are tidied up, a day later."""
@@ -201,10 +224,28 @@ class Lance:
         if (table := self._table(_ABOUT)) is not None:
             table.delete("true")
 
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        outer = getattr(self._looked, "at", None)
+        self._looked.at = set() if outer is None else outer
+        try:
+            yield
+        finally:
+            self._looked.at = outer
+
     def _table(self, name: str) -> Any:
-        """An open table; None where there is none yet."""
+        """An open table as it is now, or was when this thread looked; None where there is none yet. LanceDB would never look for
+        what others wrote, or at each of the many steps of a query, and to look is to list a folder."""
         if self._fixed == 0:  # a snapshot of nothing
             return None
+        looked, there = getattr(self._looked, "at", None), self._opened(name)
+        if there is not None and self._fixed is None and (looked is None or name not in looked):
+            there.checkout_latest()
+            if looked is not None:
+                looked.add(name)
+        return there
+
+    def _opened(self, name: str) -> Any:
         with self._opening:
             if name not in self._open:
                 try:

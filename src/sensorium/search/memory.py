@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 from typing import Any
 
@@ -109,6 +110,9 @@ class Memory:
         made = Memory()
         made._rows, made._about, made._version, made._frozen = self._rows, self._about, self._version, True
         return made
+
+    def steady(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def close(self) -> None:
         """Lets go of what is kept to search faster."""

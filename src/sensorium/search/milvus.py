@@ -18,6 +18,7 @@ One may write at a time: threads of a process wait for each other; another proce
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,9 @@ class Milvus:
         made = Milvus(self.uri, self.exact)
         made._fixed, made._fixed_about = self._head(), self.about
         return made
+
+    def steady(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def close(self) -> None:
         """Lets go of the connection; the next call makes another. A file stays this process's until it ends."""

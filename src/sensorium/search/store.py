@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -93,6 +94,10 @@ class Store(Protocol):
 
     def snapshot(self) -> "Store":
         """The rows as they are now, for reading; whoever writes meanwhile does not move them."""
+        ...
+
+    def steady(self) -> AbstractContextManager[None]:
+        """Verbs inside may look once, and not each for itself, for what others have written (see `Lance`, whose looks cost)."""
         ...
 
     def close(self) -> None: ...

@@ -177,7 +177,8 @@ class Finder:
         while True:
             version = self.collection.store.version
             try:
-                return self._answer(total, asked, query)
+                with self.collection.store.steady():
+                    return self._answer(total, asked, query)
             except UnknownName:  # somebody may have removed what was found before it was looked up
                 if version == self.collection.store.version:
                     raise
