@@ -48,8 +48,8 @@ def embed(model: Model, items: Iterable[Item], root: Path | None) -> Iterator[li
     which goes on without that field; of an item of which nothing can be embedded there is an entry without pieces, and that is a
     problem too. `root`: paths inside of it are kept relative to it.
     """
-    rest = iter(items)
-    with ThreadPoolExecutor(READERS) as pool:
+    rest, pool = iter(items), ThreadPoolExecutor(READERS)
+    try:
         while block := list(islice(rest, _ITEMS)):
             drawn = [pool.submit(_thumbnail, model, item) for item in block]  # while the model is at work
             problems: list[list[Problem]] = [[] for _ in block]
@@ -63,6 +63,8 @@ def embed(model: Model, items: Iterable[Item], root: Path | None) -> Iterator[li
                     told.append(Problem(item.id, "item", f"left out: nothing of it could be embedded as {kinds}"))
                 entries.append(Entry(_row(item, root), tuple(own), picture, tuple(told)))
             yield entries
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def unit(vector: Float[np.ndarray, " D"]) -> Float[np.ndarray, " D"] | None:

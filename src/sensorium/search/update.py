@@ -70,11 +70,10 @@ class Update:
         """Embeds what has to be, and removes items that are not among these."""
         done = progress or (lambda n: None)
         seen: set[str] = set()
-        blocks = _gathered(embed(self.model, self._todo(items, seen, done), self.root))
+        blocks = _gathered(embed(self.model, self._todo(items, seen, done), self.root), done)
         with ThreadPoolExecutor(1) as writer:
-            for entries, written in begun((entries, writer.submit(self._write, entries)) for entries in blocks):
+            for written in begun(writer.submit(self._write, entries) for entries in blocks):
                 written.result()
-                done(len(entries))
         self._refresh()
         self._recognise(seen)
         gone = [item for item in self._known if item not in seen]
@@ -136,11 +135,12 @@ class Update:
             self.store.upsert(rows.set_column(rows.column_names.index("stamp"), "stamp", stamps))
 
 
-def _gathered(blocks: Iterable[list[Entry]]) -> Iterator[list[Entry]]:
+def _gathered(blocks: Iterable[list[Entry]], done: Progress) -> Iterator[list[Entry]]:
     """Blocks together, as each write costs: up to `_AT_ONCE` items, or what `_OFTEN` seconds made."""
     held, since = [], time.monotonic()
     for block in blocks:
         held += block
+        done(len(block))
         if len(held) + len(block) > _AT_ONCE or time.monotonic() - since >= _OFTEN:
             yield held
             held, since = [], time.monotonic()
