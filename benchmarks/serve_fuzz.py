@@ -38,7 +38,13 @@ VALUES: tuple[Any, ...] = (
     *("\0", "\ud800", "\u202e", "𝕳", "../../etc/passwd", "%00", "'; DROP TABLE", "<script>", "{{7*7}}", "image", "text"),
     *([], [[]], ["red"] * 40, [None], {}, {"a": {"b": []}}, [1] * 1000),
 )
-PATHS = ("/search", "/embed", "/caption", "/ask", "/generate")
+PATHS = ("/search", "/embed", "/caption", "/ask", "/generate", "/why")
+WISHES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("/caption", {"id": "00001", "candidates": 2}),
+    ("/ask", {"id": "00001", "question": "what colour is the circle", "answers": ["red", "blue"]}),
+    ("/generate", {"text": "a small red circle", "to": "image", "n": 1, "seed": 1, "steps": 2, "guidance": 1.5}),
+    ("/why", {"id": "00001", "text": "red", "k": 5}),
+)
 NAMES = ("text", "without", "like", "k", "within", "where", "id", "question", "answers", "candidates", "to", "n", "seed", "steps")
 KINDS = ("image", "audio", "video", "sensor", "text", "file", "", "ünï", "a" * 300)
 
@@ -121,6 +127,13 @@ def values(rng: np.random.Generator, media: list[bytes]) -> bytes:
     if rng.random() < 0.4:
         body |= {"text": "red", "question": "what?"}
     return request("POST", _any(rng, PATHS), json.dumps(body).encode("utf-8", "surrogatepass"))
+
+
+def nearly(rng: np.random.Generator, media: list[bytes]) -> bytes:
+    """What a model would answer, mostly but for one value."""
+    path, whole = _any(rng, WISHES)
+    body = whole | ({str(_any(rng, sorted(whole))): _any(rng, VALUES)} if rng.random() < 0.6 else {})
+    return request("POST", path, json.dumps(body).encode("utf-8", "surrogatepass"))
 
 
 def broken_json(rng: np.random.Generator, media: list[bytes]) -> bytes:
@@ -222,7 +235,7 @@ def real(rng: np.random.Generator, media: list[bytes]) -> bytes:
 
 
 ATTACKS: tuple[Callable[[np.random.Generator, list[bytes]], bytes], ...] = (
-    *(values, files, files, files, broken_json, broken_form, heads, paths, lengths, real),
+    *(values, nearly, nearly, files, files, files, broken_json, broken_form, heads, paths, lengths, real),
 )
 
 

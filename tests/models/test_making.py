@@ -117,6 +117,32 @@ def test_progress_is_told_up_to_its_end_and_of_long_drawings_in_between(monkeypa
     assert sorted(done for done, _ in seen[:-1]) == [0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 9]
 
 
+def test_one_program_serves_every_guidance_and_temperature():
+    model = maker()
+    doing, leaves = Making(model.model, model.fields), model.parameters()
+    told = doing.told(leaves, {"text": ["red circle"]}, "image")
+    keys = making._keys(jnp.uint32(3), jnp.int32(0), 1)
+    pictures = []
+    for how in (Drawing(2, 1.5), Drawing(2, 3.0), Drawing(2, 3.0, temperature=0.25)):
+        pictures.append(doing.make(leaves, told, "image", 1, how, seed=3).astype(int))
+        plain = np.asarray(model.model.decoder.draw(told, keys, how)).astype(int)
+        assert np.abs(pictures[-1] - plain).max() <= 1, "but for a rounding"
+    assert doing._draw._cache_size() == 1 and all(np.abs(one - pictures[0]).max() > 1 for one in pictures[1:])
+    doing.make(leaves, told, "image", 1, Drawing(2, 1.0))
+    assert doing._draw._cache_size() == 2, "without guidance nothing is drawn of nothing"
+
+
+def test_few_programs_are_held(monkeypatch):
+    monkeypatch.setattr(making, "PROGRAMS", 2)
+    model, made = maker(), []
+    doing, leaves = Making(model.model, model.fields), model.parameters()
+    told = doing.told(leaves, {"text": ["red circle"]}, "image")
+    for steps in (1, 2, 3, 1):
+        made.append(doing.make(leaves, told, "image", 1, Drawing(steps, 2.0), seed=3))
+        assert doing._draw._cache_size() <= 2
+    assert (made[0] == made[3]).all() and (made[0] != made[1]).any()
+
+
 @pytest.mark.parametrize(
     ("n", "sizes"), [(1, [1]), (3, [1, 1, 1]), (4, [8]), (9, [8, 8]), (20, [8] * 3), (32, [64]), (40, [64]), (65, [64, 64])]
 )

@@ -1,7 +1,7 @@
 """A decoder that makes a picture, a sound or a clip out of noise: a network, and how it is trained and asked."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -59,6 +59,11 @@ class Drawing:
         if not 0 <= self.temperature <= 1:
             raise ValueError(f"temperature={self.temperature}: expected from 0 (without noise) to 1 (as learned)")
         _ = SAMPLERS[self.sampler]
+
+    def compiled(self) -> tuple["Drawing", tuple[float, float]]:
+        """What a program is compiled for, and the guidance and temperature that it is told: one serves all of these,
+        and another one all drawing without guidance."""
+        return replace(self, guidance=1.0 if self.guidance == 1 else 2.0, temperature=1.0), (self.guidance, self.temperature)
 
 
 class Denoiser(nnx.Module):
@@ -150,18 +155,21 @@ class Denoiser(nnx.Module):
         keys: Key[jax.Array, " B"],
         how: Drawing | None = None,
         tell: Callable[[Any], None] | None = None,
+        told: tuple[jax.Array, jax.Array] | None = None,
     ) -> Num[jax.Array, "B ..."]:
         """The array of a thing a row, each from its own key, whatever is drawn beside it. `tell` is told of each evaluation of
-        the network, by its number from 0."""
+        the network, by its number from 0. `told`: guidance and temperature in the place of those of `how` (see
+        `Drawing.compiled`)."""
         how = how or self.drawn
+        guidance, temperature = (how.guidance, how.temperature) if told is None else told
 
         def denoise(x: jax.Array, t: jax.Array, heard: Any) -> jax.Array:
             x0 = self.kind.to_x0(self.schedule, self._said(x, t, heard), x, t)
             return self._within(x0)
 
         nothing = self.without(about, jnp.ones(len(about.pooled), bool))
-        asked = guided(denoise, self.network.hear(about), self.network.hear(nothing), how.guidance)
-        noise = how.temperature * draw_noise(jax.vmap(jax.random.fold_in, (0, None))(keys, 0), self.shape)
+        asked = guided(denoise, self.network.hear(about), self.network.hear(nothing), 1.0 if how.guidance == 1 else guidance)
+        noise = temperature * draw_noise(jax.vmap(jax.random.fold_in, (0, None))(keys, 0), self.shape)
         fresh = jax.vmap(jax.random.fold_in, (0, None))(keys, 1) if how.eta else None
         times = grid(how.steps, self.schedule, shift=how.shift)
         x = sample(asked, noise, times, self.schedule, how.sampler, keys=fresh, eta=how.eta, tell=tell)

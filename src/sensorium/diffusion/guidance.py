@@ -17,7 +17,7 @@ def guided(
     denoise: Callable[[jax.Array, jax.Array, About], jax.Array],
     about: About,
     nothing: About,
-    scale: float | Float[jax.Array, " B"] = 1.0,
+    scale: float | Float[jax.Array, ""] | Float[jax.Array, " B"] = 1.0,
     *,
     interval: tuple[float, float] = (0.0, 1.0),
     rescale: float = 0.0,

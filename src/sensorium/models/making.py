@@ -1,6 +1,6 @@
 """Making: pictures, sounds, clips, traces and words of things that are told or shown, by a `Maker` or an `AnyToAny`."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -41,6 +41,7 @@ class Making:
             raise NoDecoder(f"this model of {told} makes nothing, it has no decoder: train one (recipes pictures, sounds, clips)")
         self.model, self._fields = model, {field.name: field for field in fields}
         self._ticker = _Ticker()
+        self._programs: set[Hashable] = set()
         graph, state = nnx.split(model)
         tree = jax.tree.structure(state)
 
@@ -55,11 +56,18 @@ class Making:
             return model.told(name, model.space(batch)[f"{name}/unit"])
 
         def draw(
-            leaves: Leaves, told: Encoding, seed: jax.Array, first: jax.Array, target: str, how: Drawing, tells: bool
+            leaves: Leaves,
+            told: Encoding,
+            seed: jax.Array,
+            first: jax.Array,
+            numbers: tuple[jax.Array, jax.Array],
+            target: str,
+            how: Drawing,
+            tells: bool,
         ) -> jax.Array:
             decoder = _decoder(built(leaves), target)
             assert isinstance(decoder, Denoiser)
-            return decoder.draw(told, _keys(seed, first, len(told.pooled)), how, self._ticker if tells else None)
+            return decoder.draw(told, _keys(seed, first, len(told.pooled)), how, self._ticker if tells else None, numbers)
 
         def words(
             leaves: Leaves, told: Encoding, seed: jax.Array, first: jax.Array, target: str, how: Sampling, mark: int
@@ -72,7 +80,7 @@ class Making:
             return write(decoder, Prompted(told, prompt), model.ends, how, keys, decoder.length)[0]
 
         self._about, self._units = jax.jit(about), jax.jit(units, static_argnames="name")
-        self._draw = jax.jit(draw, static_argnums=(4, 5, 6))
+        self._draw = jax.jit(draw, static_argnums=(5, 6, 7))
         self._words = jax.jit(words, static_argnums=(4, 5, 6))
 
     def __call__(
@@ -151,14 +159,25 @@ class Making:
             if isinstance(how, Drawing):
                 self._ticker.set(progress, piece * steps, len(pieces) * steps)
                 tells = progress is not None and size * steps >= LONG
-                made = self._draw(leaves, part, *numbers, target, how, tells)
+                program, dials = how.compiled()
+                self._bound((target, program, tells, size))
+                made = self._draw(leaves, part, *numbers, tuple(map(np.float32, dials)), target, program, tells)
             else:
+                self._bound((target, how, size))
                 made = self._words(leaves, part, *numbers, target, how, self._mark(target))
             out.append(jax.device_get(made)[: len(own)])
             if progress is not None:
                 jax.effects_barrier()  # what is told comes from another thread: nothing of it is to come later
                 progress((piece + 1) * steps, len(pieces) * steps)
         return np.concatenate(out)
+
+    def _bound(self, program: Hashable) -> None:
+        """Lets go of all programs where another one would be too many: strangers may ask for each number of steps."""
+        if program not in self._programs and len(self._programs) == PROGRAMS:
+            self._programs.clear()
+            self._draw.clear_cache()
+            self._words.clear_cache()
+        self._programs.add(program)
 
     def _read(self, leaves: Leaves, raws: Mapping[str, list[Raw]], rows: int, target: str) -> Encoding:
         """What a `Maker` makes things from: all that it reads."""
@@ -217,6 +236,8 @@ LONG = 500
 """Evaluations times rows from which on each one is told of, and not their end alone: a program that tells is compiled anew by
 every process, as JAX keeps none that calls back, and that would take longer than a short drawing."""
 MOST_SEED = 2**32 - 1
+PROGRAMS = 32
+"""Compiled programs that are held at once, of some 20 MB each."""
 
 
 class _Ticker:
