@@ -10,7 +10,7 @@ from models.makers import AUDIO, CLIPS, IMAGE, SENSOR, SOUNDS, TEXT, TRACES, VID
 from sensorium import Drawing, Mix, Sampling
 from sensorium.core.errors import SensoriumError, UnknownName
 from sensorium.modalities import BadRaw
-from sensorium.models import Space, making
+from sensorium.models import Maker, Space, making
 from sensorium.models.making import Making, NoDecoder, _pieces, shown
 from sensorium.models.mix import between
 from sensorium.sensorium import Sensorium, load
@@ -125,6 +125,7 @@ def test_one_program_serves_every_guidance_and_temperature():
     pictures = []
     for how in (Drawing(2, 1.5), Drawing(2, 3.0), Drawing(2, 3.0, temperature=0.25)):
         pictures.append(doing.make(leaves, told, "image", 1, how, seed=3).astype(int))
+        assert isinstance(model.model, Maker)
         plain = np.asarray(model.model.decoder.draw(told, keys, how)).astype(int)
         assert np.abs(pictures[-1] - plain).max() <= 1, "but for a rounding"
     assert doing._draw._cache_size() == 1 and all(np.abs(one - pictures[0]).max() > 1 for one in pictures[1:])

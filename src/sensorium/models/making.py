@@ -80,8 +80,8 @@ class Making:
             return write(decoder, Prompted(told, prompt), model.ends, how, keys, decoder.length)[0]
 
         self._about, self._units = jax.jit(about), jax.jit(units, static_argnames="name")
-        self._draw = jax.jit(draw, static_argnums=(5, 6, 7))
-        self._words = jax.jit(words, static_argnums=(4, 5, 6))
+        self._draw: Any = jax.jit(draw, static_argnums=(5, 6, 7))
+        self._words: Any = jax.jit(words, static_argnums=(4, 5, 6))
 
     def __call__(
         self,
