@@ -186,8 +186,7 @@ class Sensorium:
         are followed side by side; `progress` is told the seconds done and those there are. `NotAsked` where the model has no
         decoder that was trained on transcripts, or knows English alone and a language is given.
         """
-        if self._transcriber is None:
-            self._transcriber = Transcriber(self.model, self.fields)
+        self._transcriber = self._transcriber or Transcriber(self.model, self.fields)
         return self._transcriber(self._leaves, opened(sound), Manner(language, task, timestamps, beams), progress)
 
     def caption(
@@ -367,8 +366,7 @@ class Sensorium:
         width = self.model.width if isinstance(self.model, Space | AnyToAny) else encoder.pooled_width
         out = np.zeros((len(raws), width), np.float32)
         parts = batched(field, raws, isinstance(encoder, PublishedText) and encoder.form.masks)
-        running = ((rows, self._units(self._leaves, pad(read(batch), size))) for rows, batch, size in parts)
-        for rows, units in begun(running):  # files are read while the device works
+        for rows, units in begun((rows, self._units(self._leaves, pad(read(x), size))) for rows, x, size in parts):
             out[rows] = jax.device_get(units[f"{field.name}/unit"])[: len(rows)]
         return out
 

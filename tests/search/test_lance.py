@@ -10,7 +10,8 @@ from search.fake import Tricolour, folder
 
 from sensorium.search import Collection
 from sensorium.search.exact import Vectors, nearest, of_table, recall
-from sensorium.search.lance import CACHES, Lance, sql
+from sensorium.search.lance import CACHES, Lance
+from sensorium.search.lance_sql import sql
 from sensorium.search.where import Compare, Every, parse
 
 ROWS, WIDTH = 3000, 24

@@ -7,13 +7,12 @@ import json
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import wraps
 from pathlib import Path
 from threading import Lock, RLock, local
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,12 +20,11 @@ from jaxtyping import Float
 
 from sensorium.core.errors import SensoriumError, UnknownName, need
 from sensorium.search.exact import Vectors, among, by_pass, candidates, nearest, of_table, recall
+from sensorium.search.lance_sql import sql
 from sensorium.search.precision import of_column, rounded, size
-from sensorium.search.store import KEY, Found, Index, checked, checked_filter, checked_query, vectors
-from sensorium.search.where import Compare, Every, Not, Some, Value, Where
+from sensorium.search.store import KEY, Found, Index, checked, checked_filter, checked_query, steadily, vectors
+from sensorium.search.where import Compare, Every, Where
 
-P = ParamSpec("P")
-T = TypeVar("T")
 EXACT = 200_000
 """Up to so many vectors (that meet a filter) are compared one by one: a product of f32 is faster than Lance's own search, which
 decodes the column each time. Beyond it there has to be an index."""
@@ -42,17 +40,6 @@ TRAINING: dict[str, Any] = {"sample_rate": 64, "max_iterations": 10}
 """Of the cells: so many vectors of each are looked at, so often."""
 _TOGETHER, _KEYS = 64, 5000  # queries that are sent at once; rows from which their keys have an index
 _ROWS, _ABOUT = "rows", "about"
-
-
-def _steadily(verb: Callable[P, T]) -> Callable[P, T]:
-    """A verb of `Lance` that looks once."""
-
-    @wraps(verb)
-    def steady(*args: P.args, **kwargs: P.kwargs) -> T:
-        with cast("Lance", args[0]).steady():
-            return verb(*args, **kwargs)
-
-    return steady
 
 
 class Lance:
@@ -76,7 +63,7 @@ class Lance:
         return self._told("about")
 
     @property
-    @_steadily
+    @steadily
     def schema(self) -> pa.Schema:
         version, (of, schema) = self.version, self._schema
         if version != of:  # asking for it costs more than all else that a query does here
@@ -94,7 +81,7 @@ class Lance:
     def describe(self, about: dict[str, Any]) -> None:
         self._tell("about", about)
 
-    @_steadily
+    @steadily
     def upsert(self, rows: pa.Table, instead_of: Where | None = None) -> None:
         self._writable()
         was = self.schema
@@ -113,7 +100,7 @@ class Lance:
             step = step.when_not_matched_by_source_delete(sql(instead_of))
         step.execute(new, on_bad_vectors="null")  # null is no bad vector to us; NaN was refused before
 
-    @_steadily
+    @steadily
     def delete(self, where: Where) -> int:
         self._writable()
         table = self._table(_ROWS)
@@ -122,7 +109,7 @@ class Lance:
         checked_filter(table.schema, where)
         return int(table.delete(sql(where)).num_deleted_rows)
 
-    @_steadily
+    @steadily
     def search(self, name: str, queries: Float[np.ndarray, "Q D"], k: int, where: Where | None = None) -> list[list[Found]]:
         schema = self.schema
         checked_query(schema, name, queries, k)
@@ -145,7 +132,7 @@ class Lance:
             probes *= math.ceil(self.count() / met)
         return self._approximate(name, queries, k, where, probes)
 
-    @_steadily
+    @steadily
     def get(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         wanted = list(dict.fromkeys(ids))
         names = list(self.schema.names if columns is None else columns)
@@ -175,7 +162,7 @@ class Lance:
             read = [*dict.fromkeys([KEY, *names])]
             yield table.take_row_ids(some).select(read).to_arrow().sort_by(KEY).select(names)  # they come in any order
 
-    @_steadily
+    @steadily
     def count(self, where: Where | None = None) -> int:
         table = self._table(_ROWS)
         if table is None:
@@ -185,7 +172,7 @@ class Lance:
         checked_filter(self.schema, where)
         return table.count_rows(sql(where))
 
-    @_steadily
+    @steadily
     def optimize(self) -> dict[str, Index]:
         self._writable()
         table, out = self._table(_ROWS), {}
@@ -214,7 +201,7 @@ class Lance:
             self._counts.clear()
             self._schema, self._said = (0, pa.schema([])), (-1, {})
 
-    @_steadily
+    @steadily
     def erase(self) -> None:
         """Removes all rows, columns, and what was said of them. The versions go on, so that whoever has it open sees that, and
         who reads a snapshot reads on; so the files stay until they are tidied up, a day later."""
@@ -400,32 +387,3 @@ def _declare(table: Any, key: str) -> None:
     """Says which column tells rows apart, unless it is said: whoever made the table may have been killed before."""
     if not table.schema.field(key).metadata:
         table.set_unenforced_primary_key(key)
-
-
-def sql(where: Where) -> str:
-    """A filter as DataFusion reads it: names of columns are plain by `store.checked`, texts have their quotes doubled."""
-    if isinstance(where, Compare):
-        there = f"{where.name} IS NOT NULL"
-        if where.op == "known":
-            return f"({there})"
-        values = where.value if isinstance(where.value, tuple) else (where.value,)
-        # A literal is made one of the column's type, and a broken number is no whole one.
-        broken = any(isinstance(value, float) and not value.is_integer() for value in values)
-        name = f"CAST({where.name} AS DOUBLE)" if broken else where.name
-        literals = ", ".join(_literal(value) for value in values if value is not None)
-        if where.op == "in":
-            return f"({there} AND {name} IN ({literals}))" if literals else "false"
-        return f"({there} AND {name} {where.op} {literals})"
-    if isinstance(where, Not):
-        return f"(NOT {sql(where.part)})"
-    if not where.parts:
-        return "false" if isinstance(where, Some) else "true"
-    return "(" + (" OR " if isinstance(where, Some) else " AND ").join(map(sql, where.parts)) + ")"
-
-
-def _literal(value: Value) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
-    return repr(int(value)) if float(value).is_integer() and abs(value) < 2**53 else repr(float(value))

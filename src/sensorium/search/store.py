@@ -1,9 +1,10 @@
 """What a store of rows and vectors does for a collection. A driver is anything that fits the protocol."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from functools import wraps
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,8 @@ from sensorium.core.errors import SensoriumError, UnknownName, nearest
 from sensorium.search.precision import of_column, width
 from sensorium.search.where import Where, comparisons
 
+P = ParamSpec("P")
+T = TypeVar("T")
 KEY = "id"
 """The column that tells rows apart."""
 
@@ -101,6 +104,17 @@ class Store(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def steadily(verb: Callable[P, T]) -> Callable[P, T]:
+    """A verb of a store all of which is `steady`."""
+
+    @wraps(verb)
+    def steady(*args: P.args, **kwargs: P.kwargs) -> T:
+        with cast(Store, args[0]).steady():
+            return verb(*args, **kwargs)
+
+    return steady
 
 
 def vectors(schema: pa.Schema) -> tuple[str, ...]:
