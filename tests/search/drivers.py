@@ -2,7 +2,6 @@
 again by somebody else."""
 
 import atexit
-import importlib.util
 import os
 import socket
 import subprocess
@@ -31,19 +30,18 @@ class Driver(NamedTuple):
 
 DRIVERS = {
     "memory": Driver(lambda path: Memory(), lambda path, store: store),
-    "lance": Driver(lambda path: Lance(path / "c"), lambda path, store: Lance(path / "c")),
+    "lance": Driver(lambda path: Lance(path / "c"), lambda path, store: Lance(store.uri)),
+    "lance bucket": Driver(lambda path: Lance(f"{bucket()}/{named(path)}"), lambda path, store: Lance(store.uri)),
+    "milvus file": Driver(lambda path: Milvus(f"milvus://{path}/c.db"), lambda path, store: Milvus(store.uri)),
+    "milvus server": Driver(
+        lambda path: Milvus(f"milvus://{milvus_server()}/{named(path)}"), lambda path, store: Milvus(store.uri)
+    ),
 }
-if importlib.util.find_spec("pymilvus") and importlib.util.find_spec("milvus_lite"):
-    DRIVERS["milvus file"] = Driver(
-        lambda path: Milvus(f"milvus://{path}/c.db"), lambda path, store: Milvus(f"milvus://{path}/c.db")
-    )
-    DRIVERS["milvus server"] = Driver(
-        lambda path: Milvus(f"milvus://{milvus_server()}/c{abs(hash(path))}"), lambda path, store: Milvus(store.uri)
-    )
-if importlib.util.find_spec("moto"):
-    DRIVERS["lance bucket"] = Driver(
-        lambda path: Lance(f"{bucket()}/c{abs(hash(path))}"), lambda path, store: Lance(f"{bucket()}/c{abs(hash(path))}")
-    )
+
+
+def named(path: Path) -> str:
+    """A name of its own for each folder, of letters and digits."""
+    return f"c{abs(hash(path))}"
 
 
 @cache

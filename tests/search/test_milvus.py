@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pyarrow as pa
 import pytest
-from search.drivers import DRIVERS, contents, milvus_server, rows
+from search.drivers import contents, milvus_server, rows
 
 from sensorium.core.errors import BadFile, SensoriumError
 from sensorium.search.exact import Vectors, nearest, of_table, recall
@@ -19,7 +19,6 @@ from sensorium.search.places import erase, store_at
 from sensorium.search.precision import converted
 from sensorium.search.where import Compare, parse
 
-pytestmark = pytest.mark.skipif(not {"milvus file", "milvus server"} <= set(DRIVERS), reason="needs pymilvus and milvus-lite")
 ROWS, WIDTH = 600, 16
 
 

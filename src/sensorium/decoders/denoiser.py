@@ -155,13 +155,13 @@ class Denoiser(nnx.Module):
         keys: Key[jax.Array, " B"],
         how: Drawing | None = None,
         tell: Callable[[Any], None] | None = None,
-        told: tuple[jax.Array, jax.Array] | None = None,
+        dials: tuple[jax.Array, jax.Array] | None = None,
     ) -> Num[jax.Array, "B ..."]:
         """The array of a thing a row, each from its own key, whatever is drawn beside it. `tell` is told of each evaluation of
-        the network, by its number from 0. `told`: guidance and temperature in the place of those of `how` (see
+        the network, by its number from 0. `dials`: guidance and temperature in the place of those of `how` (see
         `Drawing.compiled`)."""
         how = how or self.drawn
-        guidance, temperature = (how.guidance, how.temperature) if told is None else told
+        guidance, temperature = (how.guidance, how.temperature) if dials is None else dials
 
         def denoise(x: jax.Array, t: jax.Array, heard: Any) -> jax.Array:
             x0 = self.kind.to_x0(self.schedule, self._said(x, t, heard), x, t)

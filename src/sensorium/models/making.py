@@ -60,14 +60,14 @@ class Making:
             told: Encoding,
             seed: jax.Array,
             first: jax.Array,
-            numbers: tuple[jax.Array, jax.Array],
+            dials: tuple[jax.Array, jax.Array],
             target: str,
             how: Drawing,
             tells: bool,
         ) -> jax.Array:
             decoder = _decoder(built(leaves), target)
             assert isinstance(decoder, Denoiser)
-            return decoder.draw(told, _keys(seed, first, len(told.pooled)), how, self._ticker if tells else None, numbers)
+            return decoder.draw(told, _keys(seed, first, len(told.pooled)), how, self._ticker if tells else None, dials)
 
         def words(
             leaves: Leaves, told: Encoding, seed: jax.Array, first: jax.Array, target: str, how: Sampling, mark: int

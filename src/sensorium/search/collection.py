@@ -354,7 +354,9 @@ class Collection:
     def _about(self) -> dict[str, Any]:
         if about := self.store.about:
             return about
-        raise SensoriumError("nothing is here any more: the collection was removed, or is being made anew")
+        raise SensoriumError(
+            "nothing is here any more: the collection was removed, or is being made anew. Try again, or make it: sensorium index"
+        )
 
     @property
     def _root(self) -> Path:
