@@ -4,7 +4,7 @@ Each recipe is trained as `sensorium learn` trains it, for each seed in a proces
 saw and on combinations of shape and colour that training never showed (`sensorium.truth`). `anything` goes through a space of the
 recipe `senses` of the same seed, which is trained first and whose time is told apart. Writes results/learn.json after every run,
 and keeps what stands there of others. Exits with 1 where a goal is missed.
-Run alone on a machine: python benchmarks/learn.py [--seeds 0 1 2] [--recipes captions pictures]
+Run alone on a machine: python benchmarks/learn.py [--seeds 0 1 2] [--recipes captions pictures] [--place runs]
 """
 
 import argparse
@@ -52,13 +52,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--recipes", nargs="+", default=list(RUNS), choices=list(RUNS))
+    parser.add_argument(
+        "--place",
+        type=Path,
+        help="where the runs of one seed are made, and kept; what is there already is read, as what `sensorium demo --full` left",
+    )
     asked = parser.parse_args()
+    if asked.place is not None and len(asked.seeds) > 1:
+        parser.error("--place is for the runs of one seed: --seeds 2")
     path = HERE / "results" / "learn.json"
     runs: dict[str, dict[str, Any]] = json.loads(path.read_text())["runs"] if path.is_file() else {}
     for seed in asked.seeds:
         with tempfile.TemporaryDirectory() as folder:
             for name in asked.recipes:
-                runs.setdefault(name, {})[str(seed)] = learned(name, seed, Path(folder))
+                runs.setdefault(name, {})[str(seed)] = learned(name, seed, asked.place or Path(folder))
                 write("learn", {"question": (__doc__ or "").partition("\n")[0], "goals": met(runs), "runs": runs})
     for goal in met(runs):
         print({key: value for key, value in goal.items() if key != "met"}, "met" if goal["met"] else "MISSED")
@@ -66,20 +73,25 @@ def main() -> int:
 
 
 def learned(name: str, seed: int, folder: Path) -> dict[str, Any]:
-    """What `sensorium learn … --json` says of a run: its numbers, its arguments, its seconds."""
+    """What the files of a run say, which `sensorium learn` makes where there is none: its numbers, arguments, seconds."""
     recipe, out = name.partition("-")[0], folder / name
-    line = [sys.executable, "-m", "sensorium", "learn", recipe, "--out", str(out), "--seed", str(seed), *RUNS[name], "--json"]
-    if recipe == "anything":
-        if not (folder / "senses").is_dir():
-            learned("senses", seed, folder)
-        line += ["--init", str(folder / "senses")]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{name}, seed {seed}: {done.stderr[-2000:]}")
-    found = json.loads(done.stdout)
-    arguments = {key: value for key, value in found["arguments"].items() if key != "init"}
-    print(name, seed, found["seconds"], {k: round(v, 3) for k, v in found["metrics"].items() if k.count("/") == 1}, flush=True)
-    return {"seconds": found["seconds"], "arguments": arguments, "loss": found["loss"], "metrics": found["metrics"]}
+    if not (out / "metrics.json").is_file():
+        line = [sys.executable, "-m", "sensorium", "learn", recipe, "--out", str(out), "--seed", str(seed), *RUNS[name]]
+        if recipe == "anything":
+            if not (folder / "senses").is_dir():
+                learned("senses", seed, folder)
+            line += ["--init", str(folder / "senses")]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{name}, seed {seed}: {done.stderr[-2000:]}")
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    numbers, arguments = (json.loads((out / file).read_text()) for file in ("metrics.json", "run.json"))
+    arguments = {key: value for key, value in arguments["arguments"].items() if key != "init"}
+    if arguments["seed"] != seed:
+        raise SystemExit(f"{out} is of the seed {arguments['seed']}: asked for {seed}")
+    seconds = {"compile": log[0]["seconds/compile"], "train": log[-1]["seconds"]}
+    print(name, seed, seconds, {k: round(v, 3) for k, v in numbers.items() if k.count("/") == 1}, flush=True)
+    return {"seconds": seconds, "arguments": arguments, "loss": log[-1]["loss"], "metrics": numbers}
 
 
 def met(runs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

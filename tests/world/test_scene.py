@@ -97,6 +97,9 @@ def test_twins_differ_in_one_factor_of_one_object_or_in_an_exchange():
         by_place[which, rows, s.place[rows, columns]] = parts[rows, columns] + 1
     differs = (by_place[0] != by_place[1]).any(-1).sum(1)
     assert differs.max() <= 2 and (differs[changed] > 0).all()
+    which = (by_place[0] != by_place[1]).any(1)[changed]
+    alone = which[which.sum(1) == 1].sum(0) / changed.sum()
+    assert (alone > 0.08).all(), f"shape, colour, texture and size each tell some twins apart alone: {alone}"
 
 
 def test_the_two_in_focus_are_two_where_there_are_two():

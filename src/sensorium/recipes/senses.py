@@ -10,6 +10,9 @@ from sensorium.recipes.towers import pairs, space
 from sensorium.training import Experiment
 from sensorium.world import caption
 
+FINE = {"convnet": {"widths": [32, 64]}}
+"""Cells of 8 pixels and not of 16: textures and shapes are small things."""
+
 
 def senses(
     *,
@@ -43,9 +46,9 @@ def senses(
         arguments=arguments,
         fields=fields,
         source=World(fields, items=steps * batch, seed=seed, missing=missing, twins=twins, styles=(0.4, 0.1, 0.5)),
-        model=space(fields, width),
+        model=space(fields, width, FINE),
         losses=pairs(fields),
-        optimizer=optimizer_of(trainer, lr, steps),
+        optimizer=optimizer_of(trainer, lr, steps, usual="muon"),
         steps=steps,
         batch=batch,
         seed=seed,

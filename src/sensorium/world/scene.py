@@ -23,6 +23,8 @@ COUNTS = (0.2, 0.6)
 """Below the first a draw has one object, below the second two, else three."""
 EXCHANGE = 0.85
 """The share of twins that exchange something between two objects, where there are two."""
+EXCHANGED = (0, 1, 1, 2, 3, 4)
+"""What: shapes, colours (twice as often), textures, sizes or places."""
 _KINDS = len(SHAPES) * len(COLOURS) * len(TEXTURES) * len(SIZES) * len(PLACES)
 
 
@@ -172,7 +174,7 @@ def twins(scenes: Scenes) -> Scenes:
     first, second = focus(scenes)
     exchange = (first != second) & (u[:, 0] < EXCHANGE)
     names = (("shape", SHAPES), ("colour", COLOURS), ("texture", TEXTURES), ("size", SIZES), ("place", PLACES))
-    which = np.where(exchange, np.array((0, 1, 1, 4))[choice(u[:, 1], 4)], choice(u[:, 1], len(names)))
+    which = np.where(exchange, np.array(EXCHANGED)[choice(u[:, 1], len(EXCHANGED))], choice(u[:, 1], len(names)))
     for i, (name, values) in enumerate(names):
         part = parts[name]
         swap = rows[exchange & (which == i)]
