@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 import sensorium
 from sensorium.cli.main import main
-from sensorium.decoders import TellingDecoder
+from sensorium.decoders import Sampling, TellingDecoder
 from sensorium.modalities import Audio, BadRaw, Image, Text, Video
 from sensorium.modalities.transcript import NotAsked
 from sensorium.models import Generator
@@ -45,6 +45,17 @@ def model(kind: str = "image") -> Sensorium:
 @cache
 def pictures() -> list[np.ndarray]:
     return list(np.random.Generator(np.random.Philox(3)).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8))
+
+
+def test_one_program_serves_all_numbers_of_a_sampling():
+    doing, leaves, likeliest = model()._told(), model().parameters(), model().caption(pictures())
+    before, told = doing._tell._cache_size(), []
+    for sampling in (Sampling(), Sampling(0.4), Sampling(3.0), Sampling(0.0)):
+        told.append(doing.caption(leaves, pictures(), Telling(sampling=sampling, seed=3)))
+    assert doing._tell._cache_size() == before + 1 and len({str(one) for one in told}) > 2
+    assert [[str(text) for text in texts] for texts in told[3]] == [[str(text)] for text in likeliest]
+    first = [str(doing.caption(leaves, pictures(), Telling(sampling=Sampling(top_k=k), seed=3))) for k in (1, 3)]
+    assert doing._tell._cache_size() == before + 2 and first[0] != first[1], "another one where words are left out"
 
 
 def test_a_picture_is_told_of_alone_as_among_others_up_to_the_longest_text_with_what_it_is_worth():

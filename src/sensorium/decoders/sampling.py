@@ -30,7 +30,10 @@ class Ends:
 @dataclass(frozen=True)
 class Sampling:
     """How a word is drawn: the logits over `temperature` (0: the likeliest word), then of the `top_k` likeliest words the
-    fewest that hold a share of `top_p` (Holtzman et al. 2020, eq. 2). `None` leaves all in."""
+    fewest that hold a share of `top_p` (Holtzman et al. 2020, eq. 2). `None` leaves all in.
+
+    As an argument of a compiled function it is three numbers, so that one program serves all of them.
+    """
 
     temperature: float = 1.0
     top_k: int | None = None
@@ -41,7 +44,6 @@ class Sampling:
             raise ValueError(f"temperature={self.temperature}: expected 0 (the likeliest word) or more")
         if self.top_p is not None and not 0 < float(self.top_p) <= 1:
             raise ValueError(f"top_p={self.top_p}: expected a share over 0, at most 1, or None for all")
-        # A compiled loop is kept for each choice of dials: what comes as an array of one number would have no hash.
         object.__setattr__(self, "temperature", float(self.temperature))
         object.__setattr__(self, "top_k", None if self.top_k is None else whole("top_k", self.top_k))
         object.__setattr__(self, "top_p", None if self.top_p is None else float(self.top_p))
@@ -49,7 +51,7 @@ class Sampling:
     def kept(self, logits: Float[jax.Array, "*B V"]) -> Float[jax.Array, "*B V"]:
         """The logits that a word is drawn from, −inf for words that are left out. Of equally likely ones lower ids come first."""
         logits = logits - jnp.max(logits, axis=-1, keepdims=True)  # first: a small temperature must not overflow the likeliest
-        logits = logits / max(self.temperature, COLD)
+        logits = logits / jnp.maximum(self.temperature, COLD)
         order = jnp.argsort(-logits, axis=-1, stable=True)
         rank = jnp.argsort(order, axis=-1)
         if self.top_k is not None:
@@ -62,9 +64,22 @@ class Sampling:
 
     def draw(self, logits: Float[jax.Array, "B V"], keys: Key[jax.Array, " B"]) -> Int[jax.Array, " B"]:
         """A word a row, each by its own key."""
-        if self.temperature == 0:
-            return jnp.argmax(logits, axis=-1)
-        return jax.vmap(jax.random.categorical)(keys, self.kept(logits))
+        drawn = jax.vmap(jax.random.categorical)(keys, self.kept(logits))
+        return jnp.where(jnp.equal(self.temperature, 0), jnp.argmax(logits, axis=-1), drawn)
+
+
+def _numbers(sampling: Sampling) -> tuple[tuple[Any, Any, Any], None]:
+    return (sampling.temperature, sampling.top_k, sampling.top_p), None
+
+
+def _sampling(_: None, numbers: tuple[Any, Any, Any]) -> Sampling:
+    made = object.__new__(Sampling)  # its numbers are traced ones, or were looked at before
+    for name, number in zip(("temperature", "top_k", "top_p"), numbers, strict=True):
+        object.__setattr__(made, name, number)
+    return made
+
+
+jax.tree_util.register_pytree_node(Sampling, _numbers, _sampling)
 
 
 def write(

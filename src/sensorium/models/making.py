@@ -70,7 +70,7 @@ class Making:
             return decoder.draw(told, _keys(seed, first, len(told.pooled)), how, self._ticker if tells else None, dials)
 
         def words(
-            leaves: Leaves, told: Encoding, seed: jax.Array, first: jax.Array, target: str, how: Sampling, mark: int
+            leaves: Leaves, told: Encoding, seed: jax.Array, first: jax.Array, how: Sampling, target: str, mark: int
         ) -> jax.Array:
             model = built(leaves)
             decoder = _decoder(model, target)
@@ -81,7 +81,7 @@ class Making:
 
         self._about, self._units = jax.jit(about), jax.jit(units, static_argnames="name")
         self._draw: Any = jax.jit(draw, static_argnums=(5, 6, 7))
-        self._words: Any = jax.jit(words, static_argnums=(4, 5, 6))
+        self._words: Any = jax.jit(words, static_argnums=(5, 6))
 
     def __call__(
         self,
@@ -163,8 +163,8 @@ class Making:
                 self._bound((target, program, tells, size))
                 made = self._draw(leaves, part, *numbers, tuple(map(np.float32, dials)), target, program, tells)
             else:
-                self._bound((target, how, size))
-                made = self._words(leaves, part, *numbers, target, how, self._mark(target))
+                self._bound((target, jax.tree.structure(how), size))
+                made = self._words(leaves, part, *numbers, how, target, self._mark(target))
             out.append(jax.device_get(made)[: len(own)])
             if progress is not None:
                 jax.effects_barrier()  # what is told comes from another thread: nothing of it is to come later

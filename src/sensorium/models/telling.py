@@ -93,25 +93,32 @@ class Teller:
             return built, Prompted(context, jnp.broadcast_to(prompt[None], (len(context.tokens), len(prompt))))
 
         def tell(
-            leaves: Leaves, batch: Arrays, prompt: Int[jax.Array, " P"], seed: jax.Array, first: jax.Array, how: Telling
+            leaves: Leaves,
+            batch: Arrays,
+            prompt: Int[jax.Array, " P"],
+            seed: jax.Array,
+            first: jax.Array,
+            sampling: Sampling | None,
+            how: Telling,
         ) -> tuple[jax.Array, jax.Array]:
             built, context = about(leaves, batch, prompt)
             if how.beams > 1:
                 return several(built.decoder, context, self.ends, how.beams, how.many, length=how.length)
             rows, keys = len(context.prompt), None
-            if how.sampling is not None:
+            if sampling is not None:
                 keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), first + jnp.arange(rows))
             if keys is not None and how.many > 1:
                 keys = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))(keys, jnp.arange(how.many)).reshape(-1)
                 context = jax.tree.map(lambda x: jnp.repeat(x, how.many, axis=0), context)
-            ids, scores = write(built.decoder, context, self.ends, how.sampling or Sampling(), keys, how.length)
+            ids, scores = write(built.decoder, context, self.ends, sampling or Sampling(), keys, how.length)
             return ids.reshape(rows, how.many, -1), scores.reshape(rows, how.many)
 
         def weigh(leaves: Leaves, batch: Arrays, prompt: Int[jax.Array, " P"], ids: jax.Array, mask: jax.Array) -> jax.Array:
             built, context = about(leaves, batch, prompt)
             return scores(built.decoder, context, ids, mask)
 
-        self._tell, self._weigh = jax.jit(tell, static_argnums=5), jax.jit(weigh)
+        self._tell: Any = jax.jit(tell, static_argnums=6)
+        self._weigh = jax.jit(weigh)
 
     def caption(self, leaves: Leaves, things: list[Raw], how: Telling, prompt: str = "") -> list[list[Told]]:
         """What each thing holds, in words that go on from the prompt: texts that differ, the likeliest first. `NotAsked` where
@@ -158,11 +165,13 @@ class Teller:
         self, leaves: Leaves, things: Sequence[list[Raw]], how: Telling, begun: np.ndarray, unlike: bool = True
     ) -> list[list[Told]]:
         length = min(self.usual, self.places + 1 - len(begun)) if how.length is None else how.length
-        plain, out = replace(how, seed=0, length=length), []
+        sampling, out = None if how.sampling is None else Sampling(), []
+        program = replace(how, seed=0, length=length, sampling=sampling)  # which serves all of its numbers
         if length < 1 or len(begun) + length - 1 > self.places:
             raise BadRaw(f"{length} words after a prompt of {len(begun)} tokens: this model has {self.places} places")
         for first, part, rows in self._parts(things):
-            ids, score = jax.device_get(self._tell(leaves, part, begun, np.uint32(how.seed), np.int32(first), plain))
+            numbers = np.uint32(how.seed), np.int32(first), how.sampling
+            ids, score = jax.device_get(self._tell(leaves, part, begun, *numbers, program))
             for texts, found in zip(ids[:rows], score[:rows], strict=True):
                 shown = [self.words.show(np.concatenate([begun[1:], text])) for text in texts]
                 told = [Told(text, float(x)) for text, x in zip(shown, found, strict=True) if x > -np.inf]

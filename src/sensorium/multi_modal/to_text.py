@@ -251,9 +251,9 @@ def _writer(vocab_size: int, max_length: int, hidden_dim: int, num_layers: int, 
     return TokenDecoder(vocab_size, max_length, hidden_dim, num_layers, num_heads, rngs=rngs)
 
 
-@partial(jax.jit, static_argnums=(0, 5, 6, 7))
+@partial(jax.jit, static_argnums=(0, 6, 7))
 def _written(graph, state, rows, real, key, sampling: Sampling, beams: int, penalty: float) -> tuple[jax.Array, jax.Array]:
-    """Ids and scores. One program for each size of batch and choice of dials: op by op, it would be compiled at every call."""
+    """Ids and scores. One program for each size of batch and number of beams: op by op, it would be compiled at every call."""
     generator = nnx.merge(graph, state)
     context = generator.context(rows, real)
     if beams > 1:
