@@ -16,7 +16,7 @@ SCENES = 500
 
 def sounds(
     *,
-    steps: int = 1600,
+    steps: int = 1200,
     batch: int = 32,
     lr: float = 2e-3,
     most: int = MOST,
@@ -41,4 +41,4 @@ def sounds(
     played = Audio()
     form = {"form": "spectrum", "window": WINDOW, "hop": HOP}
     decoder = denoiser(form, [played.samples // HOP], WINDOW // 2 + 1, [PATCH], width, depth)
-    return making("sounds", arguments, played, decoder | {"drawn": DRAWN}, trainer, measured=SCENES)
+    return making("sounds", arguments, played, decoder | {"drawn": DRAWN}, trainer, usual="muon", measured=SCENES)
