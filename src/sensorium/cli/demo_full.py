@@ -76,7 +76,8 @@ def _questions(run: Run) -> Sheet:
 
 def _from_words(run: Run, title: str, target: str, most: int, styles: tuple[float, ...] = TEXT) -> Sheet:
     scenes = scene.distinct("validation", SAMPLES, most=most)
-    asked = [Shown(text, label="asked for") for text in RENDERERS["text"](scenes, styles)]
+    texts, true = (RENDERERS[kind](scenes, styles) for kind in ("text", target))
+    asked = [Shown(text, **_shown(target, one)) for text, one in zip(texts, true, strict=True)]  # and as the world has it
     things = run.sensorium.generate(target, text=[one.caption for one in asked])
     names = ("motion",) if target == "video" else ("exact", "attributes")
     return Sheet(title, _note(run), _measures(run, *names), _judged(run.sensorium, target, scenes, asked, things))
@@ -103,9 +104,17 @@ def _judged(model: Sensorium, target: str, scenes: Scenes, asked: list[Shown], t
         if moved is not None:
             right = bool(moved[i] == motions[i])
             wrong = "" if right else f"it moves: {motion.MOTIONS[moved[i]]}"
-        shown = {"image": {"picture": thing}, "audio": {"sound": thing}, "video": {"clip": thing}}[kind]
-        out.append(Made(asked[i], Shown(correct=right, **shown), wrong))
+        out.append(Made(asked[i], Shown(correct=right, **_shown(kind, thing)), wrong))
     return out
+
+
+def _shown(kind: str, thing: Any) -> dict[str, Any]:
+    """A thing of a kind, made or of the world, as an argument of `Shown`."""
+    if isinstance(thing, np.ndarray):
+        from PIL import Image as Pillow
+
+        thing = Pillow.fromarray(thing)
+    return {{"image": "picture", "audio": "sound", "video": "clip"}[kind]: thing}
 
 
 def _compared(there: list[Thing], found: list[Thing]) -> tuple[bool, str]:
@@ -120,9 +129,7 @@ def _said(thing: Thing) -> str:
 
 
 def _picture(pixels: Any, text: str = "") -> Shown:
-    from PIL import Image as Pillow
-
-    return Shown(text, picture=Pillow.fromarray(pixels))
+    return Shown(text, **_shown("image", pixels))
 
 
 def _note(run: Run) -> str:

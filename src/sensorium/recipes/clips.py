@@ -40,4 +40,4 @@ def clips(
     form = {"form": "pixels", "every": [1, 64 // SIDE, 64 // SIDE], "frames": clip.FRAMES // FRAMES}
     decoder = denoiser(form, [FRAMES, SIDE, SIDE], 3, [FRAMES, SIDE // 4, SIDE // 4], width, depth, rank=4, apart=True)
     decoder |= PAINTED | SKETCHED
-    return making("clips", arguments, moving, decoder, trainer, outline=1.0, usual="muon", styles=MOVING, gap=("motion",))
+    return making("clips", arguments, moving, decoder, trainer, outline=1.0, styles=MOVING, gap=("motion",))

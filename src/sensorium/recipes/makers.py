@@ -53,13 +53,11 @@ def making(
     *,
     outline: Weight = OUTLINE,
     styles: Sequence[float] = (1.0, 0.0, 0.0),
-    usual: str = "adamw",
     gap: Sequence[str] = ("exact", "attributes"),
     measured: int = SCENES,
 ) -> Experiment:
     """A recipe by which things of the field `target` of the built-in world are made of what is said of them: `arguments` are its
-    dials, `styles` how things are said, `usual` the optimizer unless another is asked for, and so many scenes of each split are
-    `measured`, with the `gap` between the two."""
+    dials, `styles` how things are said, and so many scenes of each split are `measured`, with the `gap` between the two."""
     steps, batch, most, seed = (arguments[name] for name in ("steps", "batch", "most", "seed"))
     trainer, told = smoothed(trainer), words()
     return Experiment(
@@ -69,7 +67,7 @@ def making(
         source=World((told, target), items=steps * batch, seed=seed, most=most, styles=styles),
         model=maker(told, target.name, decoder),
         losses=denoising(target.name, told.name, outline=outline),
-        optimizer=optimizer_of(trainer, arguments["lr"], steps, usual=usual, plain=REFINING),
+        optimizer=optimizer_of(trainer, arguments["lr"], steps, usual="muon", plain=REFINING),
         steps=steps,
         batch=batch,
         seed=seed,

@@ -34,4 +34,4 @@ def pictures(
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
     patch = [side // 4] * 2
     decoder = denoiser({"form": "pixels", "every": [64 // side] * 2}, [side] * 2, 3, patch, width, depth, rank=4, apart=True)
-    return making("pictures", arguments, Image(size=64), decoder | PAINTED | SKETCHED, trainer, outline=1.0, usual="muon")
+    return making("pictures", arguments, Image(size=64), decoder | PAINTED | SKETCHED, trainer, outline=1.0)

@@ -41,4 +41,4 @@ def sounds(
     played = Audio()
     form = {"form": "spectrum", "window": WINDOW, "hop": HOP}
     decoder = denoiser(form, [played.samples // HOP], WINDOW // 2 + 1, [PATCH], width, depth)
-    return making("sounds", arguments, played, decoder | {"drawn": DRAWN}, trainer, usual="muon", measured=SCENES)
+    return making("sounds", arguments, played, decoder | {"drawn": DRAWN}, trainer, measured=SCENES)
