@@ -318,9 +318,6 @@ def indexing(place: Path, count: int, peers: str | None) -> dict[str, Any]:
     """Pictures of a folder as a collection; how much of the time the compiled model is at work."""
     from PIL import Image as Pillow
 
-    from sensorium.cli import device
-
-    device.keep_memory()  # as `sensorium index` does
     if not peers:
         raise SystemExit("--peers is needed for `indexing`: it makes the checkpoint")
     peer = HERE / "common" / "peer_search.py"

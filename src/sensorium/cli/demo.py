@@ -57,7 +57,6 @@ def demo(*, out: Path = Path("demo"), quick: bool = False, full: bool = False, s
 
     place.folder(out)
     place.unused(out, "world", overwrite=True)
-    device.keep_memory()
     device.prepare()
     dials = QUICK if quick else FULL
     health = {split: _split(out / "world" / split, split, dials["gallery"]) for split in SPLITS}

@@ -183,7 +183,6 @@ def _keep_programs() -> None:
 
     from sensorium.cli import device
 
-    device.keep_memory()
     device.prepare()
     values = jax.config.values
     if values["jax_enable_compilation_cache"] and values["jax_compilation_cache_dir"]:

@@ -61,7 +61,6 @@ def index(
     given = mapping.given(columns)
     if not is_address(out):
         place.folder(Path(out))
-    device.keep_memory()
     device.prepare()
     listing = data.scan(folder, mapping.trained_on(model, folder).get("columns") if given is None else given)
     loaded = sensorium.load(model)

@@ -54,7 +54,6 @@ def join(
 
     place.folder(out)
     place.unused(out, RESULT, overwrite)
-    device.keep_memory()
     device.prepare()
     first, second = sensorium.load(base), sensorium.load(other)
     made = sensorium.join(first, second, _texts(texts), hidden=hidden, steps=steps, noise=noise, seed=seed)

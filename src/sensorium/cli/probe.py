@@ -54,7 +54,6 @@ def probe(
 
     place.folder(out)
     place.unused(out, RESULT, overwrite)
-    device.keep_memory()
     device.prepare()
     loaded = sensorium.load(model)
     chosen = chosen_field(loaded, field)
