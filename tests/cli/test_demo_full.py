@@ -60,7 +60,11 @@ def test_a_sheet_marks_what_is_right_and_says_what_is_wrong(name, tmp_path):
     write_report(Report("made", "sensorium demo --full", "all of it", {}, sheets=[sheet]), page)
     text = page.read_text()
     kind = "image/png" if name == "pictures" else "image/webp"
-    assert text.count(f'src="data:{kind}') == SAMPLES and first.read in text.replace("&#39;", "'")
+    assert text.count(f'src="data:{kind}') == 2 * SAMPLES, "what was asked for, as the world has it, and what was made"
+    if name == "pictures":
+        true = picture.render(scene.distinct("validation", SAMPLES, most=2))
+        assert all((np.asarray(one.asked.picture) == shown).all() for one, shown in zip(sheet.made, true, strict=True))
+    assert first.read in text.replace("&#39;", "'")
     assert text.count("✓ right") == sum(bool(one.made.correct) for one in sheet.made)
 
 
