@@ -35,7 +35,7 @@ def demo(*, out: Path = Path("demo"), quick: bool = False, full: bool = False, s
 
     Args:
         out: The folder for all of it.
-        quick: Under a minute, with the lower numbers that go with it: fewer steps, a smaller gallery.
+        quick: A minute or two, with the lower numbers that go with it: fewer steps, a smaller gallery.
         full: Then learn to tell, to answer, to paint, to play and to move as well, each into a folder of its name. It takes
             long: each of them some minutes on two CPU cores.
         seed: Of the scenes that are trained on and of the parameters.
