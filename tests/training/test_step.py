@@ -67,6 +67,19 @@ def test_it_is_traced_once_for_each_shape_of_batch():
     assert step.traces == 2
 
 
+def test_whether_all_is_finite_is_not_asked_anew_in_every_update():
+    """XLA copied the conjunction of all parameters' flags into each of their updates: a quarter of what compiling took."""
+
+    class Many(nnx.Module):
+        def __init__(self):
+            self.all = nnx.List([nnx.Param(jnp.ones(i + 1)) for i in range(24)])
+
+    step = Step(Many(), lambda model, *_: (sum(jnp.sum(p[...] ** 2) for p in model.all), {}), adamw(1e-2, 9))
+    step.compile({"x": np.zeros(1, np.float32)})
+    (program,) = step._programs.values()
+    assert program.as_text().count(" and(") < 10 * 24
+
+
 def test_the_model_is_a_copy_of_now():
     """Nothing is read before the end: an array that NumPy looks at cannot be donated, and would stay whole by accident."""
     start, same = card().build(0), card().build(0)
