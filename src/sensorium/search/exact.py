@@ -42,11 +42,17 @@ def of_table(table: pa.Table, name: str) -> Vectors:
     if column.null_count:
         keys = keys.filter(column.is_valid())
     kind = table.schema.field(name).type
-    parts = [np.asarray(chunk.flatten()) for chunk in column.chunks]  # without the null ones
-    x = np.concatenate(parts or [np.zeros(0, kind.value_type.to_pandas_dtype())]).reshape(-1, kind.list_size)
+    parts = [np.asarray(chunk.flatten()).reshape(-1, kind.list_size) for chunk in column.chunks]  # without the null ones
     order = np.asarray(pc.call_function("sort_indices", [keys], pc.SortOptions([("", "ascending")])))
-    if len(order) and (order[1:] < order[:-1]).any():
-        keys, x = keys.take(pa.array(order)), x[order]
+    x, places = np.empty((len(order), kind.list_size), kind.value_type.to_pandas_dtype()), np.empty_like(order)
+    places[order] = np.arange(len(order), dtype=order.dtype)
+    if moved := bool(len(order) and (order[1:] < order[:-1]).any()):
+        keys = keys.take(pa.array(order))
+    start = 0
+    for part in parts:  # each row is written once, to where it belongs
+        stop = start + len(part)
+        x[places[start:stop] if moved else slice(start, stop)] = part
+        start = stop
     return Vectors.of(np.array(keys.to_pylist(), object), x)
 
 
