@@ -25,8 +25,9 @@ from sensorium.models import AnyToAny, Generator, Maker, Model, Space, given, lo
 from sensorium.models.describing import DRAWS, Description, described
 from sensorium.models.making import Doing, Making
 from sensorium.models.shares import directions, softmax
+from sensorium.models.spoken import Tellers
 from sensorium.models.summarizing import WINDOW, Summary, summarized
-from sensorium.models.telling import DRAWN, Teller, Telling, Told
+from sensorium.models.telling import DRAWN, Telling, Told
 from sensorium.models.transcribe import Manner, Progress, Segment, Transcriber
 from sensorium.optim.lora import adapted, merge
 from sensorium.pretrained.hub import folder_of
@@ -50,7 +51,7 @@ class Sensorium:
         self.origin = Origin()
         self.traces, self._fingerprint = 0, ""
         self._transcriber: Transcriber | None = None
-        self._teller: Teller | None = None
+        self._told = Tellers(model, fields)
         graph, state = nnx.split(model)
         leaves, tree = jax.tree.flatten(state)
 
@@ -202,24 +203,23 @@ class Sensorium:
         """What pictures show (or sounds, clips, traces, by what the model reads), in words that go on from the prompt: strings
         that have their log-probability as `score`. See `Telling`. `NotAsked` where the model was not trained to, with the name
         of one that was."""
-        told = self._told().caption(self._leaves, listed(things), Telling(length, beams, sampling, seed), prompt)
-        return [texts[0] for texts in told]
+        return [texts[0] for texts in self.candidates(things, Telling(length, beams, sampling, seed), prompt)]
 
     def candidates(self, things: Raw | list[Raw], how: Telling = DRAWN, prompt: str = "") -> list[list[Told]]:
         """Up to `how.many` different captions of each thing, the likeliest first: drawn as the model would utter them, or the
         best of a search, `Telling(beams=5, many=5)`."""
-        return self._told().caption(self._leaves, listed(things), how, prompt)
+        return self._told(listed(things)).caption(self._leaves, listed(things), how, prompt)
 
     def describe(self, thing: Raw, *, draws: int = DRAWS, seed: int = 0) -> Description:
         """What a thing holds, for somebody who cannot see it: whole sentences, hedged where the model is not sure, by what it
         says in `draws` captions that it utters by `seed`. Each of its `sentences` has how `sure` it is."""
-        teller = self._told()
+        teller = self._told([thing])
         return described(teller.drawn(self._leaves, [thing], draws, seed)[0], self.field(teller.reads[0]).kind)
 
     def summarize(self, clip: Raw, *, window: float = WINDOW, beams: int = 1, length: int | None = None) -> Summary:
         """What happens in a clip of any length, and when: a `Segment` (start and end in seconds, text) for each part that says
         something else than the one before. `window`: seconds that are told of at once."""
-        return summarized(self._told(), self._leaves, self.fields, clip, Telling(length, beams), window)
+        return summarized(self._told([clip]), self._leaves, self.fields, clip, Telling(length, beams), window)
 
     def ask(
         self,
@@ -235,7 +235,7 @@ class Sensorium:
         """Answers to questions about things, in words, or the likeliest of some `answers`. One thing, or one question, may
         stand for all. The rest is as for `caption`."""
         about, how = (listed(things), listed(questions)), Telling(length, beams, sampling, seed)
-        return self._told().answer(self._leaves, *about, how, answers)
+        return self._told(about[0]).answer(self._leaves, *about, how, answers)
 
     def generate(
         self,
@@ -331,10 +331,6 @@ class Sensorium:
 
         how = {"commit_message": commit_message, "private": private, "token": token, "branch": branch, "create_pr": create_pr}
         return push(lambda folder: self.save_pretrained(folder, family, licence=licence), repo_id, **how)
-
-    def _told(self) -> Teller:
-        self._teller = self._teller or Teller(self.model, self.fields)
-        return self._teller
 
     def _hash(self) -> str:
         digest = hashlib.sha256(json.dumps(configuration(self.card, self.fields), sort_keys=True).encode())

@@ -125,6 +125,17 @@ def made_of(
     return out
 
 
+def there_and_back(
+    model: Sensorium, words: str, through: str, split: str, *, most: int = scene.MOST, n: int = SCENES, seed: int = 0
+) -> Numbers:
+    """What is told of what was made of a text: `n` distinct scenes of a split are said in the field `words`, made in the field
+    `through`, and what came of that is told again. `judged` against the scenes."""
+    scenes = scene.distinct(split, n, seed, most)
+    said = RENDERERS["text"](scenes, (1.0, 0.0, 0.0))
+    things = model.generate(through, seed=seed, **{words: said})
+    return judged(scenes, model.generate(words, **{through: things}))
+
+
 JUDGES: Table[Callable[[np.ndarray], tuple[Scenes, np.ndarray | None]]] = Table(
     "kind of thing that is judged",
     {

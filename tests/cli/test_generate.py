@@ -82,6 +82,11 @@ def test_a_picture_becomes_words_and_a_text_file_has_its_note_beside(models, tmp
     code, said = run(capsys, *asked)
     assert code == 0 and said["texts"] == [expected] and said["files"] == []
     assert main(["generate", *map(str, asked)]) == 0 and capsys.readouterr().out == f"{expected}\n"
+    code, said = run(capsys, *asked[:2], "--to", "image", "--model", models / "anything", "--out", photo, "--overwrite")
+    assert code == 2 and "would replace what it is made from" in said["error"] and opened(photo).size == (16, 16)
+    capital = tmp_path / "OUT.PNG"
+    assert run(capsys, "red", "--to", "image", "--model", models / "anything", *FEW, "--out", capital)[0] == 0
+    assert sensorium.provenance(capital)["prompt"] == "red"
     out = tmp_path / "said.txt"
     assert run(capsys, *asked, "--out", out)[0] == 0 and out.read_text() == f"{expected}\n"
     note = sensorium.provenance(out)
@@ -114,6 +119,10 @@ WRONG = [
     (("red", "--out", "a.png", "--weights", "audio=1"), 2, "there is no such source"),
     (("red", "--out", "a.png", "--weights", "text=much"), 2, "expected a source and a number"),
     (("red", "--out", "a.png", "--sheet", "s.gif"), 2, "a sheet is a .png"),
+    (("red", "--out", "a.png", "--sheet", "b/../a.png"), 2, "this is one of the pictures"),
+    (("red", "--out", "a.png", "-n", "3000000000"), 2, "from 1 to 100,000"),
+    (("red", "--out", "a.png", "--weights", "text=2", "text=1"), 2, "expected each source once"),
+    (("red", "--out", "a.png", "--read", "one.png"), 2, "makes nothing, and a prompt and --model and --out would"),
     (("--from-audio", "a.wav", "--out", "a.png"), 1, "told of things by text, not by audio"),
     (("red " * 9, "--out", "a.png"), 1, "tokens, where at most 10 are read"),
 ]

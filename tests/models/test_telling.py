@@ -7,6 +7,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from models.makers import IMAGE, SENSOR, TEXT, any_card, shaken
+from models.makers import WORDS as TOLD
 from PIL import Image as Pillow
 
 import sensorium
@@ -16,8 +18,10 @@ from sensorium.modalities import Audio, BadRaw, Image, Text, Video
 from sensorium.modalities.transcript import NotAsked
 from sensorium.models import Generator
 from sensorium.models.telling import Telling
+from sensorium.recipes import questions as QUESTIONS
 from sensorium.recipes.tellers import teller
 from sensorium.sensorium import Sensorium
+from sensorium.training import Card
 
 WORDS = Text(words=("red", "blue", "ring", "star", "left"), alphabet="abdefgilnrstu", length=6)
 FIELDS = {
@@ -83,6 +87,36 @@ def test_several_captions_differ_and_come_with_falling_scores():
     assert drawn == model().candidates(pictures()) and all(1 <= len(texts) <= 5 for texts in drawn)
     with pytest.raises(ValueError, match="many=2: one text is the likeliest"):
         Telling(many=2)
+    with pytest.raises(ValueError, match="many=5: a search of 3 beams ends with as many texts"):
+        Telling(beams=3, many=5)
+    with pytest.raises(ValueError, match="beams=100000, many=1: at most 1024"):
+        Telling(beams=100_000)
+    with pytest.raises(ValueError, match="seed=4294967296: expected a whole number from 0 to 4294967295"):
+        Telling(seed=2**32)
+
+
+def test_a_space_with_a_decoder_of_texts_captions_whatever_it_reads(tmp_path: Path):
+    told = any_card(text=TOLD)
+    card = Card("any_to_any", dict(told.arguments) | {"end": TEXT.end, "pad": 0})
+    whole = Sensorium(shaken(card.build(0)), (TEXT, IMAGE, SENSOR), card)
+    photo = tmp_path / "photo.png"
+    Pillow.fromarray(pictures()[0]).save(photo)
+    (greedy,) = whole.caption(str(photo))
+    assert greedy == whole.generate("text", image=str(photo))[0] and greedy.score < 0
+    best = whole.candidates([str(photo)], Telling(beams=4, many=4))[0]
+    assert len(set(best)) == len(best) > 1 and best[0].score >= greedy.score - 1e-5
+    assert whole.caption(pictures()[0]) == [greedy] and str(whole.describe(photo, draws=8))
+    with pytest.raises(NotAsked, match="this model tells without being asked"):
+        whole.ask(photo, "what is it?")
+
+
+def test_a_model_that_answers_questions_describes_nothing():
+    card = QUESTIONS(steps=1, batch=2).model
+    asked = Sensorium(card.build(0), QUESTIONS(steps=1, batch=2).fields, card)
+    with pytest.raises(NotAsked, match="this model answers questions: see ask"):
+        asked.describe(np.zeros((64, 64, 3), np.uint8))
+    with pytest.raises(BadRaw, match="expected texts, and none that is empty"):
+        asked.ask(np.zeros((64, 64, 3), np.uint8), "how many?", answers=["", "one"])
 
 
 @pytest.mark.parametrize("kind", ["audio", "video"])
@@ -119,6 +153,12 @@ def test_the_command_line_says_the_same(tmp_path: Path, capsys, monkeypatch):
     assert line in capsys.readouterr().out
     assert main(["caption", files[0], "--model", "m", "--beams", "2", "--top-k", "3"]) == 2
     assert "a search draws nothing" in capsys.readouterr().err
+    for wrong in (["--temperature", "-1"], ["--top-p", "2"], ["--top-k", "0"], ["--length", "0"], ["--beams", "3", "-n", "5"]):
+        assert main(["caption", files[0], "--model", "m", *wrong]) == 2
+        assert capsys.readouterr().err.startswith("error: ")
+    assert main(["describe", files[0], "--model", "m", "--seed", "-1"]) == 2
+    assert main(["ask", files[0], "what?", "--model", "m", "--beams", "0"]) == 2
+    assert "beams=0" in capsys.readouterr().err
     assert main(["describe", files[0], "--model", "m", "--draws", "64", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["description"] == str(model().describe(pictures()[0]))

@@ -14,9 +14,12 @@ from flax import nnx
 from sensorium import truth
 from sensorium.data.questions import even
 from sensorium.data.synthetic import write_world
+from sensorium.decoders import Drawing
 from sensorium.losses import total
+from sensorium.modalities import Audio, Image, Video
 from sensorium.recipes import RECIPES, WORLDLY
 from sensorium.recipes.senses import senses
+from sensorium.recipes.towers import space
 from sensorium.sensorium import Sensorium
 from sensorium.training import Experiment, fit
 from sensorium.training.experiment import Start
@@ -112,6 +115,25 @@ def test_a_few_steps_of_a_small_batch_move_every_parameter_that_trains(name, mak
         assert jnp.isfinite(new[...]).all() and (new[...] != old[...]).any() != still, path
 
 
+@pytest.mark.parametrize("target", [Audio(), Video(size=64, frames=16, seconds=2.0)], ids=lambda field: field.kind)
+def test_sounds_and_clips_are_made_out_of_a_space_too(target):
+    fields = (Image(size=64), target)
+    card = space(fields, 16, {"video": {"width": 16, "depth": 1}})
+    start = Start("nowhere", "0", card, fields, lambda: card.build(0))
+    experiment = RECIPES["anything"](init=start, targets=(target.name,), steps=4, batch=2)
+    model, history = fit(experiment)
+    assert all(np.isfinite(record["loss"]) for record in history[1:])
+    before = nnx.to_flat_state(nnx.state(experiment.model.build(0), nnx.Param))
+    moved = {
+        path: (new[...] != old[...]).any()
+        for (path, old), (_, new) in zip(before, nnx.to_flat_state(nnx.state(model, nnx.Param)), strict=True)
+    }
+    assert {path[0] for path, moves in moved.items() if moves} == {"decoders"}
+    made = Sensorium(model, experiment.fields, experiment.model)
+    (one,) = made.generate(target.name, image=np.zeros((64, 64, 3), np.uint8), how=Drawing(steps=1, guidance=1.0))
+    assert np.isfinite(np.asarray(one[0], np.float32)).all() and np.asarray(one[0]).std() > 0
+
+
 @pytest.mark.parametrize("name", sorted(set(WORLDLY) - {"senses"}))
 def test_what_it_says_of_the_truth_can_be_said_before_it_has_learned(name, make, monkeypatch):
     experiment, distinct = make(**small(name)), scene.distinct
@@ -119,6 +141,8 @@ def test_what_it_says_of_the_truth_can_be_said_before_it_has_learned(name, make,
     monkeypatch.setattr(truth, "even", lambda split, n, types, seed: even(split, 1, types, seed))
     found = experiment.truth(Sensorium(experiment.model.build(0), experiment.fields, experiment.model))
     assert all(np.isfinite(value) for value in found.values())
-    ways = ("text->image/", "audio->image/", "image->text/", "audio->text/") if name == "anything" else ("",)
+    ways = (
+        ("text->image/", "audio->image/", "image->text/", "audio->text/", "text->image->text/") if name == "anything" else ("",)
+    )
     number = "accuracy" if name == "questions" else "motion" if name == "clips" else "exact"
     assert {f"{way}{split}/{number}" for way in ways for split in truth.SPLITS} <= set(found)

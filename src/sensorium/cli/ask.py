@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from sensorium.cli.main import WrongUsage
+
 if TYPE_CHECKING:
     from rich.console import Console
 else:
@@ -35,7 +37,12 @@ def ask(
     """
     import sensorium
     from sensorium.cli import device
+    from sensorium.models.telling import Telling
 
+    try:
+        Telling(length, beams)
+    except ValueError as error:
+        raise WrongUsage(str(error)) from error
     device.prepare()
     (answer,) = sensorium.load(model).ask([file], question, answers=answers, beams=beams, length=length)
     return {"file": str(file), "question": question, "model": model, "answer": str(answer), "score": round(answer.score, 4)}

@@ -50,18 +50,19 @@ def caption(
     draws = (temperature, top_k, top_p) != (None, None, None)
     if draws and beams > 1:
         raise WrongUsage(f"--beams {beams} and --temperature, --top-k or --top-p: a search draws nothing. Leave out one of them")
-    if n < 1 or beams < 1:
-        raise WrongUsage(f"-n {n} --beams {beams}: at least 1 of each. See: sensorium caption --help")
 
     import sensorium
     from sensorium.cli import device
     from sensorium.decoders import Sampling
     from sensorium.models.telling import Telling
 
+    try:
+        drawn = Sampling(1.0 if temperature is None else temperature, top_k, top_p) if draws or (n > 1 and beams == 1) else None
+        how = Telling(length, beams, drawn, seed, n)
+    except ValueError as error:
+        raise WrongUsage(str(error)) from error
     device.prepare()
-    loaded = sensorium.load(model)
-    drawn = Sampling(1.0 if temperature is None else temperature, top_k, top_p) if draws or (n > 1 and beams == 1) else None
-    found = loaded.candidates(list(files), Telling(length, beams, drawn, seed, n), prompt)
+    found = sensorium.load(model).candidates(list(files), how, prompt)
     said = [_row(path, texts, n) for path, texts in zip(files, found, strict=True)]
     return {"model": model, "captions": said}
 

@@ -32,6 +32,13 @@ def describe(file: tyro.conf.Positional[Path], *, model: str, draws: int = 64, s
 
     import sensorium
     from sensorium.cli import device
+    from sensorium.decoders import Sampling
+    from sensorium.models.telling import Telling
+
+    try:
+        Telling(sampling=Sampling(), seed=seed, many=draws)
+    except ValueError as error:
+        raise WrongUsage(str(error)) from error
 
     device.prepare()
     found = sensorium.load(model).describe(file, draws=draws, seed=seed)

@@ -23,6 +23,8 @@ EXAMPLE = """sensorium generate "a small red circle above a large blue square" -
 sensorium generate --from-audio tone.wav --to image --model runs/anything --out seen.png
 sensorium generate --read out-1.png"""
 File = Path | None
+MOST = 100_000
+"""Things at once."""
 
 
 def generate(
@@ -74,6 +76,9 @@ def generate(
         read: Make nothing: say how this file was made.
     """
     if read is not None:
+        others = {"a prompt": prompt, "--model": model, "--to": to, "--out": out, "--sheet": sheet}
+        if asked := [name for name, x in others.items() if x is not None]:
+            raise WrongUsage(f"--read {read} makes nothing, and {' and '.join(asked)} would: which of them?")
         return _said(read)
     if model is None:
         raise WrongUsage("give --model: a folder or the id of a repository; or --read FILE")
@@ -89,7 +94,7 @@ def generate(
     loaded = sensorium.load(model)
     field = _target(loaded, to)
     how = _how(field.name, loaded.making.how(field.name), steps, guidance, sampler, temperature)
-    files = _files(out, sheet, n, field, overwrite)
+    files = _files(out, sheet, n, field, overwrite, [raw for kind, raw in given.items() if kind != "text"])
     made = _made(loaded, field, _told(loaded, given, without or [], weights or []), n, how, seed)
     note = _note(loaded, model, field, given, {"without": without, "weights": weights}, seed, how)
     for number, (path, thing) in enumerate(zip(files, made, strict=bool(files)), 1):
@@ -151,7 +156,9 @@ def _told(loaded: "Sensorium", given: Mapping[str, Any], without: Sequence[str],
     wanted = [*given, *(["text"] if without else [])]
     if other := [kind for kind in wanted if kind not in fields]:
         raise SensoriumError(f"this model is told of things by {', '.join(fields)}, not by {other[0]}")
-    counts = dict(_weight(said, given) for said in weights)
+    counts = dict(counted := [_weight(said, given) for said in weights])
+    if len(counts) < len(counted):
+        raise WrongUsage(f"--weights {' '.join(weights)}: expected each source once")
     parts = {kind: [(raw, counts.get(kind, 1.0))] for kind, raw in given.items()}
     if without:
         parts.setdefault("text", []).extend((text, -1.0) for text in without)
@@ -169,25 +176,29 @@ def _weight(said: str, given: Mapping[str, Any]) -> tuple[str, float]:
     return kind, value
 
 
-def _files(out: File, sheet: File, n: int, field: "Modality", overwrite: bool) -> list[Path]:
-    """The files that will be written; looked at before anything is made."""
+def _files(out: File, sheet: File, n: int, field: "Modality", overwrite: bool, sources: Sequence[Path]) -> list[Path]:
+    """The files that will be written, none of them one of the `sources`; looked at before anything is made."""
     from sensorium.cli.place import folder
     from sensorium.modalities.kept import BESIDE, notes_within, suffixes
 
-    if n < 1:
-        raise WrongUsage(f"-n {n}: expected 1 or more")
+    if not 1 <= n <= MOST:
+        raise WrongUsage(f"-n {n}: expected from 1 to {MOST:,}")
     if out is None and field.kind != "text":
         raise WrongUsage(f"give --out: the file for what is made, such as out{next(iter(suffixes(field)), '.png')}")
-    if out is not None and out.suffix not in suffixes(field):
+    if out is not None and out.suffix.lower() not in suffixes(field):
         known = ", ".join(suffixes(field)) or "no file that is known here"
         raise WrongUsage(f"--out {out}: {field.name} is kept in {known}")
-    if sheet is not None and (field.kind not in ("image", "video") or sheet.suffix != ".png"):
+    if sheet is not None and (field.kind not in ("image", "video") or sheet.suffix.lower() != ".png"):
         raise WrongUsage(f"--sheet {sheet}: a sheet is a .png of pictures or clips, and this is {field.name}")
     files = [] if out is None else [out] if n == 1 else [out.with_stem(f"{out.stem}-{i + 1}") for i in range(n)]
-    every = files + [Path(f"{path}{BESIDE}") for path in files if not notes_within(path.suffix)] + ([sheet] if sheet else [])
+    notes = [Path(f"{path}{BESIDE}") for path in files if not notes_within(path.suffix.lower())]
+    every = files + notes + ([sheet] if sheet else [])
     if there := [path for path in every if path.exists() and (path.is_dir() or not overwrite)]:
         raise SensoriumError(f"{there[0]} is there: give another name, or --overwrite to replace it")
-    if twice := [path for path in files if path == sheet]:
+    asked = {path.resolve() for path in sources}
+    if mine := [path for path in every if path.resolve() in asked]:
+        raise WrongUsage(f"{mine[0]}: what is made would replace what it is made from: give another name")
+    if twice := [path for path in files if sheet is not None and path.resolve() == sheet.resolve()]:
         raise WrongUsage(f"--sheet {twice[0]}: this is one of the pictures themselves: give another name")
     for path in every:
         folder(path.parent)
@@ -236,10 +247,10 @@ def _write(field: "Modality", thing: Any, path: Path, note: Mapping[str, Any]) -
     from sensorium.modalities.kept import BESIDE, kept, notes_within
     from sensorium.modalities.noted import text_of
 
-    content = kept(field, thing, path.suffix, note)
+    content = kept(field, thing, path.suffix.lower(), note)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
-    if not notes_within(path.suffix):
+    if not notes_within(path.suffix.lower()):
         write_text(f"{path}{BESIDE}", text_of(note) + "\n")
 
 

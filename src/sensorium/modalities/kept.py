@@ -43,7 +43,7 @@ def provenance(path: Path | str) -> dict[str, Any]:
     """How a file was made that `sensorium generate` wrote: prompt, seed, settings, model and version. `BadFile` where it does
     not say so."""
     beside = Path(f"{path}{BESIDE}")
-    if not notes_within(Path(path).suffix):
+    if not notes_within(Path(path).suffix.lower()):
         if not Path(path).is_file():
             raise BadFile(f"{path}: no such file")
         return note_of(beside)

@@ -20,7 +20,7 @@ from sensorium.modalities import BadRaw, Text, Video
 from sensorium.models.any_to_any import AnyToAny
 from sensorium.models.maker import Maker
 from sensorium.models.mix import LEAST, Mix, parts_of
-from sensorium.nn.sizes import whole
+from sensorium.nn.sizes import seed_of, whole
 
 Leaves = list[jax.Array]
 Doing = Callable[[int, int], None]
@@ -94,7 +94,7 @@ class Making:
         progress: Doing | None = None,
     ) -> list[Any]:
         """What `shown` gives of `n` things of each prompt, one prompt's after another's."""
-        field, n, seed = self.target(to), whole("n", n), _seed(seed)
+        field, n, seed = self.target(to), whole("n", n), seed_of(seed)
         told = self.told(leaves, raws, field.name)
         made = self.make(leaves, told, field.name, n, how, seed, progress)
         return [shown(field, x) for x in made]
@@ -147,7 +147,7 @@ class Making:
         Thing i comes from a key of its own, made of `seed` and i: it does not depend on how many are made, but for the rounding
         of batches of other sizes.
         """
-        n, seed = whole("n", n), _seed(seed)
+        n, seed = whole("n", n), seed_of(seed)
         how = _fitting(self.how(target), target, how, n)
         rows = np.repeat(np.arange(len(told.pooled)), n)
         pieces, out = list(_pieces(len(rows))), []
@@ -235,7 +235,6 @@ def shown(field: Modality, x: np.ndarray) -> Any:
 LONG = 500
 """Evaluations times rows from which on each one is told of, and not their end alone: a program that tells is compiled anew by
 every process, as JAX keeps none that calls back, and that would take longer than a short drawing."""
-MOST_SEED = 2**32 - 1
 PROGRAMS = 32
 """Compiled programs that are held at once, of some 20 MB each."""
 
@@ -262,7 +261,7 @@ def _fitting(usual: Drawing | Sampling, target: str, how: Drawing | Sampling | N
         expected = "out of noise, by a Drawing" if draws else "word by word, by a Sampling"
         raise BadRaw(f"how={found}: {target} is made {expected}")
     if isinstance(found, Sampling) and found.temperature == 0 and n > 1:
-        raise BadRaw(f"n={n}: one text is the likeliest. Give how=Sampling(temperature=1.0) to draw them")
+        raise BadRaw(f"n={n}: one text is the likeliest. Give a temperature, how=Sampling(temperature=1.0), to draw them")
     return found
 
 
@@ -285,9 +284,3 @@ def _pieces(n: int) -> Iterator[tuple[int, int]]:
     no more than half of the rows are thrown away; each is many evaluations of a network."""
     size = next(rows for rows in ROWS[::-1] if -(-n // rows) * rows <= 2 * n)
     yield from ((start, size) for start in range(0, n, size))
-
-
-def _seed(seed: int) -> int:
-    if (seed := whole("seed", seed, 0)) > MOST_SEED:
-        raise ValueError(f"seed={seed}: expected a whole number from 0 to {MOST_SEED}")
-    return seed

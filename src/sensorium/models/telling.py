@@ -16,9 +16,10 @@ from sensorium.data.ready import prepared, read
 from sensorium.decoders import Prompted, PublishedDecoder, Sampling, scores, several, write
 from sensorium.modalities import BadRaw, Text
 from sensorium.modalities.transcript import NotAsked, Transcript
-from sensorium.models.generator import Generator
-from sensorium.nn.sizes import whole
+from sensorium.nn.sizes import seed_of, whole
 
+MOST = 1024
+"""Beams, or draws, of one thing."""
 ROWS = 8
 """Things at a time, where there are more than one: one program is compiled for each of the two sizes."""
 CAPTION, ANSWER = 20, 10
@@ -61,11 +62,14 @@ class Telling:
         object.__setattr__(self, "many", whole("many", self.many))
         object.__setattr__(self, "length", None if self.length is None else whole("length", self.length))
         object.__setattr__(self, "beams", whole("beams", self.beams))
-        object.__setattr__(self, "seed", whole("seed", self.seed, 0))
+        object.__setattr__(self, "seed", seed_of(self.seed))
         if self.beams > 1 and self.sampling is not None:
             raise ValueError(f"beams={self.beams} and sampling: a beam search draws nothing. Leave out one of them")
-        if self.many > 1 and self.beams == 1 and self.sampling is None:
-            raise ValueError(f"many={self.many}: one text is the likeliest. Give beams, or sampling to draw them")
+        if self.sampling is None and self.many > self.beams:
+            one = "one text is the likeliest" if self.beams == 1 else f"a search of {self.beams} beams ends with as many texts"
+            raise ValueError(f"many={self.many}: {one}. Give more beams, or sampling to draw them")
+        if max(self.beams, self.many) > MOST:
+            raise ValueError(f"beams={self.beams}, many={self.many}: at most {MOST} of either are held side by side")
 
 
 DRAWN = Telling(sampling=Sampling(), many=5)
@@ -87,7 +91,7 @@ class Teller:
         graph, state = nnx.split(model)
         tree = jax.tree.structure(state)
 
-        def about(leaves: Leaves, batch: Arrays, prompt: Int[jax.Array, " P"]) -> tuple[Generator, Prompted]:
+        def about(leaves: Leaves, batch: Arrays, prompt: Int[jax.Array, " P"]) -> tuple[Any, Prompted]:
             built = nnx.merge(graph, jax.tree.unflatten(tree, leaves))
             context = built.context(batch)
             return built, Prompted(context, jnp.broadcast_to(prompt[None], (len(context.tokens), len(prompt))))
@@ -123,8 +127,7 @@ class Teller:
     def caption(self, leaves: Leaves, things: list[Raw], how: Telling, prompt: str = "") -> list[list[Told]]:
         """What each thing holds, in words that go on from the prompt: texts that differ, the likeliest first. `NotAsked` where
         the model answers questions."""
-        if self.asks:
-            raise NotAsked(f"this model answers questions: see ask. {CAPTIONS} captions")
+        self._unasked()
         return self._written(leaves, (things,), how, self.begun(prompt))
 
     def answer(
@@ -146,6 +149,7 @@ class Teller:
 
     def drawn(self, leaves: Leaves, things: list[Raw], draws: int, seed: int = 0) -> list[list[Told]]:
         """`draws` captions of each thing as the model itself would utter them, those that are equal too."""
+        self._unasked()
         how = Telling(None, 1, Sampling(), seed, max(2, draws))
         return [texts[:draws] for texts in self._written(leaves, (things,), how, self.begun(""), unlike=False)]
 
@@ -183,6 +187,8 @@ class Teller:
             raise BadRaw(f"answers={answers!r}: expected a list of texts")
         if not answers or len(set(answers)) < len(answers):
             raise BadRaw(f"answers={list(answers)}: expected one or more, each of them once")
+        if not all(isinstance(answer, str) and answer.strip() for answer in answers):
+            raise BadRaw(f"answers={list(answers)}: expected texts, and none that is empty")
         found = self.likely(leaves, things, answers)
         return [Told(answers[int(np.argmax(row))], float(np.max(row))) for row in found]
 
@@ -208,6 +214,10 @@ class Teller:
         ids = ready[self.words.name][ready[f"{self.words.name}/mask"]]
         ids = ids[:-1] if ids[-1] == self.ends.eos else ids
         return ids if self.start is None else np.concatenate([[np.int32(self.start)], ids[1:]]).astype(np.int32)
+
+    def _unasked(self) -> None:
+        if self.asks:
+            raise NotAsked(f"this model answers questions: see ask. {CAPTIONS} captions")
 
     def _asks_something(self, question: Raw) -> None:
         """A `BadRaw` for a question that is none: no text, an empty one, or one that is longer than what is read of it. What is a
@@ -241,7 +251,7 @@ class Teller:
 def told(model: Any, fields: Sequence[Modality]) -> Text:
     """The field of the texts that a generator writes about one other field; `NotAsked` for another model."""
     kinds = {field.name: field for field in fields}
-    text = kinds.get(model.target) if isinstance(model, Generator) else None
+    text = kinds.get(model.target) if hasattr(model, "context") else None
     if isinstance(text, Transcript):
         raise NotAsked("this model writes transcripts: see transcribe")
     if not isinstance(text, Text) or len([name for name in model.reads if name != model.asked]) != 1:

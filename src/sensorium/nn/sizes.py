@@ -18,6 +18,16 @@ def whole(name: str, number: object, least: int = 1) -> int:
     return value
 
 
+MOST_SEED = 2**32 - 1
+
+
+def seed_of(number: object) -> int:
+    """A seed as an int; a `ValueError` where it is none that JAX takes."""
+    if (seed := whole("seed", number, 0)) > MOST_SEED:
+        raise ValueError(f"seed={seed}: expected a whole number from 0 to {MOST_SEED}")
+    return seed
+
+
 def check_heads(width: int, heads: int) -> None:
     """A `ValueError` where a width cannot be split into so many heads."""
     if whole("width", width) % whole("heads", heads):

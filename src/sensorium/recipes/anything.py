@@ -13,15 +13,18 @@ from sensorium.core.table import Table
 from sensorium.core.trainer import BadDial, Trainer
 from sensorium.data.synthetic import World
 from sensorium.losses import Captioning, Weight
-from sensorium.modalities import Image, Text
+from sensorium.modalities import Audio, Image, Text, Video
 from sensorium.models import AnyToAny
 from sensorium.optim.dials import optimizer_of
-from sensorium.recipes.makers import PAINTED, REFINING, SKETCHED, denoiser, denoising, smoothed
+from sensorium.recipes.clips import mover
+from sensorium.recipes.makers import REFINING, denoising, smoothed
+from sensorium.recipes.pictures import painter
+from sensorium.recipes.sounds import player
 from sensorium.recipes.start import start_of
 from sensorium.sensorium import Sensorium
 from sensorium.training import Card, Experiment
 from sensorium.training.experiment import Start
-from sensorium.truth import Numbers, made_of, of_splits
+from sensorium.truth import Numbers, made_of, of_splits, there_and_back
 
 Losses = dict[str, tuple[Weight, Loss]]
 
@@ -83,7 +86,8 @@ def anything(
 
 
 def measured(model: Sensorium, most: int) -> Numbers:
-    """What is made of each field from each other, held against the truth on both splits: `"<from>-><to>/<split>/exact"` …"""
+    """What is made of each field from each other, held against the truth on both splits: `"<from>-><to>/<split>/exact"` …; and
+    where texts are made, there and back again: `"text-><other>->text/<split>/exact"` …"""
     out: Numbers = {}
     made = model.model
     assert isinstance(made, AnyToAny)
@@ -94,6 +98,11 @@ def measured(model: Sensorium, most: int) -> Numbers:
                     lambda split, s=source, t=target: made_of(model, t, split, s, most=most), ("exact", "attributes")
                 )
                 out |= {f"{source}->{target}/{name}": value for name, value in found.items()}
+    words = next((name for name in made.targets if model.field(name).kind == "text"), None)
+    for through in made.targets if words else ():
+        if through != words:
+            found = of_splits(lambda split, t=through: there_and_back(model, words, t, split, most=most), ("exact", "attributes"))
+            out |= {f"{words}->{through}->{words}/{name}": value for name, value in found.items()}
     return out
 
 
@@ -111,9 +120,18 @@ def _around(start: Start, card: Card, seed: int) -> Callable[[], AnyToAny]:
 
 def _painted(field: Any) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
     assert isinstance(field, Image)
-    side = field.size // 2
-    decoder = denoiser({"form": "pixels", "every": [2, 2]}, [side] * 2, 3, [side // 4] * 2, 256, 3, rank=4, apart=True)
-    return {"decoder": "denoiser", **decoder, **PAINTED, **SKETCHED}, denoising(field.name, "", f"{field.name}/", 1.0), {}
+    decoder = painter(field, field.size // 2)
+    return {"decoder": "denoiser", **decoder}, denoising(field.name, "", f"{field.name}/", 1.0), {}
+
+
+def _played(field: Any) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
+    assert isinstance(field, Audio)
+    return {"decoder": "denoiser", **player(field)}, denoising(field.name, "", f"{field.name}/"), {}
+
+
+def _moved(field: Any) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
+    assert isinstance(field, Video)
+    return {"decoder": "denoiser", **mover(field)}, denoising(field.name, "", f"{field.name}/", 1.0), {}
 
 
 def _written(field: Any) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
@@ -126,6 +144,6 @@ def _written(field: Any) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
 
 
 DECODED: Table[Callable[[Modality], tuple[Mapping[str, Any], Losses, dict[str, int]]]] = Table(
-    "kind of thing that is made", {"image": _painted, "text": _written}
+    "kind of thing that is made", {"image": _painted, "audio": _played, "video": _moved, "text": _written}
 )
 """A field -> the arguments of its decoder, its losses, and the ids that end and fill a text."""

@@ -1,5 +1,7 @@
 """Clips of the built-in world made by what is said of them: what is there, and how it moves."""
 
+from typing import Any
+
 from sensorium.core.trainer import Trainer
 from sensorium.modalities import Video
 from sensorium.recipes.makers import PAINTED, SKETCHED, denoiser, making
@@ -37,7 +39,12 @@ def clips(
     """
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
     moving = Video(size=64, frames=clip.FRAMES, seconds=motion.SECONDS)
-    form = {"form": "pixels", "every": [1, 64 // SIDE, 64 // SIDE], "frames": clip.FRAMES // FRAMES}
-    decoder = denoiser(form, [FRAMES, SIDE, SIDE], 3, [FRAMES, SIDE // 4, SIDE // 4], width, depth, rank=4, apart=True)
-    decoder |= PAINTED | SKETCHED
+    decoder = mover(moving, width, depth)
     return making("clips", arguments, moving, decoder, trainer, outline=1.0, styles=MOVING, gap=("motion",))
+
+
+def mover(moving: Video, width: int = 192, depth: int = 2) -> dict[str, Any]:
+    """The arguments of a `Denoiser` of clips, but for the widths of what it is told."""
+    form = {"form": "pixels", "every": [1, moving.size // SIDE, moving.size // SIDE], "frames": moving.frames // FRAMES}
+    patch = [FRAMES, SIDE // 4, SIDE // 4]
+    return denoiser(form, [FRAMES, SIDE, SIDE], 3, patch, width, depth, rank=4, apart=True) | PAINTED | SKETCHED

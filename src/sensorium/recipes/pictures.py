@@ -1,5 +1,7 @@
 """Pictures of the built-in world painted by what is said of them."""
 
+from typing import Any
+
 from sensorium.core.trainer import Trainer
 from sensorium.modalities import Image
 from sensorium.recipes.makers import PAINTED, SKETCHED, denoiser, making
@@ -32,6 +34,11 @@ def pictures(
         trainer: How the steps are taken, watched and kept.
     """
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
-    patch = [side // 4] * 2
-    decoder = denoiser({"form": "pixels", "every": [64 // side] * 2}, [side] * 2, 3, patch, width, depth, rank=4, apart=True)
-    return making("pictures", arguments, Image(size=64), decoder | PAINTED | SKETCHED, trainer, outline=1.0)
+    painted = Image(size=64)
+    return making("pictures", arguments, painted, painter(painted, side, width, depth), trainer, outline=1.0)
+
+
+def painter(painted: Image, side: int = 32, width: int = 256, depth: int = 3) -> dict[str, Any]:
+    """The arguments of a `Denoiser` of pictures of this side, but for the widths of what it is told."""
+    form, patch = {"form": "pixels", "every": [painted.size // side] * 2}, [side // 4] * 2
+    return denoiser(form, [side] * 2, 3, patch, width, depth, rank=4, apart=True) | PAINTED | SKETCHED

@@ -1,5 +1,7 @@
 """Sounds of the built-in world played by what is said of them."""
 
+from typing import Any
+
 from sensorium.core.trainer import Trainer
 from sensorium.modalities import Audio
 from sensorium.recipes.makers import denoiser, making
@@ -39,6 +41,10 @@ def sounds(
     """
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
     played = Audio()
+    return making("sounds", arguments, played, player(played, width, depth), trainer, measured=SCENES)
+
+
+def player(played: Audio, width: int = 128, depth: int = 2) -> dict[str, Any]:
+    """The arguments of a `Denoiser` of sounds, but for the widths of what it is told."""
     form = {"form": "spectrum", "window": WINDOW, "hop": HOP}
-    decoder = denoiser(form, [played.samples // HOP], WINDOW // 2 + 1, [PATCH], width, depth)
-    return making("sounds", arguments, played, decoder | {"drawn": DRAWN}, trainer, measured=SCENES)
+    return denoiser(form, [played.samples // HOP], WINDOW // 2 + 1, [PATCH], width, depth) | {"drawn": DRAWN}

@@ -190,7 +190,7 @@ class Step(Generic[M]):
         key = jax.random.fold_in(jax.random.key(self._seed), now.count)
         (loss, (rest, out)), gradients = jax.value_and_grad(self._loss, has_aux=True)(now.trained, now, batch, key)
         finite = jnp.stack([jnp.all(jnp.isfinite(gradients[name])) for name in self.names])
-        good = jnp.isfinite(loss) & finite[jnp.argmin(finite)]  # `all` would be copied into every update, and take long to compile
+        good = jnp.isfinite(loss) & finite[jnp.argmin(finite)]  # XLA copies `all` into every update: slow to compile
         with jax.numpy_dtype_promotion("standard"):
             updates, memory = self._optimizer.update(gradients, now.optimizer, now.trained)
         trained: Any = optax.apply_updates(now.trained, updates)
