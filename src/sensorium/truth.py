@@ -132,8 +132,8 @@ def there_and_back(
     `through`, and what came of that is told again. `judged` against the scenes."""
     scenes = scene.distinct(split, n, seed, most)
     said = RENDERERS["text"](scenes, (1.0, 0.0, 0.0))
-    things = model.generate(through, seed=seed, **{words: said})
-    return judged(scenes, model.generate(words, **{through: things}))
+    things = model.making(model.parameters(), through, {words: said}, seed=seed)
+    return judged(scenes, model.making(model.parameters(), words, {through: things}))
 
 
 JUDGES: Table[Callable[[np.ndarray], tuple[Scenes, np.ndarray | None]]] = Table(

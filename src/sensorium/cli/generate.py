@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     Console = Modality = Sensorium = Any
 
-EXAMPLE = """sensorium generate "a small red circle above a large blue square" --model runs/pictures --out out.png -n 8 --seed 1
+EXAMPLE = """sensorium generate "a red ring in the centre and a blue star in the left" --model runs/pictures --out out.png -n 8
 sensorium generate --from-audio tone.wav --to image --model runs/anything --out seen.png
 sensorium generate --read out-1.png"""
 File = Path | None

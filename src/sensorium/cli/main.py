@@ -68,7 +68,7 @@ VERBS = {
     "summarize": Verb("say what happens in a clip, and when", "sensorium summarize clip.mp4 --model runs/watcher"),
     "generate": Verb(
         "make pictures, sounds, clips or texts of what is said or shown",
-        'sensorium generate "a red circle" --model runs/pictures --out out.png',
+        'sensorium generate "a red ring in the centre" --model runs/pictures --out out.png',
     ),
 }
 

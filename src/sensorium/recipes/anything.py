@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +99,12 @@ def measured(model: Sensorium, most: int) -> Numbers:
                     lambda split, s=source, t=target: made_of(model, t, split, s, most=most), ("exact", "attributes")
                 )
                 out |= {f"{source}->{target}/{name}": value for name, value in found.items()}
-    words = next((name for name in made.targets if model.field(name).kind == "text"), None)
-    for through in made.targets if words else ():
-        if through != words:
-            found = of_splits(lambda split, t=through: there_and_back(model, words, t, split, most=most), ("exact", "attributes"))
+    texts = [name for name in made.targets if model.field(name).kind == "text"]
+    for words, through in product(texts, made.targets):
+        if through not in texts:
+            found = of_splits(
+                lambda split, w=words, t=through: there_and_back(model, w, t, split, most=most), ("exact", "attributes")
+            )
             out |= {f"{words}->{through}->{words}/{name}": value for name, value in found.items()}
     return out
 

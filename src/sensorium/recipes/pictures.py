@@ -7,6 +7,9 @@ from sensorium.modalities import Image
 from sensorium.recipes.makers import PAINTED, SKETCHED, denoiser, making
 from sensorium.training import Experiment
 
+STRIDE = 8
+"""Noise on every eighth row: with it on every fourth they are no better, and take a quarter longer."""
+
 
 def pictures(
     *,
@@ -41,4 +44,5 @@ def pictures(
 def painter(painted: Image, side: int = 32, width: int = 256, depth: int = 3) -> dict[str, Any]:
     """The arguments of a `Denoiser` of pictures of this side, but for the widths of what it is told."""
     form, patch = {"form": "pixels", "every": [painted.size // side] * 2}, [side // 4] * 2
-    return denoiser(form, [side] * 2, 3, patch, width, depth, rank=4, apart=True) | PAINTED | SKETCHED
+    painted_by = denoiser(form, [side] * 2, 3, patch, width, depth, rank=4, apart=True)
+    return painted_by | PAINTED | SKETCHED | {"stride": STRIDE}
