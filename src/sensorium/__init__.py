@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sensorium.joining import join as join
     from sensorium.modalities.kept import provenance as provenance
     from sensorium.models.mix import Mix as Mix
+    from sensorium.models.mix import between as between
     from sensorium.probing import probe as probe
     from sensorium.run import Run as Run
     from sensorium.run import evaluate as evaluate
@@ -35,7 +36,7 @@ __version__ = "0.1.0"
 
 _HOMES = {"train": "run", "evaluate": "run", "Run": "run", "load": "sensorium", "Sensorium": "sensorium"}
 _HOMES |= {"Trainer": "core.trainer", "probe": "probing", "join": "joining", "Drawing": "decoders", "Sampling": "decoders"}
-_HOMES |= {"Mix": "models.mix", "provenance": "modalities.kept"}
+_HOMES |= {"Mix": "models.mix", "between": "models.mix", "provenance": "modalities.kept"}
 _ROOMS = ("data", "modalities", "recipes", "search", "show")
 __all__ = [
     "Drawing",
@@ -44,6 +45,7 @@ __all__ = [
     "Sampling",
     "Sensorium",
     "Trainer",
+    "between",
     "data",
     "evaluate",
     "join",
