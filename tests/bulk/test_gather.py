@@ -6,6 +6,7 @@ from bulk.stand_in import load, spec
 from sensorium.bulk.job import Job
 from sensorium.bulk.read import gather
 from sensorium.bulk.run import here
+from sensorium.bulk.shard import run_shard
 from sensorium.core.errors import SensoriumError
 from sensorium.search import Collection
 from sensorium.search.places import store_at
@@ -28,3 +29,20 @@ def test_shards_are_the_collection_that_an_index_would_have_made(tmp_path):
     assert (again.changes.unchanged, again.changes.added, again.changes.changed) == (7, 0, 0)
     with pytest.raises(SensoriumError, match="holds rows already"):
         gather(job.spec.out, bulk)
+
+
+def test_what_is_changed_while_it_is_embedded_is_found_changed_by_the_next_index(tmp_path, monkeypatch):
+    """The vectors are of the bytes that were there before, and so is the stamp."""
+    job = Job(spec(tmp_path, ["x"] * 3, 1))
+    picture, encode = tmp_path / "photos/images/01-x.png", job.model.encode
+
+    def late(**raws):
+        found = encode(**raws)
+        picture.write_bytes((tmp_path / "photos/images/00-x.png").read_bytes())
+        return found
+
+    monkeypatch.setattr(job.model, "encode", late)
+    run_shard(job.spec, 0, job)
+    gather(job.spec.out, store_at("memory:late", create=True))
+    again = Collection.update(load("weak"), job.listed, "memory:late", root=job.root)
+    assert (again.changes.unchanged, again.changes.added, again.changes.changed) == (2, 0, 1)

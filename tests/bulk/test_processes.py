@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from sensorium.bulk import Report, run, status
 from sensorium.bulk.processes import processes
 from sensorium.bulk.run import here
 from sensorium.bulk.spec import Spec
+from sensorium.cli.main import main
 from sensorium.core.errors import SensoriumError
 from sensorium.recipes.towers import space
 from sensorium.sensorium import Sensorium, load
@@ -69,6 +71,18 @@ def test_where_processes_die_at_no_record_it_ends(tmp_path, monkeypatch):
     job = Spec.of(spec(tmp_path, ["a"], 1).source, "weak", tmp_path / "out", 1, use=[broken])
     with pytest.raises(SensoriumError, match=r"1 processes died one after another \(exit code 9\) at no record of shard 0"):
         processes(job, range(1), lambda report: None, lambda items: None, workers=1)
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_without_a_process_nothing_is_made_and_it_is_told(tmp_path, capsys, workers):
+    job = spec(tmp_path, ["a"], 1)
+    with pytest.raises(SensoriumError, match=f"{workers} workers: expected at least 1"):
+        processes(job, range(1), lambda report: None, lambda items: None, workers=workers)
+    words = ["embed", job.source, "--model", "weak", "--out", job.out, "--workers", str(workers), "--engine"]
+    for engine in ("processes", "slurm"):
+        assert main([*words, engine]) == 2
+        assert f"--workers {workers}: expected at least 1" in capsys.readouterr().err
+    assert not Path(job.out).exists()
 
 
 def test_two_runs_at_once_share_the_work(tmp_path):

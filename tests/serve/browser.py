@@ -324,6 +324,32 @@ def test_where_the_model_cannot_tell_why_nothing_asks_for_it(page):
     expect(page.get_by_role("button", name=re.compile("^Why"))).to_have_count(0)
 
 
+def test_pictures_without_words_are_told_by_the_captioner(page, telling):
+    """Of the cards to begin with, of what is found, and in the dialog; each is asked for once."""
+    asked: list[str] = []
+
+    def about(route):
+        route.fulfill(json={**route.fetch().json(), "can": {"caption": ["image"]}})
+
+    def caption(route):
+        asked.append(route.request.post_data_json["id"])
+        route.fulfill(json={"texts": [{"text": "a grey square", "score": -1.0}]})
+
+    page.route("**/about", about)
+    page.route("**/caption", caption)
+    page.at = telling
+    page.goto(telling)
+    card = page.locator('.card[data-id="other"]')
+    expect(card.locator("img")).to_have_attribute("alt", "a grey square")
+    page.get_by_label("What do you look for?").fill("red dog")
+    expect(page.get_by_role("status").first).to_contain_text("nearest of 5 items")
+    expect(card.locator("img")).to_have_attribute("alt", "a grey square")
+    card.locator("button.quiet", has_text="Details").click()
+    expect(page.get_by_role("dialog").locator("img")).to_have_attribute("alt", "a grey square")
+    expect(page.get_by_role("dialog")).to_contain_text("in words")
+    assert asked == ["other"]
+
+
 def test_the_page_for_programs(page, address):
     page.goto(f"{address[0]}/docs")
     expect(page.get_by_role("heading", name="POST /search")).to_be_visible()

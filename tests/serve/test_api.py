@@ -12,6 +12,7 @@ from serve.served import Client, Reading, made, three_seconds
 
 from sensorium.core.errors import SensoriumError
 from sensorium.core.protocols import Item
+from sensorium.modalities import video_file
 from sensorium.modalities.audio import wav_bytes
 from sensorium.search import Collection
 from sensorium.search.prefix import Prefix
@@ -119,13 +120,15 @@ def test_what_looks_the_same_is_told_as_one(tmp_path):
     server.close()
 
 
-def test_a_picture_of_the_moment_that_was_found(tmp_path):
+def test_a_picture_of_the_moment_that_was_found(tmp_path, monkeypatch):
+    """It is decoded by a process apart: here nothing can."""
     pytest.importorskip("av")
     film = tmp_path / "a.mp4"
     film.write_bytes(three_seconds())
     items = [Item("clip", {"video": (film,), "text": ("red",)}), Item("note", {"text": ("blue",)})]
     server = Server(Collection.update(Reading(), items, "memory:", root=tmp_path), Reading(), bounds=PATIENT)
     client = Client(server)
+    monkeypatch.setattr(video_file, "opened", None)
     for at, colour in ((0, "red"), (1, "green"), (1.9, "green"), (2.5, "blue"), (99, "blue")):
         answer = client.get(f"/items/clip/thumbnail?at={at}")
         assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg"), answer.text
@@ -277,6 +280,20 @@ def test_the_map_shows_where_vectors_differ_the_most(served):
     ratio = far(places)[0, 1:] / far(line)[0, 1:]
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-3)  # a plane is seen as it is
     assert flat(np.ones((1, 3), np.float32))[0].tolist() == [[0, 0]] and flat(np.ones((4, 1), np.float32))[0].shape == (4, 2)
+
+
+def test_the_map_of_a_collection_that_is_made_anew_is_empty(tmp_path):
+    collection = Collection.update(Reading(), folder(tmp_path / "files"), "memory:anew", root=tmp_path / "files")
+    server = Server(collection, Reading(), bounds=PATIENT)
+    client = Client(server)
+    assert client.get("/map").json()["field"] == "image"
+    collection.store.delete(Compare("item", "!=", ""))
+    answer = client.get("/map")
+    assert answer.status_code == 200
+    assert answer.json() == {"field": "", "ids": [], "x": [], "y": [], "kept": 0, "of": 0}
+    named = client.get("/map?field=image")
+    assert named.status_code == 422 and "no vectors of a field 'image'" in named.json()["error"]
+    server.close()
 
 
 def test_the_page_refers_to_nothing_outside(served):

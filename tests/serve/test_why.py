@@ -12,6 +12,7 @@ from serve.served import Client, Reading, by_tokens, made
 from sensorium.modalities.audio import wav_bytes
 from sensorium.search.late import rerank
 from sensorium.search.mixed import Term
+from sensorium.search.where import Compare
 from sensorium.serve import senses
 from sensorium.serve.app import Server
 from sensorium.serve.bounds import Bounds, Door
@@ -173,3 +174,20 @@ def test_tokens_are_read_where_the_model_reads_all_else(served, monkeypatch):
     calls = [("POST", "/why", {"json": {"text": "red", "id": "picture", "picture": False}})] * 4
     assert {answer.status_code for answer in client.all(calls)} == {200}
     assert 2 <= len(threads) <= 8 and set(threads) == set(desk._threads)
+
+
+def test_an_item_that_is_removed_while_it_is_told_of_is_not_there(tmp_path, monkeypatch):
+    pytest.importorskip("av")
+    model, collection = by_tokens(tmp_path)
+    server = Server(collection, model, bounds=PATIENT)
+    real = collection.store.search
+
+    def late(*asked):
+        found = real(*asked)
+        collection.store.delete(Compare("item", "=", "other"))  # found, and gone before it is looked up
+        return found
+
+    monkeypatch.setattr(collection.store, "search", late)
+    gone = Client(server).post("/why", json={"text": "red", "id": "other"})
+    assert gone.status_code == 404 and "no item 'other'" in gone.json()["error"]
+    server.close()

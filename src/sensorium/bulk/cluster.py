@@ -1,5 +1,6 @@
 """Shards as tasks of Ray, on the machines of a cluster that is there already, or on this one."""
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from sensorium.bulk.job import Job
 from sensorium.bulk.run import Answer, Deaths, Done, attempt
 from sensorium.bulk.shard import Step
 from sensorium.bulk.spec import Spec
-from sensorium.core.errors import need
+from sensorium.core.errors import SensoriumError, need
 
 _OPENED: dict[str, Job] = {}
 """The job that a worker of Ray has open: it makes many shards. With GPUs it makes one, as Ray may give it another GPU then."""
@@ -23,18 +24,30 @@ def ray(
     """Makes shards as tasks of Ray; which were given up, and why. `spec.out` is a folder that all machines see.
 
     `address`: of a cluster (RAY_ADDRESS, and "auto" for one that this machine belongs to); without one, a cluster of this
-    machine is started for it. A task takes so many `cpus` and `gpus`. Ray itself does not retry: every death is told to us.
+    machine is started for it. A task takes so many `cpus` and `gpus`. Ray itself does not retry: every death is told to us. A
+    `SensoriumError` where no cluster answers there.
     """
     api = need("ray", "cluster", "--engine ray")
     ours = not api.is_initialized()
     if ours:
-        api.init(address=address, log_to_driver=False)
+        _begin(api, address)
     try:
         task = api.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1 if gpus else 0)(_task)
         return _supervise(api, task, spec, shards, (done, step))
     finally:
         if ours:
             api.shutdown()
+
+
+def _begin(api: Any, address: str | None) -> None:
+    try:
+        api.init(address=address, log_to_driver=False)
+    except ConnectionError as error:
+        where = address or os.environ.get("RAY_ADDRESS") or "this machine"
+        raise SensoriumError(
+            f"no Ray cluster lets us in at {where} ({error}): expected the address of one that runs, such as "
+            "--address 10.0.0.1:6379. Of one with tokens: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what its head has"
+        ) from error
 
 
 def _answer(api: Any, task: Any, lost: tuple[type[Exception], ...], died: Callable[[str], str | None]) -> tuple[str, Any]:

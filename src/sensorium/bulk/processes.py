@@ -17,6 +17,7 @@ from sensorium.bulk.job import Job
 from sensorium.bulk.run import Deaths, Done, attempt
 from sensorium.bulk.shard import Step
 from sensorium.bulk.spec import Spec
+from sensorium.core.errors import SensoriumError
 
 PATIENCE = 10.0
 """Seconds that a process has to end when it is asked to."""
@@ -28,8 +29,11 @@ def processes(
     """Makes shards in as many processes; which were given up, and why. Each loads the model for itself.
 
     `devices`: one process for each instead, which sees that GPU alone (`CUDA_VISIBLE_DEVICES`). Processes are spawned, so a
-    script that calls this needs its `if __name__ == "__main__":`. What is no fault of a record (no such model) is raised.
+    script that calls this needs its `if __name__ == "__main__":`. What is no fault of a record (no such model) is raised, as is a
+    `SensoriumError` for fewer than one of `workers`.
     """
+    if workers < 1 and not devices:
+        raise SensoriumError(f"{workers} workers: expected at least 1 process to make the {len(shards)} shards in")
     crew = _Crew(spec, shards, done, step, devices or [None] * workers)
     try:
         while crew.give():

@@ -124,11 +124,13 @@ def _make(job: Job, i: int, numbers: range, step: Step) -> Report:
 
 
 def _attempt(job: Job, numbers: range, piece: Piece, trail: Trail, done: dict[Piece, list[Entry]]) -> None:
-    """Embeds a piece. An error that is not about one file, as `embed` knows them, is found out by halves like a death."""
+    """Embeds a piece. Stamps come first: what is changed while it is embedded is then found changed by the next index, and not
+    taken for what was embedded. An error that is not about one file, as `embed` knows them, is found out by halves like a
+    death."""
     try:
         items = job.items(numbers[slice(*piece)])
-        made = [entry for block in embed(job.model, items, job.root) for entry in block]
         stamps = [stamp(item, job.root).to_json() for item in items]
+        made = [entry for block in embed(job.model, items, job.root) for entry in block]
         done[piece] = [replace(entry, stamp=told) for entry, told in zip(made, stamps, strict=True)]
     except Exception as error:
         if not is_fault(error):

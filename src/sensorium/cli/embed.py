@@ -83,6 +83,8 @@ def embed(
         raise main.WrongUsage(
             f"--patience {patience:g} with --engine here: it would end this very process; give --engine processes"
         )
+    if workers is not None and workers < 1:
+        raise main.WrongUsage(f"--workers {workers}: expected at least 1; leave it out for the default")
     place.folder(out)
     given = mapping.given(columns)
     said = mapping.trained_on(model, source).get("columns") if given is None else given
@@ -140,7 +142,7 @@ def _engine(engine: str, workers: int | None, devices: tuple[str, ...], address:
     from sensorium.bulk.run import here
 
     if engine == "processes":
-        return partial(processes, workers=workers or 1, devices=devices)
+        return partial(processes, workers=1 if workers is None else workers, devices=devices)
     return partial(ray, address=address, cpus=takes[0], gpus=takes[1]) if engine == "ray" else here
 
 

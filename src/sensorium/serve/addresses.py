@@ -113,8 +113,9 @@ def items(api: FastAPI, finder: Finder) -> None:
 
     @api.get("/map", tags=["items"])
     async def map(field: str = "") -> Chart:
-        """The places of items on a map: their vectors of a field (by default the first) in two dimensions."""
-        return await finder.run(lambda: drawn(field or finder.collection.fields[0]))
+        """The places of items on a map: their vectors of a field (by default the first) in two dimensions. None of them where the
+        collection has no vectors, as while it is made anew."""
+        return await finder.run(lambda: drawn(field))
 
     def drawn(name: str) -> Chart:
         version, known = charts.get(name, (-1, None))

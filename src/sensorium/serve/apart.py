@@ -21,6 +21,7 @@ from sensorium.core.errors import BadFile, MissingExtra, SensoriumError
 from sensorium.core.limits import limits
 from sensorium.core.protocols import Modality, Raw
 from sensorium.modalities.raw import BadRaw
+from sensorium.serve.moments import Moment
 
 MEMORY = 4 << 30
 """Bytes of addresses that such a process may have: several times as much as the limits of the readers take."""
@@ -49,7 +50,7 @@ class Decoder:
     def __init__(self):
         self._process: subprocess.Popen[bytes] | None = None
 
-    def prepare(self, field: Modality | Part, raw: Raw) -> dict[str, np.ndarray]:
+    def prepare(self, field: Modality | Part | Moment, raw: Raw) -> dict[str, np.ndarray]:
         """What `field.prepare(raw)` gives. `BadFile` where it raises anything that the thing is to blame for, where the process
         dies of it, or takes far too long; other errors of ours as they are."""
         asked, most = pickle.dumps((field, raw)), limits().seconds + GRACE
@@ -104,7 +105,7 @@ def _whole(pipe: IO[bytes], size: int) -> bytes:
     return found
 
 
-def told(field: Modality | Part, raw: Raw) -> dict[str, np.ndarray]:
+def told(field: Modality | Part | Moment, raw: Raw) -> dict[str, np.ndarray]:
     """What `field.prepare(raw)` gives; what a thing is to blame for is a `BadFile` that names no path of this machine."""
     try:
         return field.prepare(raw)

@@ -25,12 +25,18 @@ class Chart:
     of: int
 
 
-def chart(collection: Collection, field: str) -> Chart:
-    """The map of a field. `UnknownName` where the collection has no vectors of it."""
-    ids, found = vectors(collection, field, most=MOST)
+def chart(collection: Collection, field: str = "") -> Chart:
+    """The map of a field, by default of the first; an empty one where there is no first. `UnknownName` where the collection has
+    no vectors of the one that is asked for."""
+    with collection.store.steady():
+        field = field or next(iter(collection.fields), "")
+        if not field:
+            return Chart("", [], [], [], 0.0, 0)
+        ids, found = vectors(collection, field, most=MOST)
+        of = len(collection)
     places, kept = flat(found)
     x, y = (np.round(places[:, i], 4).tolist() for i in (0, 1))
-    return Chart(field, ids, x, y, round(kept, 4), len(collection))
+    return Chart(field, ids, x, y, round(kept, 4), of)
 
 
 def flat(x: Float[np.ndarray, "N D"]) -> tuple[Float[np.ndarray, "N 2"], float]:

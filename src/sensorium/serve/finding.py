@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePath
 from threading import Lock
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from sensorium.core.errors import UnknownName
 from sensorium.core.protocols import Modality
 from sensorium.modalities import Video
 from sensorium.search import Collection, Hit, Row, wording
+from sensorium.search.embed import THUMBNAIL
 from sensorium.search.grouping import grouped
 from sensorium.search.late import texts
 from sensorium.search.rows import item_of, key
@@ -21,7 +23,7 @@ from sensorium.search.where import Compare
 from sensorium.serve.bounds import Bounds, NotFound, Refused
 from sensorium.serve.desk import Desk
 from sensorium.serve.meters import Meters
-from sensorium.serve.moments import frame
+from sensorium.serve.moments import Moment
 from sensorium.serve.senses import DECODERS, MOST_TEXT, Senses, Thing
 
 T = TypeVar("T")
@@ -33,6 +35,8 @@ DEEP = 4
 MOST_SECONDS = 1_000_000
 SEARCHERS = 4
 """Threads that search and look up: most of their time they wait for the store."""
+MOMENTS = 512
+"""Pictures of moments of clips that are remembered, of some 10 kB each."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ class Finder:
         self._said: wording.Wording | None = None
         self._reading = Lock()
         self._desk = Desk(called, threads=SEARCHERS, waiting=bounds.waiting, seconds=bounds.seconds)
+        self._shown = lru_cache(MOMENTS)(self._drawn)
         self._looking = Desk(called, threads=DECODERS, waiting=bounds.waiting, seconds=bounds.seconds)
         meters.watch("search_waiting", "Queries that wait for the collection.", lambda: self._desk.waiting)
         meters.watch("items", "Items of the collection.", lambda: len(collection))
@@ -114,13 +119,13 @@ class Finder:
     async def find(self, query: Query, things: Sequence[Thing]) -> Answer:
         """`things`: the files of the query. `Refused` for an empty one, `NotFound` for an item that is not there."""
         total, names = await self._summed(query, things)
-        return await self.run(lambda: self._search(total, names, query))
+        return await self.run(lambda: self._steadily(lambda: self._answer(total, names, query)))
 
     async def hit(self, query: Query, things: Sequence[Thing], id: str) -> tuple[Hit, list[Thing]]:
         """An item as a query finds it, by the nearest of its parts, and what that part is: a thing, or several texts. `NotFound`
         where the item or its file is not there, `Refused` where it has nothing that is compared."""
         total, names = await self._summed(query, things)
-        return await self.run(lambda: self._hit(total, names, query, id))
+        return await self.run(lambda: self._steadily(lambda: self._hit(total, names, query, id)))
 
     def parts(self, query: Query, things: Sequence[Thing]) -> list[tuple[float, Thing]]:
         """The files and texts of a query, each with its weight. `Refused` for an empty query, and for too many files."""
@@ -142,11 +147,12 @@ class Finder:
         return await self.run(lambda: self._thumbnail(id))
 
     async def moment(self, id: str, at: float) -> bytes:
-        """A JPEG of the frame that an item's clip shows after so many seconds, of its last one where it is shorter."""
+        """A JPEG of the frame that an item's clip shows after so many seconds, of its last one where it is shorter. It is decoded
+        as a stranger's file is; `BadFile`, which names no path of this machine, where it is no whole clip."""
         if not 0 <= at <= MOST_SECONDS:
             raise Refused(422, f"at is {at}: expected 0 to {MOST_SECONDS} seconds")
         path = await self.file(id, Video.kind)
-        return await self._looking.ask(lambda: frame(path, path.stat().st_mtime_ns, round(at, 1)))
+        return await self._looking.ask(lambda: self._shown(path, path.stat().st_mtime_ns, round(at, 1)))
 
     async def thing(self, id: str, fields: Sequence[Modality]) -> Thing:
         """The item's file (or its first caption) for the first of the fields of which it has one."""
@@ -173,12 +179,13 @@ class Finder:
             total = total + np.float32(weight) * unit
         return total, {thing.field.name for _, thing in parts}
 
-    def _search(self, total: Float[np.ndarray, "..."], asked: set[str], query: Query) -> Answer:
+    def _steadily(self, work: Callable[[], T]) -> T:
+        """What `work()` gives of one version of the collection; done again where the rows changed meanwhile."""
         while True:
             version = self.collection.store.version
             try:
                 with self.collection.store.steady():
-                    return self._answer(total, asked, query)
+                    return work()
             except UnknownName:  # somebody may have removed what was found before it was looked up
                 if version == self.collection.store.version:
                     raise
@@ -239,6 +246,9 @@ class Finder:
         if found is None:
             raise NotFound(f"the item {id[:80]!r} has no thumbnail")
         return found
+
+    def _drawn(self, path: Path, changed: int, at: float) -> bytes:
+        return self._senses.decode(Moment(at, 2 * THUMBNAIL), path)["jpeg"].tobytes()
 
     def _thing(self, id: str, fields: Sequence[Modality]) -> Thing:
         row = self._row(id)

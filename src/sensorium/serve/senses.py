@@ -19,6 +19,7 @@ from sensorium.serve.apart import Decoder, Part, told
 from sensorium.serve.bounds import Bounds
 from sensorium.serve.desk import Desk
 from sensorium.serve.meters import Meters
+from sensorium.serve.moments import Moment
 
 DECODERS = 2
 """Files that are decoded at once, each by a process of its own, which may take the memory that `core.limits` allows."""
@@ -94,6 +95,14 @@ class Senses:
         if not isinstance(thing.raw, str):
             await self._decoding.ask(thing)
 
+    def decode(self, field: Modality | Part | Moment, raw: Raw) -> dict[str, np.ndarray]:
+        """What `field.prepare(raw)` gives, in the next process that is free to decode; errors as of `Decoder.prepare`."""
+        decoder = self._free.get()
+        try:
+            return decoder.prepare(field, raw)
+        finally:
+            self._free.put(decoder)
+
     def start(self) -> None:
         """Starts what the first files need."""
         for decoder in self._decoders:
@@ -111,16 +120,13 @@ class Senses:
         """The arrays of each thing, or the reason why there are none."""
         out: list[Any] = []
         for thing in things:
-            decoder = self._free.get()
             try:
                 # A user's own modality may lie in a file that no other process finds.
                 own = not type(thing.field).__module__.startswith("sensorium.")
                 field = thing.field if thing.start is None else Part(thing.field, thing.start)
-                out.append(told(field, thing.raw) if own else decoder.prepare(field, thing.raw))
+                out.append(told(field, thing.raw) if own else self.decode(field, thing.raw))
             except Exception as error:
                 out.append(error)
-            finally:
-                self._free.put(decoder)
         return out
 
     def _worked(self, works: list[_Work]) -> list[Any]:

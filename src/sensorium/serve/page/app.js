@@ -16,6 +16,7 @@ let asking = null; // of the request that is on its way
 let query = null; // by which what is shown was found
 let timer = 0;
 let wander = null;
+const told = new Map(); // what the captioner said of items, by their ids
 
 /** Does something and says what went wrong with it; undefined then. */
 async function attempt(work) {
@@ -44,10 +45,10 @@ async function begin() {
   $("#within").replaceChildren(...about.fields.map((name) => el("label", {}, el("input", { type: "checkbox", value: name }), named(name))));
   for (const verb of ["caption", "ask"]) $(`#tab-${verb}`).hidden = !about.can[verb];
   $("#tab-generate").hidden = !about.makes.length;
-  const told = tell(about, attempt);
-  const to = (verb) => (id, what) => { choose(verb); told[verb](id, what); };
+  const forms = tell(about, attempt);
+  const to = (verb) => (id, what) => { choose(verb); forms[verb](id, what); };
   connect({
-    attempt, like, why: reason,
+    attempt, like, why: reason, words: about.can.caption && words,
     caption: about.can.caption && to("caption"),
     ask: about.can.ask && to("ask"),
     generate: about.makes.some((one) => one.reads.some((kind) => kind !== "text")) && to("generate"),
@@ -58,14 +59,19 @@ async function begin() {
 
 /** A few items, so that there is something to see and to start from. */
 async function greet() {
+  asking?.abort();
+  const mine = asking = new AbortController();
+  $("#results").removeAttribute("aria-busy");
   if (!about.fields.length) return;
   const all = await attempt(() => ask("/map"));
-  if (!all) return;
+  if (!all?.ids.length) return;
   const ids = Array.from({ length: Math.min(START, all.ids.length) }, (_, i) => all.ids[Math.floor(i * all.ids.length / Math.min(START, all.ids.length))]);
   const items = await attempt(() => Promise.all(ids.map((id) => ask(address(id)))));
-  if (!items || parts.length || $("#text").value) return;
-  $("#results").replaceChildren(...items.map((item) => card({ ...item, caption: item.captions[0] ?? "", start: null }, 1)));
+  if (!items || asking !== mine || parts.length || $("#text").value) return;
+  const shown = items.map((item) => ({ ...item, caption: item.captions[0] ?? "", start: null }));
+  $("#results").replaceChildren(...shown.map((item) => card(item, 1)));
   $("#status").textContent = `A few of the ${about.items.toLocaleString()} items, to begin with`;
+  if (about.can.caption) describe(shown, mine.signal);
 }
 
 async function search() {
@@ -117,14 +123,22 @@ function body(text) {
   return form;
 }
 
-/** Pictures without words are told in the words of the captioner, for those who cannot see them. */
+const captioned = (item) => about.can.caption.some((kind) => item.files[kind]);
+
+/** What the captioner says of an item, which is asked once; undefined where it reads none of its files. */
+async function words(item, signal) {
+  if (captioned(item) && !told.has(item.id)) told.set(item.id, (await ask("/caption", { id: item.id }, signal)).texts[0].text);
+  return told.get(item.id);
+}
+
+/** The first pictures without words are told in the words of the captioner, for those who cannot see them. */
 async function describe(hits, signal) {
-  for (const hit of hits.filter((one) => !one.caption && about.can.caption.some((kind) => one.files[kind])).slice(0, START)) {
+  for (const hit of hits.filter((one) => !one.caption && captioned(one)).slice(0, START)) {
     try {
-      const told = await ask("/caption", { id: hit.id }, signal);
+      const text = await words(hit, signal);
       const shown = document.querySelector(`.card[data-id="${CSS.escape(hit.id)}"]`);
-      shown?.querySelectorAll("img").forEach((image) => { image.alt = told.texts[0].text; });
-      shown?.querySelector(".caption")?.replaceChildren(el("em", {}, told.texts[0].text));
+      shown?.querySelectorAll("img").forEach((image) => { image.alt = text; });
+      shown?.querySelector(".caption")?.replaceChildren(el("em", {}, text));
     } catch { return; } // it is an extra: the results stand without it
   }
 }

@@ -5,7 +5,8 @@ const BEGUN = 1; // seconds into a clip: the first frame is often black
 const dialog = document.querySelector("#item");
 let actions = {};
 
-/** `like(id)`, `ask(id)`, `caption(id)`, `why(hit)`: what the buttons do; those that are missing have no button. */
+/** `like(id)`, `ask(id)`, `caption(id)`, `why(hit)`: what the buttons do; those that are missing have no button. `words(item)`:
+ * the captioner's, for an item without any. */
 export function connect(given) {
   actions = given;
   document.querySelector("#item-close").addEventListener("click", () => dialog.close());
@@ -164,6 +165,10 @@ export async function show(id, hit = {}) {
   if (actions.generate) button("Make of it", actions.generate);
   body.append(facts, doing);
   fill(what, [...body.childNodes]);
+  const words = item.captions[0] ? undefined : await actions.words?.(item).catch(() => undefined); // it is an extra
+  if (!words) return;
+  fact("in words", words);
+  facts.parentElement?.querySelectorAll("img").forEach((image) => { image.alt = words; });
 }
 
 function time(seconds) {
