@@ -9,6 +9,7 @@ from show.page import Page
 
 import sensorium
 from sensorium.cli.main import main
+from sensorium.cli.search import _beside
 
 
 @pytest.fixture
@@ -87,7 +88,11 @@ def test_the_page_shows_the_query_and_what_was_found(place, capsys, monkeypatch)
     ("arguments", "text"),
     [
         (["photos.collection"], "nothing to look for"),
-        (["photos.collection", "red", "--model", "runs/b"], "index anew"),
+        (
+            ["photos.collection", "red", "--model", "runs/b"],
+            "/photos --model MODEL --out photos.collection --anew (MODEL: the folder",
+        ),
+        (["photos.collection", "red", "--where", ""], "an empty filter"),
         (["photos.collection", "red", "--within", "imge"], "Did you mean 'image'"),
         (["photos.collection", "--image", "none.png"], "none.png"),
         (["photos.collection", "red", "-k", "0"], "k is 0"),
@@ -96,6 +101,35 @@ def test_the_page_shows_the_query_and_what_was_found(place, capsys, monkeypatch)
 )
 def test_what_cannot_be_searched_is_an_error_that_says_why(place, capsys, arguments, text):
     assert text in answer(capsys, "search", *arguments)["error"]
+
+
+def test_the_page_of_a_collection_at_an_address_is_written_here(place, capsys, monkeypatch):
+    for given, name in (
+        ("s3://bucket/photos", "photos"),
+        ("s3://bucket/some/photos/", "photos"),
+        ("milvus:///srv/c.db", "c.db"),
+        ("milvus://host:19530", "host-19530"),
+    ):
+        assert _beside(given) == Path(f"{name}.html")
+    assert _beside("some/photos.collection") == Path("some/photos.collection.html")
+    assert main(["index", "photos", "--model", "runs/a", "--out", "memory:shelf"]) == 0
+    monkeypatch.setattr("webbrowser.open", lambda address: None)
+    assert answer(capsys, "search", "memory:shelf", "red", "--open")["page"] == "shelf.html" and (place / "shelf.html").is_file()
+
+
+def test_a_first_run_that_failed_leaves_the_place_free(place, capsys):
+    index = ("index", "photos", "--model", "runs/a", "--out", "new.collection")
+    for dial, text in ((("--dims", "9999"), "the first 9999 numbers"), (("--precision", "binary"), "8")):
+        assert text in answer(capsys, *index, *dial)["error"] and not (place / "new.collection").exists()
+    assert answer(capsys, *index, "--precision", "int8")["items"] == 5
+    assert "the first 9999 numbers" in answer(capsys, *index, "--anew", "--dims", "9999")["error"]
+    assert answer(capsys, "collection", "info", "new.collection")["items"] == 5
+
+
+def test_what_cannot_be_imported_leaves_no_folder(place, capsys):
+    assert "no such file" in answer(capsys, "collection", "import", "nope.parquet", "X")["error"] and not (place / "X").exists()
+    (place / "x.faiss").mkdir()
+    assert "hold vectors alone" in answer(capsys, "collection", "import", "x.faiss", "X")["error"] and not (place / "X").exists()
 
 
 def test_pages_are_written_of_grey_and_transparent_pictures_too(place, capsys):

@@ -1,6 +1,8 @@
 import csv
 import json
 import pickle
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from io import BytesIO, StringIO
 
 import pyarrow as pa
@@ -292,3 +294,26 @@ def test_objects_in_json_are_paths_or_told(files, monkeypatch, large):
     assert [p.cause.partition(", exp")[0] for p in listing.problems] == ["line 2: column 'caption': an object"]
     items, _ = told(write(files / "n.jsonl", json.dumps({"x": {"path": "snd/a.wav"}, "caption": "by what it holds"})))
     assert items["snd/a"].raws["audio"] == (files / "snd/a.wav",)
+
+
+def test_dates_and_decimals_of_a_table_are_what_json_has(tmp_path):
+    when = [datetime(2024, 5, 6, 7, 8, tzinfo=UTC), None]
+    columns = {"text": ["one", "two"], "taken": [date(2024, 5, 6)] * 2, "at": when, "price": [Decimal("1.50"), None]}
+    pq.write_table(pa.table(columns), tmp_path / "m.parquet")
+    items, listing = told(tmp_path / "m.parquet")
+    one, two = (item.metadata for item in sorted(items.values(), key=lambda item: item.id))
+    assert not listing.problems and one == {"taken": "2024-05-06", "at": "2024-05-06T07:08:00+00:00", "price": 1.5}
+    assert two == {"taken": "2024-05-06"}
+
+
+@pytest.mark.parametrize("rows", [3, table.LOOK + 3])
+def test_numbers_that_are_none_are_not_there(tmp_path, rows):
+    """NaN is how Parquet says that there is nothing; the rows of a few are read as dicts, those of many as columns."""
+    years = [1.0, float("nan"), float("inf"), *[2.0] * (rows - 3)]
+    columns = {"text": [f"a thing {i}" for i in range(rows)], "year": years, "at": [[1.5, float("nan")]] * rows}
+    pq.write_table(pa.table(columns), tmp_path / "m.parquet")
+    items, listing = told(tmp_path / "m.parquet")
+    assert not listing.problems and len(items) == rows
+    found = [item.metadata for item in sorted(items.values(), key=lambda item: item.id)][:3]
+    assert found == [{"year": 1.0, "at": [1.5, None]}, {"at": [1.5, None]}, {"at": [1.5, None]}]
+    assert all(json.dumps(item.metadata, allow_nan=False) for item in items.values())

@@ -64,9 +64,9 @@ def test_it_is_brought_up_to_date_by_the_means_that_it_has(root):
     assert again.changes.added == 2 and again.changes.unchanged == 4 and again.store.about["means"] == means
     with pytest.raises(SensoriumError, match="cannot be compared"):
         again.query(Tricolour(fingerprint="another"), text="blue")
-    Collection.update(Tricolour(), items, "memory:plain", root=root)
+    Collection.update(Tricolour(), items, "memory:not centred", root=root)
     with pytest.raises(SensoriumError, match=r"is there, and not centred: .*--centre --anew"):
-        Collection.update(Tricolour(), items, "memory:plain", root=root, centre=True)
+        Collection.update(Tricolour(), items, "memory:not centred", root=root, centre=True)
 
 
 def test_a_field_without_a_sample_stays_as_it_is(root):

@@ -8,6 +8,7 @@ from search.fake import RATE, Tricolour, folder, tone
 
 from sensorium.core.errors import BadFile, SensoriumError, UnknownName
 from sensorium.core.protocols import Item
+from sensorium.pretrained.model_card import Origin
 from sensorium.search import Collection, Memory, Row, mixed
 from sensorium.search.prefix import Prefix
 from sensorium.search.rows import Entry, Piece, table
@@ -129,8 +130,21 @@ def test_equal_scores_come_in_the_order_of_the_ids():
 def test_another_model_is_refused(made):
     with pytest.raises(SensoriumError) as error:
         made.query(Tricolour(fingerprint="tricolour-2"), text="red")
-    for part in ("tricolour-1", "tricolour-2", str(made.model_path), "sensorium index", "--anew"):
+    for part in ("tricolour-1", "tricolour-2", str(made.model_path), "sensorium index", "--anew", f"--out {made.place}"):
         assert part in str(error.value)
+    other = Tricolour(fingerprint="tricolour-2")
+    vars(other)["origin"] = Origin("someone/other")
+    with pytest.raises(SensoriumError, match=r"files --model someone/other --out \S+ --anew$"):
+        made.query(other, text="red")
+
+
+def test_numbers_too_large_to_compare_by_are_kept_and_are_no_facts():
+    item = Item("a", {"text": ("red",)}, {"n": 10**400, "m": 3, "word": "1e999"})
+    made = Collection.update(Tricolour(), [item], "memory:")
+    assert made.row("a").metadata == item.metadata
+    assert ids(made.query(Tricolour(), text="red", where="m = 3")) == ["a"]
+    with pytest.raises(UnknownName, match="a filter by 'n', which no item has"):
+        made.query(Tricolour(), text="red", where="n > 1")
 
 
 @pytest.mark.parametrize(

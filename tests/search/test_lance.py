@@ -8,9 +8,11 @@ from lancedb.table import LanceTable
 from search.drivers import contents, rows
 from search.fake import Tricolour, folder
 
+from sensorium.core.errors import SensoriumError
 from sensorium.search import Collection
 from sensorium.search.exact import Vectors, nearest, of_table, recall
 from sensorium.search.lance import CACHES, Lance
+from sensorium.search.lance_again import declare
 from sensorium.search.lance_sql import sql
 from sensorium.search.where import Compare, Every, parse
 
@@ -153,6 +155,61 @@ def test_two_writers_of_the_same_new_rows_do_not_double_them(tmp_path):
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(write, stores))
     assert [row["id"] for row in contents(stores[0])] == [*new, "start"]
+
+
+def test_two_writers_at_a_new_place_both_declare_the_key(tmp_path, monkeypatch):
+    """The second one's table is of before the first one's declaration, which LanceDB refuses."""
+    stores, calls = [Lance(tmp_path / "c"), Lance(tmp_path / "c")], []
+
+    def late(table, key):
+        calls.append(key)
+        if len(calls) == 1:
+            stores[1].upsert(rows(["b"], n=[2.0]))
+        declare(table, key)
+
+    monkeypatch.setattr("sensorium.search.lance.declare", late)
+    stores[0].upsert(rows(["a"], n=[1.0]))
+    assert [row["id"] for row in contents(Lance(tmp_path / "c"))] == ["a", "b"]
+
+
+def test_two_writers_that_add_columns(tmp_path, monkeypatch):
+    stores, calls, real = [Lance(tmp_path / "c"), Lance(tmp_path / "c")], [], LanceTable.add_columns
+    stores[0].upsert(rows(["start"], n=[0.0]))
+
+    def late(table, columns):
+        calls.append(columns)
+        if len(calls) == 1:
+            stores[1].upsert(rows(["b"], both=[2.0], second=[2.0]))
+        return real(table, columns)
+
+    monkeypatch.setattr(LanceTable, "add_columns", late)
+    stores[0].upsert(rows(["a"], first=[1.0], both=[1.0]))
+    found = {row["id"]: row for row in contents(Lance(tmp_path / "c"))}
+    assert found["a"] == {"id": "a", "n": None, "both": 1.0, "second": None, "first": 1.0} and found["b"]["second"] == 2.0
+    assert len(calls) == 3 and len(found) == 3
+
+
+def test_a_writer_who_is_always_too_late_is_told_so(tmp_path, monkeypatch):
+    store, calls = Lance(tmp_path / "c"), []
+    store.upsert(rows(["a"], n=[0.0]))
+
+    def refused(table, columns):
+        calls.append(1)
+        raise RuntimeError("lance error: Retryable commit conflict for version 5. Please retry.")
+
+    monkeypatch.setattr("sensorium.search.lance_again.WAIT", 0)
+    monkeypatch.setattr(LanceTable, "add_columns", refused)
+    with pytest.raises(SensoriumError, match=r"another writer changed the collection .* 8 times in a row: let one finish"):
+        store.upsert(rows(["b"], m=[0.0]))
+    assert len(calls) == 8
+    monkeypatch.setattr(LanceTable, "add_columns", lambda *_: (_ for _ in ()).throw(RuntimeError("no space left")))
+    with pytest.raises(RuntimeError, match="no space left"):
+        store.upsert(rows(["b"], m=[0.0]))
+
+
+def test_a_place_where_nothing_is_stays_so_until_something_is_written(tmp_path):
+    store = Lance(tmp_path / "c")
+    assert store.count() == 0 and store.about == {} and not store.schema.names and not (tmp_path / "c").exists()
 
 
 def test_many_small_writes_are_tidied_up(tmp_path):

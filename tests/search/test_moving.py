@@ -8,6 +8,7 @@ from search.fake import Tricolour, folder
 from sensorium.core.errors import BadFile, SensoriumError
 from sensorium.search import Collection, Memory
 from sensorium.search.files import export, load
+from sensorium.search.lance import Lance
 from sensorium.search.moving import checksum, push, verified
 from sensorium.search.where import Compare
 
@@ -28,6 +29,10 @@ def test_what_is_pushed_is_there_and_nothing_else(made, tmp_path, driver):
     assert push(made.store, target)["rows"] == 5 and contents(target) == contents(made.store)
     with pytest.raises(SensoriumError, match="another model"):
         push(made.store, _told(target))
+
+
+def test_an_empty_target_takes_any_model(made):
+    assert push(made.store, target := _told(Memory()))["rows"] == 6 and target.about["fingerprint"] == "tricolour-1"
 
 
 def _told(store):
@@ -92,6 +97,29 @@ def test_indexes_of_faiss_find_what_the_store_finds(made, tmp_path):
         np.testing.assert_allclose(scores, [hit.score for hit in expected[:2]], atol=1e-6)
         for row, score in zip(rows_.tolist(), scores.tolist(), strict=True):
             assert dict(expected)[keys[row]] == pytest.approx(score, abs=1e-6)
+
+
+def test_an_import_has_the_indexes_that_it_tells_of(tmp_path):
+    x = np.random.default_rng(0).normal(size=(600, 8)).astype(np.float32)
+    there = Memory()
+    there.upsert(rows([f"{i:03d}" for i in range(600)], x=x))
+    there.describe({"fingerprint": "f", "indexes": {"x": {"kind": "IVF_RQ", "rows": 600, "recall": 0.99, "seconds": 1.0}}})
+    export(there, tmp_path / "c.parquet")
+    for exact, kind in ((500, "IVF_SQ"), (1000, "exact")):
+        store = Lance(tmp_path / kind, exact=exact)
+        load(tmp_path / "c.parquet", store)
+        assert store.about["indexes"]["x"]["kind"] == kind and store.about["fingerprint"] == "f"
+        assert [index.columns for index in store._db.open_table("rows").list_indices()].count(["x"]) == (kind != "exact")
+
+
+def test_indexes_of_faiss_are_no_collection(tmp_path):
+    (tmp_path / "x.faiss").mkdir()
+    (tmp_path / "x.faiss/vector_text.faiss").write_bytes(b"index")
+    for name in ("x.faiss", "x.faiss/vector_text.faiss"):
+        with pytest.raises(
+            BadFile, match=r"\.faiss: indexes of FAISS hold vectors alone, without the items.*Parquet.*NPZ and JSONL"
+        ):
+            load(tmp_path / name, Memory())
 
 
 def test_what_is_no_export_is_refused(tmp_path):

@@ -19,6 +19,9 @@ from sensorium.core.protocols import Item
 from sensorium.search import Collection
 from sensorium.search.lance import Lance
 from sensorium.search.memory import Memory
+from sensorium.search.places import store_at
+from sensorium.search.prefix import Prefix
+from sensorium.search.where import Compare
 
 KILLS = 3
 
@@ -107,11 +110,75 @@ def test_another_model_is_refused_until_all_is_made_anew(tmp_path, kind):
     items = folder(tmp_path / "files")
     Collection.update(Tricolour(), items, place, root=tmp_path / "files")
     other = Tricolour(fields=Tricolour().fields[:2], fingerprint="tricolour-2")
-    with pytest.raises(SensoriumError, match=r"tricolour-2.*sensorium index .*files --model MODEL --out .* --anew"):
+    with pytest.raises(
+        SensoriumError, match=r"tricolour-2.*sensorium index .*files --model MODEL --out .* --anew .MODEL: the folder"
+    ):
         Collection.update(other, items, place, root=tmp_path / "files")
+    (tmp_path / "new model").mkdir()
+    told = rf"files --model '{tmp_path}/new model' --out \S+ --dims 3 --centre --precision f16 --anew$"
+    with pytest.raises(SensoriumError, match=told):
+        given = {"model_path": tmp_path / "new model", "precision": "f16"}
+        Collection.update(Prefix(other, 3), items, place, root=tmp_path / "files", **given, centre=True)
     assert Collection.open(place).fingerprint == "tricolour-1"
     made = Collection.update(other, items, place, root=tmp_path / "files", anew=True)
     assert made.fingerprint == "tricolour-2" and made.fields == ("image", "text") and len(made) == 5
+
+
+@pytest.mark.parametrize("kind", ["memory", "lance"])
+def test_what_is_refused_anew_leaves_what_was_there(tmp_path, kind):
+    place = tmp_path / "c" if kind == "lance" else f"memory:{tmp_path}"
+    root, model = tmp_path / "files", Tricolour()
+    items = folder(root)
+    made = Collection.update(model, items, place, root=root)
+    before, about = contents(made.store), made.store.about
+    absent = Item("a", {"image": (root / "no.png",)})
+    for given, some, dials, text in (
+        (Prefix(model, 9999), items, None, "the first 9999 numbers of vectors that have 6"),
+        (model, items, "binary", "8"),
+        (model, [*items, items[0]], None, "two items are called 'red'"),
+        (model, iter([*items, items[0]]), None, "two items are called 'red'"),
+        (model, [absent], None, r"nothing could be embedded.*The first problem: .*no\.png"),
+        (model, [], None, "There are no items"),
+    ):
+        with pytest.raises(SensoriumError, match=text):
+            Collection.update(given, some, place, root=root, anew=True, precision=dials)
+        opened = Collection.open(place)
+        assert contents(opened.store) == before and opened.store.about == about
+    made = Collection.update(Prefix(model, 4), [absent, *items[:2]], place, root=root, anew=True, precision="f16")
+    assert len(made) == 2 and made.store.about["dims"] == 4 and [p.kind for p in made.problems] == ["image", "item"]
+
+
+@pytest.mark.parametrize("kind", ["memory", "lance"])
+def test_an_empty_place_takes_any_dials(tmp_path, kind):
+    place = tmp_path / "c" if kind == "lance" else f"memory:{tmp_path}"
+    root, model = tmp_path / "files", Tricolour()
+    items = folder(root)
+    for given, precision in ((Prefix(model, 9999), None), (model, "binary")):
+        with pytest.raises(SensoriumError):
+            Collection.update(given, items, place, root=root, precision=precision)
+        assert not (tmp_path / "c").exists()
+    store = store_at(place, create=True)
+    store.describe({"fingerprint": "other", "precision": "binary", "dims": 9999, "complete": False})  # as it was left before
+    made = Collection.update(model, items, place, root=root, precision="int8")
+    assert len(made) == 6 and made.fingerprint == "tricolour-1" and made.store.about["precision"] == "int8"
+    made.store.delete(Compare("item", "known"))  # its columns stay
+    made = Collection.update(Prefix(model, 4), items, place, root=root)
+    assert len(made) == 6 and made.store.about["precision"] == "f32" and made.store.about["dims"] == 4
+
+
+def test_a_new_collection_takes_no_rows_of_another_that_came_meanwhile(tmp_path):
+    root, place = tmp_path / "files", tmp_path / "c"
+    items = folder(root)
+
+    class Slow(Tricolour):
+        def encode(self, **raws):
+            if not place.exists():
+                Collection.update(Tricolour(), items, place, root=root)
+            return super().encode(**raws)
+
+    with pytest.raises(SensoriumError, match="another collection was made here meanwhile"):
+        Collection.update(Slow(fingerprint="slow"), items, place, root=root)
+    assert len(Collection.open(place)) == 6 and Collection.open(place).fingerprint == "tricolour-1"
 
 
 def killable(root, late=False):

@@ -31,7 +31,9 @@ def test_and_binds_more_than_or_and_not_most_of_all():
         ("year in 1", "expected “(” after “in”", 8),
         ("a = 1 and", "the name of a column", 9),
         ("a is 3", "“known” or “missing”", 5),
-        ("", "the name of a column", 0),
+        ("", "an empty filter: expected a condition such as year > 2020, or no filter at all", 0),
+        ("camera-model = 'x'", "after 'camera'; a name with spaces or signs stands in backquotes: `camera-model`", 6),
+        ("camera model = 'x'", "stands in backquotes", 7),
         ("(" * 60 + "a = 1" + ")" * 60, "more than 50", 51),
     ],
 )

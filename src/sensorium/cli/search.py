@@ -68,7 +68,8 @@ def search(
         why: Say which patch, moment or word of each hit is like which word of the query, and show it on a page.
         model: The model that made the collection (a folder, or an id on the Hub), if it is no longer where it was then.
         page: Write what was found as one HTML page here.
-        open_page: Write the page (beside the collection, unless --page says where) and open it in the browser.
+        open_page: Write the page (beside the collection, or here where that is at an address, unless --page says where) and open
+            it in the browser.
     """
     import sensorium
     from sensorium.cli import device
@@ -77,6 +78,7 @@ def search(
     from sensorium.search.late import Reordered
     from sensorium.search.late import rerank as reordered
     from sensorium.search.mixed import is_mixed
+    from sensorium.search.where import parse
 
     if page and page.is_dir():
         raise SensoriumError(f"{page} is a folder: --page names the file to write, such as {page / 'found.html'}")
@@ -86,6 +88,8 @@ def search(
     opened = Collection.open(collection)
     if not given:  # told before the model is loaded, which takes seconds
         raise SensoriumError("nothing to look for: give a text, or --image, --audio, --video or --sensor FILE")
+    if where is not None:
+        parse(where)
     if rerank is not None and rerank < 1:
         raise SensoriumError(f"--rerank {rerank}: say how many of the first hits to put in another order, 1 or more")
     loaded = sensorium.load(model_place(opened, model))
@@ -99,7 +103,7 @@ def search(
         unseen = [hit for hit in hits if hit.id not in late.matches]
         more = reordered(opened, loaded, terms_of(loaded, given), unseen, k)
         late = Reordered(hits, late.matches | more.matches, late.problems + [p for p in more.problems if p not in late.problems])
-    target = page or (_beside(Path(collection)) if open_page or why else None)
+    target = page or (_beside(collection) if open_page or why else None)
     if target:
         _write_page(opened, loaded, given, hits, target, open_page, late.matches if why else {})
     answers = [_answer(rank, hit, late.matches.get(hit.id) if why else None) for rank, hit in enumerate(hits, 1)]
@@ -217,8 +221,12 @@ def _by_field(model: "Model", given: dict[str, Any]) -> dict[str, Any]:
     return {fields[kind]: raw for kind, raw in given.items()}
 
 
-def _beside(collection: Path) -> Path:
-    named = collection if collection.name else collection.resolve()  # "." has no name
+def _beside(collection: str) -> Path:
+    """Where the page of a collection goes: beside its folder; of one at an address or in memory, the current folder."""
+    if "://" in collection or collection.startswith("memory:"):
+        names = [name for name in collection.partition(":")[2].split("/") if name]
+        return Path(f"{names[-1].replace(':', '-') if names else 'collection'}.html")
+    named = Path(collection) if Path(collection).name else Path(collection).resolve()  # "." has no name
     return named.with_name(f"{named.name}.html")
 
 

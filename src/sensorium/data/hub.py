@@ -18,6 +18,7 @@ from sensorium.core.files import read_json
 from sensorium.core.protocols import Item
 from sensorium.data.columns import LOOK, NAMES, Columns, Given, file_kinds, kind_of, may_split, told, understand, values
 from sensorium.data.listing import Listing, Problem
+from sensorium.data.rows import kept
 from sensorium.data.sides import known, meanings, told_unknown
 from sensorium.modalities import MODALITIES
 
@@ -113,7 +114,8 @@ class Rows(Sequence[Item]):
 
     def _item(self, id: str, said: str, part: Part, cells: Mapping[str, Any], raws: dict[str, tuple[Any, ...]]) -> Item:
         understood = {name for names in self.shape.columns.values() for name in names}
-        metadata = {name: value for name, value in cells.items() if name not in understood and value is not None}
+        found = ((name, kept(value)) for name, value in cells.items() if name not in understood)
+        metadata = {name: value for name, value in found if value is not None}
         for name, names in self.shape.labels.items():
             if name in metadata and 0 <= metadata[name] < len(names):
                 metadata[name] = names[metadata[name]]

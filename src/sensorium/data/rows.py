@@ -1,9 +1,12 @@
 """Rows of a table as items: rows that name the same files are one item with several captions."""
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -70,7 +73,8 @@ class Reader:
                     self._add(making, kind, value, line, id, problems)
         line, first = rows[0]
         understood = {name for names in self.columns.values() for name in names}
-        metadata = {name: value for name, value in first.items() if name not in understood and value is not None}
+        cells = ((name, kept(value)) for name, value in first.items() if name not in understood)
+        metadata = {name: value for name, value in cells if value is not None}
         if known(str(metadata.get("split", ""))):
             del metadata["split"]  # a column that was left aside must not decide
         if side := self.side(first):
@@ -116,6 +120,19 @@ class Reader:
         if self.check and isinstance(source, Path) and not os.path.isfile(source):  # Path.is_file raises where a name is long
             raise BadFile(f"{source}: absent, though line {line} of {self.where.name} names it")
         return (source,)
+
+
+def kept(value: Any) -> Any:
+    """A cell of a table as metadata, which JSON has: None for NaN and infinity, dates and times as ISO 8601 has them, decimals as
+    numbers; inside lists and objects too."""
+    if isinstance(value, date | time):
+        return value.isoformat()
+    value = float(value) if isinstance(value, Decimal) else value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: kept(one) for name, one in value.items()}
+    return [kept(one) for one in value] if isinstance(value, list) else value
 
 
 def names_caption_file(value: str) -> bool:

@@ -5,33 +5,30 @@ refuses the queries of any other: their cosines would be numbers without a meani
 """
 
 import json
-import shlex
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import field as default
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from sensorium import __version__
 from sensorium.core.errors import BadFile, SensoriumError, UnknownName, nearest
 from sensorium.core.protocols import Item, Raw
 from sensorium.data.listing import Problem
+from sensorium.search.about import FORMAT, described, dims_of, finish, placed, refusal
 from sensorium.search.centre import Centred, centred, suited, told
 from sensorium.search.embed import Model, unit
 from sensorium.search.facts import columns_of
 from sensorium.search.lately import Lately
 from sensorium.search.places import erase, store_at
-from sensorium.search.prefix import Prefix
 from sensorium.search.rows import Row, column, item_of, key, row_of
 from sensorium.search.store import Store
 from sensorium.search.update import Changes, Progress, Update
 from sensorium.search.where import Compare, Every, Where, parse
 
-FORMAT = "sensorium/collection-2"
 FIRST = Every((Compare("part", "=", 0), Compare("parts", ">", 0)))
 """The rows that stand for whole items, of which something could be embedded."""
 _FEW = 10_000  # ids among which the nearest is looked for
@@ -63,8 +60,8 @@ class Hit:
 class Collection:
     """Open one with `Collection.open`, make one with `Collection.update`."""
 
-    def __init__(self, store: Store, changes: Changes | None = None):
-        self.store = store
+    def __init__(self, store: Store, changes: Changes | None = None, place: Path | str | None = None):
+        self.store, self.place = store, place
         self.changes = changes or Changes()
         self._counted: tuple[int, dict[str, int]] = (-1, {})
         self._lately = Lately(store, ["starts", "ends", "passage", "record"])
@@ -89,52 +86,50 @@ class Collection:
 
         `root`: the folder of the items; `model_path`: where the model can be loaded from, remembered for later queries;
         `progress` is called with the number of items done since its last call; `anew`: make all of it new, which another model
-        takes; `retry`: try again what could not be read; `centre`: take the mean of its field out of each vector, and of those of
-        queries, which the collection remembers (see `search.centre`); `precision`: f32, f16, int8 or binary, by default what the
-        collection has, of a new one f32. A `SensoriumError` if nothing could be read, if two items share an id, or if no item of
-        the collection is among these, of which nothing is done then.
+        takes, in place of what is there, which goes when the first of the new is there; `retry`: try again what could not be
+        read; `centre`: take the mean of its field out of each vector, and of those of queries, which the collection remembers
+        (see `search.centre`); `precision`: f32, f16, int8 or binary, by default what the collection has, of a new one f32.
+        A `SensoriumError` if nothing could be read, if two items share an id, or if no item of the collection is among these, of
+        which nothing is done then.
         """
         root = root.resolve() if root else None
-        if anew:
-            erase(out)
+        items = items if isinstance(items, Sequence) or not (anew or centre) else list(items)
         store = store_at(out, create=True)
-        about = store.about
+        fresh = anew or not store.count()  # an empty place remembers nothing that counts
+        about, facts = {} if fresh else store.about, None
         model = suited(model, about)
-        facts = None
+        if about and about.get("fingerprint") != model.fingerprint:
+            raise SensoriumError(refusal(about, model, out, root, model_path, centre, precision))
         if centre and about and not about.get("means"):
             raise SensoriumError(f"{out} is there, and not centred: make it anew with: sensorium index … --centre --anew")
-        if centre and not about:
-            items = items if isinstance(items, Sequence) else list(items)
-            model, facts = centred(model, items, root)
-        if about and about.get("fingerprint") != model.fingerprint:
-            raise SensoriumError(_refusal(about, model, out, root))
         has = about.get("precision", "f32") if about else precision or "f32"
         if precision not in (None, has):
             raise SensoriumError(
                 f"this collection keeps its vectors as {has}, not as {precision}: leave the precision out, make all of it anew "
                 "(--anew), or push it elsewhere: sensorium collection push … --precision"
             )
-        empty, update = not store.count(), Update(store, model, root, retry, has)
-        update.check(items)
+        if centre and not about and isinstance(items, Sequence):
+            model, facts = centred(model, items, root)
         kinds = {field.name: field.kind for field in model.fields}
-        inner = model.model if isinstance(model, Centred) else model
-        dims = inner.dims if isinstance(inner, Prefix) else None
         if isinstance(model, Centred) and facts:
             about |= {"means": told(model), "centred": facts}
-        about |= described(model.fingerprint, None if model_path is None else placed(model_path), kinds, root, dims, has)
-        store.describe(about | {"complete": False})
+        where = None if model_path is None else placed(model_path)
+        about |= described(model.fingerprint, where, kinds, root, dims_of(model), has)
+        begin = partial(_begun, store, out, about, anew) if fresh else None
+        update = Update(store, model, root, retry, has, begin)
+        update.check(items)
+        if not fresh:
+            store.describe(about | {"complete": False})
         changes = update.run(items, progress)
-        made = cls(store, changes)
-        if not len(made):
-            problems = made.problems
+        made = cls(update.store, changes, out)
+        if update.waits or not len(made):
+            problems = update.problems if update.waits else made.problems
             why = f" The first problem: {problems[0].path}: {problems[0].cause}" if problems else " There are no items."
-            if empty:  # nothing is lost
-                erase(out)
             raise SensoriumError(f"nothing could be embedded for {out}.{why}")
         lost = about.get("lost", {})
         new = {name: one for name, one in update.loss.told().items() if one["among"] >= lost.get(name, one)["among"]}
         about |= {"lost": lost | new} if lost or new else {}
-        finish(store, about, changed=bool(changes.added or changes.changed or changes.deleted))
+        finish(update.store, about, changed=bool(changes.added or changes.changed or changes.deleted))
         return made
 
     @classmethod
@@ -143,7 +138,7 @@ class Collection:
         store = store_at(place)
         if store.about.get("format") != FORMAT:
             raise BadFile(f"{place}: not a collection of the format {FORMAT}; make it anew with: sensorium index")
-        return cls(store)
+        return cls(store, place=place)
 
     def __len__(self) -> int:
         return self._counts()[""]
@@ -245,7 +240,7 @@ class Collection:
         about = self._about
         model = suited(model, about)
         if model.fingerprint != about["fingerprint"]:
-            raise SensoriumError(_refusal(about, model, "COLLECTION"))
+            raise SensoriumError(refusal(about, model, self.place))
         return model
 
     def find(
@@ -363,36 +358,14 @@ class Collection:
         return Path(self._about["root"] or ".")
 
 
-def described(
-    fingerprint: str,
-    model: str | None,
-    kinds: Mapping[str, str],
-    root: Path | str | None,
-    dims: int | None = None,
-    precision: str = "f32",
-) -> dict[str, Any]:
-    """What a store is told of a collection: the model that made it and where that lies, its fields' kinds, the items' folder, and
-    how vectors are kept."""
-    told = {"format": FORMAT, "fingerprint": fingerprint, "dims": dims, "precision": precision, "model": model}
-    return told | {"kinds": dict(kinds), "root": str(root) if root else None, "sensorium": __version__}
-
-
-def finish(store: Store, about: dict[str, Any], changed: bool = True) -> None:
-    """Makes what is in a store fast to search, where it has changed, and says that it is whole."""
-    made = {name: index._asdict() for name, index in store.optimize().items()} if changed else about.get("indexes", {})
-    store.describe(about | {"complete": True, "indexes": made, "made": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
-
-
-def _refusal(about: dict[str, Any], model: Model, out: Path | str, root: Path | None = None) -> str:
-    folder = root or about.get("root") or "FOLDER"
-    command = ["sensorium", "index", str(folder), "--model", "MODEL", "--out", str(out), "--anew"]
-    made_by = about.get("model") or "a model at an unknown place"
-    return (
-        f"this collection was made by {made_by} (fingerprint {about.get('fingerprint')}), not by this model (fingerprint "
-        f"{model.fingerprint}): their vectors cannot be compared. Use the one that made it, or index anew: {shlex.join(command)}"
-    )
-
-
-def placed(model: Path | str) -> str:
-    """A directory by its whole path; what is none is the id of a repository, and stays as it is."""
-    return str(Path(model).resolve()) if Path(model).exists() else str(model)
+def _begun(store: Store, out: Path | str, about: dict[str, Any], anew: bool) -> Store:
+    """The store at a place, described, and emptied of what is left there of others (all of it, where it is made `anew`).
+    `SensoriumError` where rows of another collection have come meanwhile."""
+    theirs = {} if anew or not store.count() else store.about
+    if theirs and theirs.get("fingerprint") != about["fingerprint"]:
+        raise SensoriumError(f"{out}: another collection was made here meanwhile: give a new place, or make one at a time")
+    if anew or (not theirs and (store.about or store.schema.names)):
+        erase(out)
+        store = store_at(out, create=True)
+    store.describe(about | {"complete": False})
+    return store

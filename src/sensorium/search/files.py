@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from sensorium.core.errors import BadFile, SensoriumError, need
 from sensorium.core.files import read_json, replacing, write_json
+from sensorium.search.about import indexed
 from sensorium.search.exact import of_table
 from sensorium.search.precision import stored, width
 from sensorium.search.store import KEY, Store, vectors
@@ -33,17 +34,28 @@ def export(store: Store, out: Path) -> int:
 
 
 def load(path: Path, store: Store) -> int:
-    """Writes what `export` wrote into an empty store. `BadFile` where it is something else."""
+    """Writes what `export` wrote into an empty store, and makes it fast to search there. `BadFile` where it is something else."""
+    about, tables = _read(path)
     if store.count():
         raise SensoriumError("the collection to fill holds rows already: give a new place")
-    about, tables = _from_folder(path) if path.is_dir() else _from_parquet(path)
+    about = {name: value for name, value in about.items() if name != "indexes"}
     store.describe(about | {"complete": False})
     count = 0
     for table in tables:
         store.upsert(table)
         count += len(table)
-    store.describe(about)
+    store.describe(about | {"indexes": indexed(store)})
     return count
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Iterator[pa.Table]]:
+    """What is told of an exported collection, and its rows."""
+    if ".faiss" in (path.suffix, path.parent.suffix):
+        raise BadFile(
+            f"{path}: indexes of FAISS hold vectors alone, without the items that they are of, so that no collection can be made "
+            "of them: import what was exported as Parquet (….parquet), or as a folder of NPZ and JSONL"
+        )
+    return _from_folder(path) if path.is_dir() else _from_parquet(path)
 
 
 def _to_parquet(store: Store, out: Path) -> int:

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from threading import Lock, RLock, local
 from typing import Any
@@ -20,7 +21,9 @@ from jaxtyping import Float
 
 from sensorium.core.errors import SensoriumError, UnknownName, need
 from sensorium.search.exact import Vectors, among, by_pass, candidates, nearest, of_table, recall
+from sensorium.search.lance_again import again, declare
 from sensorium.search.lance_sql import sql
+from sensorium.search.lance_ways import ways
 from sensorium.search.precision import of_column, rounded, size
 from sensorium.search.store import KEY, Found, Index, checked, checked_filter, checked_query, steadily, vectors
 from sensorium.search.where import Compare, Every, Where
@@ -34,10 +37,6 @@ CACHES = {"index_cache_size_bytes": 256 << 20, "metadata_cache_size_bytes": 64 <
 GOOD, ENOUGH, SAMPLE, NEAREST, REFINE, PROBES = 0.99, 0.001, 100, 10, 10, 20
 _MORE = {"f32": 1.0, "f16": 1.0, "int8": math.inf, "binary": 32.0}
 """How many times `exact` are compared one by one: LanceDB knows no index of int8, and bits are compared that much faster."""
-WIDE = 256
-"""From so many numbers on, IVF_RQ (a bit a number) finds what IVF_SQ (a byte) does, in a part of its memory and time."""
-TRAINING: dict[str, Any] = {"sample_rate": 64, "max_iterations": 10}
-"""Of the cells: so many vectors of each are looked at, so often."""
 _TOGETHER, _KEYS = 64, 5000  # queries that are sent at once; rows from which their keys have an index
 _ROWS, _ABOUT = "rows", "about"
 
@@ -47,9 +46,8 @@ class Lance:
     lock keeps what is remembered from call to call, so that one of them loads vectors and the others wait for these."""
 
     def __init__(self, uri: Path | str, exact: int = EXACT, version: int | None = None):
-        lancedb = need("lancedb", "search", "a collection on disk")
+        self._lancedb = need("lancedb", "search", "a collection on disk")
         self.uri, self.exact, self._fixed = str(uri), exact, version
-        self._db = lancedb.connect(self.uri, session=lancedb.Session(**CACHES))
         self._lock, self._opening = RLock(), Lock()  # who only looks something up does not wait for vectors to be read
         self._looked = local()  # in `steady`: at which tables this thread has looked
         self._open: dict[str, Any] = {}
@@ -57,6 +55,11 @@ class Lance:
         self._said: tuple[int, dict[str, str]] = -1, {}
         self._counts: dict[tuple[str, int], int] = {}
         self._kept: OrderedDict[tuple[str, int, Where | None], Vectors] = OrderedDict()
+
+    @cached_property
+    def _db(self) -> Any:
+        """Connected when something is written, or is there to be read: a folder would be made by it."""
+        return self._lancedb.connect(self.uri, session=self._lancedb.Session(**CACHES))
 
     @property
     def about(self) -> dict[str, Any]:
@@ -78,9 +81,11 @@ class Lance:
         table = self._table(_ROWS)
         return 0 if table is None else int(table.version)
 
+    @again
     def describe(self, about: dict[str, Any]) -> None:
         self._tell("about", about)
 
+    @again
     @steadily
     def upsert(self, rows: pa.Table, instead_of: Where | None = None) -> None:
         self._writable()
@@ -90,7 +95,7 @@ class Lance:
         if table is None:
             table = self._made(_ROWS, new.schema, KEY)
         else:
-            _declare(table, KEY)
+            declare(table, KEY)
             if more := [field for field in new.schema if field.name not in (KEY, *was.names)]:
                 table.add_columns(pa.schema(more))
         # `add` has no keys, and a retry would double the rows. The key is declared as such, or two writers would.
@@ -100,6 +105,7 @@ class Lance:
             step = step.when_not_matched_by_source_delete(sql(instead_of))
         step.execute(new, on_bad_vectors="null")  # null is no bad vector to us; NaN was refused before
 
+    @again
     @steadily
     def delete(self, where: Where) -> int:
         self._writable()
@@ -172,6 +178,7 @@ class Lance:
         checked_filter(self.schema, where)
         return table.count_rows(sql(where))
 
+    @again
     @steadily
     def optimize(self) -> dict[str, Index]:
         self._writable()
@@ -201,6 +208,7 @@ class Lance:
             self._counts.clear()
             self._schema, self._said = (0, pa.schema([])), (-1, {})
 
+    @again
     @steadily
     def erase(self) -> None:
         """Removes all rows, columns, and what was said of them. The versions go on, so that whoever has it open sees that, and
@@ -210,6 +218,11 @@ class Lance:
             self._made(_ROWS, pa.schema([table.schema.field(KEY)]), KEY, "overwrite")
         if (table := self._table(_ABOUT)) is not None:
             table.delete("true")
+
+    def reopen(self) -> None:
+        """Lets go of the tables, as somebody else has changed them; the next verb opens them as they are then."""
+        with self._opening:
+            self._open.clear()
 
     @contextmanager
     def steady(self) -> Iterator[None]:
@@ -235,6 +248,8 @@ class Lance:
     def _opened(self, name: str) -> Any:
         with self._opening:
             if name not in self._open:
+                if "://" not in self.uri and not Path(self.uri).is_dir():
+                    return None
                 try:
                     found = self._db.open_table(name)
                 except ValueError as error:
@@ -248,7 +263,7 @@ class Lance:
 
     def _made(self, name: str, schema: pa.Schema, key: str, mode: str = "create") -> Any:
         made = self._db.create_table(name, schema=schema, mode=mode, exist_ok=mode == "create")
-        _declare(made, key)
+        declare(made, key)
         self._open[name] = made
         return made
 
@@ -347,22 +362,18 @@ class Lance:
 
     def _index(self, table: Any, name: str) -> tuple[str, float]:
         """Makes or refreshes the index of a column, and looks into as many of its cells as a good recall takes."""
-        from lancedb.index import IvfFlat, IvfRq, IvfSq
-
         known, kind = self._told("indexes"), table.schema.field(name).type
         queries = self._sample(name)
         exact = by_pass(self._batches(name), name, queries, NEAREST)
         cells = max(1, math.ceil(math.sqrt(table.count_rows())))
-        # The default, IVF_PQ, finds a quarter of what it should on such vectors.
-        ways: dict[str, Any] = {"IVF_SQ": lambda: IvfSq(distance_type="dot", num_partitions=cells, **TRAINING)}
-        if of_column(kind) == "binary":
-            ways = {"IVF_FLAT": lambda: IvfFlat(distance_type="hamming", num_partitions=cells)}
-        elif of_column(kind) == "f32" and kind.list_size >= WIDE and kind.list_size % 8 == 0:
-            ways = {"IVF_RQ": lambda: IvfRq(distance_type="dot", num_partitions=cells, **TRAINING)} | ways
+        possible = ways(kind, cells)
         there, found = known.get(name), 0.0
-        for told in [*([there] if there else []), *({"kind": way, "probes": PROBES, "cells": cells} for way in ways)]:
+        for told in [
+            *([there] if there else []),
+            *({"kind": way, "probes": PROBES, "cells": cells} for way in possible),
+        ]:
             if told is not there:
-                table.create_index(name, config=ways[told["kind"]](), replace=True)
+                table.create_index(name, config=possible[told["kind"]](), replace=True)
             probes, most, before = told["probes"], told.get("cells", PROBES), -1.0
             while (found := recall(self._approximate(name, queries, NEAREST, None, probes), exact)) < GOOD and probes < most:
                 if found < before + ENOUGH:  # what it lacks is not in other cells
@@ -381,9 +392,3 @@ class Lance:
         x = of_table(self.get(sorted(set(some.tolist())), [KEY, name]), name).numbers()
         spread = x.std() * 0.5
         return (x + np.random.default_rng(0).normal(0, spread, x.shape)).astype(np.float32)
-
-
-def _declare(table: Any, key: str) -> None:
-    """Says which column tells rows apart, unless it is said: whoever made the table may have been killed before."""
-    if not table.schema.field(key).metadata:
-        table.set_unenforced_primary_key(key)

@@ -24,7 +24,7 @@ def push(
     """Makes `target` hold the rows of `source` and no others, and verifies it: equal counts and checksums, and for each column of
     vectors the recall of the target's search beside an exact one of the source. `precision`: with vectors kept in another way.
     `SensoriumError` where anything is missing, or the target is of another model or precision."""
-    frozen, about = source.snapshot(), target.about
+    frozen, about = source.snapshot(), target.about if target.count() else {}
     if about and about.get("fingerprint") != frozen.about.get("fingerprint"):
         raise SensoriumError(
             f"the target holds a collection of another model (fingerprint {about.get('fingerprint')}, here "

@@ -7,6 +7,7 @@ which nothing could be embedded), `starts` and `ends` in seconds, `passage`; `ve
 """
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -135,7 +136,8 @@ def _rows(entry: Entry) -> list[dict[str, Any]]:
 
 
 def _facts(row: Row) -> dict[str, Any]:
-    """What filters look at. Numbers that a table holds as words are both; what is neither word, number nor truth value is not."""
+    """What filters look at. Numbers that a table holds as words are both; what is neither word, number nor truth value is not,
+    nor is a number that is too large to compare by."""
     facts: dict[str, Any] = {}
     kind = next((kind for kind in (*KINDS, *row.paths) if kind in row.paths), "text")
     told = {"kind": kind, **row.metadata}
@@ -143,7 +145,8 @@ def _facts(row: Row) -> dict[str, Any]:
         if isinstance(value, bool):
             facts[column("flag", name)] = value
         elif isinstance(value, int | float):
-            facts[column("number", name)] = float(value)
+            if (number := _finite(value)) is not None:
+                facts[column("number", name)] = number
         elif isinstance(value, str):
             facts[column("word", name)] = _written(value)
             if (number := _number(value)) is not None:
@@ -152,8 +155,14 @@ def _facts(row: Row) -> dict[str, Any]:
 
 
 def _number(text: str) -> float | None:
-    value = float(text) if _NUMBER.fullmatch(text) else np.inf
-    return value if np.isfinite(value) else None
+    return _finite(float(text)) if _NUMBER.fullmatch(text) else None
+
+
+def _finite(value: float) -> float | None:
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def _kind(value: Any) -> pa.DataType:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from sensorium.core.errors import SensoriumError
 from sensorium.core.protocols import Item
-from sensorium.data.listing import Lazy
+from sensorium.data.listing import Lazy, Problem
 from sensorium.data.ready import begun
 from sensorium.search.embed import Model, embed
 from sensorium.search.kept import Loss
@@ -56,15 +56,36 @@ class Update:
     """One run. Every block of items is written in one step, with all pieces of each, while the next one is embedded: whoever is
     killed loses the blocks at work and nothing else, and the next run goes on from there."""
 
-    def __init__(self, store: Store, model: Model, root: Path | None, retry: bool = False, precision: str = "f32"):
+    def __init__(
+        self,
+        store: Store,
+        model: Model,
+        root: Path | None,
+        retry: bool = False,
+        precision: str = "f32",
+        begin: Callable[[], Store] | None = None,
+    ):
+        """`begin`: for a collection that is new: makes its store, when there are rows with vectors to write, and not before, so
+        that what fails until then leaves everything as it was."""
         self.store, self.root, self.retry, self.precision = store, root, retry, precision
         # All numbers are looked at, also where the first alone are kept: what that loses is measured.
         self._prefix, self.model = (model, model.model) if isinstance(model, Prefix) else (None, model)
         self.loss = Loss(self._prefix, precision)
         self.changes = Changes()
-        self._known = _known(store)
+        self._begin, self._waiting = begin, list[Entry]()
+        self._known = _known(store) if begin is None else {}
         self._stamps: dict[str, Stamp] = {}
         self._touched: dict[str, Stamp] = {}
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is of a new collection, and nothing has been written."""
+        return self._begin is not None
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Those of the items that wait, as nothing could be embedded so far."""
+        return [problem for entry in self._waiting for problem in entry.problems]
 
     def run(self, items: Iterable[Item], progress: Progress | None = None) -> Changes:
         """Embeds what has to be, and removes items that are not among these."""
@@ -115,11 +136,18 @@ class Update:
                 yield item
 
     def _write(self, entries: list[Entry]) -> None:
+        if self._begin is not None:
+            self._waiting += entries
+            if not any(entry.fields for entry in entries):
+                return
+            entries, self._waiting = self._waiting, []
         stamped = [replace(entry, stamp=self._stamps.pop(entry.row.id).to_json()) for entry in entries]
         self.loss.look(stamped)
         rows = converted(
             table(stamped if self._prefix is None else [_cut(entry, self._prefix) for entry in stamped]), self.precision
         )
+        if self._begin is not None:
+            self.store, self._begin = self._begin(), None
         old = [written for entry in entries if (written := item_of(key(entry.row.id))) in self._known]
         self.store.upsert(rows, Compare("item", "in", tuple(old)) if old else None)
         self.changes.changed += len(old)

@@ -70,9 +70,12 @@ def comparisons(where: Where) -> Iterator[Compare]:
 def parse(text: str) -> Where:
     """The tree of `year > 2020 and (kind = 'video' or place in ('Rome', 'Oslo')) and not artist is known`.
 
-    Texts stand in single or double quotes; `true` and `false` are truth values; a name with spaces stands in `backquotes`.
+    Texts stand in single or double quotes; `true` and `false` are truth values; a name with spaces or signs
+    in it stands in `backquotes`.
     `Unreadable` shows the place where it is not understood.
     """
+    if not text.strip():
+        raise unreadable(text, 0, "an empty filter: expected a condition such as year > 2020, or no filter at all")
     reader = _Reader(text)
     where = reader.some(0)
     reader.expect("end", "", "“and”, “or” or the end")
@@ -134,7 +137,8 @@ class _Reader:
         token = self.rest[0]
         op = {"==": "=", "<>": "!="}.get(token.value, token.value)
         if token.kind != "mark" or op not in OPERATORS:
-            raise unreadable(self.text, token.at, f"expected =, !=, <, <=, >, >=, “in” or “is” after {name!r}")
+            hint = "; a name with spaces or signs stands in backquotes: `camera-model`" if token.kind in ("word", "mark") else ""
+            raise unreadable(self.text, token.at, f"expected =, !=, <, <=, >, >=, “in” or “is” after {name!r}{hint}")
         self.rest.pop(0)
         return Compare(name, op, self._value())
 
