@@ -4,6 +4,7 @@ All of it is set before anything imports jax or sensorium. `warnings as errors` 
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,9 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 from quick import PROGRAMS, collect_seldom, equal_programs_once, one_context
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to what it starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 for _name in ("jax", "sensorium"):
     if _name in sys.modules:

@@ -8,7 +8,7 @@ from sensorium.recipes.makers import PAINTED, SKETCHED, denoiser, making
 from sensorium.training import Experiment
 
 STRIDE = 8
-"""Noise on every eighth row: with it on every fourth they are no better, and take a quarter longer."""
+"""Noise on every eighth row: with it on every fourth they are no better, and take a tenth longer."""
 
 
 def pictures(
