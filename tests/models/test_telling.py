@@ -106,6 +106,8 @@ def test_a_space_with_a_decoder_of_texts_captions_whatever_it_reads(tmp_path: Pa
     best = whole.candidates([str(photo)], Telling(beams=4, many=4))[0]
     assert len(set(best)) == len(best) > 1 and best[0].score >= greedy.score - 1e-5
     assert whole.caption(pictures()[0]) == [greedy] and str(whole.describe(photo, draws=8))
+    with pytest.raises(BadRaw, match=r"clip\.mp4: a file of the kind video, where this model tells of image, sensor"):
+        whole.caption("clip.mp4")
     with pytest.raises(NotAsked, match="this model tells without being asked"):
         whole.ask(photo, "what is it?")
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from sensorium.cli.main import WrongUsage
+from sensorium.cli.main import as_usage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,10 +39,8 @@ def ask(
     from sensorium.cli import device
     from sensorium.models.telling import Telling
 
-    try:
+    with as_usage():
         Telling(length, beams)
-    except ValueError as error:
-        raise WrongUsage(str(error)) from error
     device.prepare()
     (answer,) = sensorium.load(model).ask([file], question, answers=answers, beams=beams, length=length)
     return {"file": str(file), "question": question, "model": model, "answer": str(answer), "score": round(answer.score, 4)}

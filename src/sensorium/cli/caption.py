@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from sensorium.cli.main import WrongUsage
+from sensorium.cli.main import WrongUsage, as_usage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,11 +56,9 @@ def caption(
     from sensorium.decoders import Sampling
     from sensorium.models.telling import Telling
 
-    try:
+    with as_usage():
         drawn = Sampling(1.0 if temperature is None else temperature, top_k, top_p) if draws or (n > 1 and beams == 1) else None
         how = Telling(length, beams, drawn, seed, n)
-    except ValueError as error:
-        raise WrongUsage(str(error)) from error
     device.prepare()
     found = sensorium.load(model).candidates(list(files), how, prompt)
     said = [_row(path, texts, n) for path, texts in zip(files, found, strict=True)]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from sensorium.cli.main import WrongUsage
+from sensorium.cli.main import WrongUsage, as_usage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,10 +35,8 @@ def describe(file: tyro.conf.Positional[Path], *, model: str, draws: int = 64, s
     from sensorium.decoders import Sampling
     from sensorium.models.telling import Telling
 
-    try:
+    with as_usage():
         Telling(sampling=Sampling(), seed=seed, many=draws)
-    except ValueError as error:
-        raise WrongUsage(str(error)) from error
 
     device.prepare()
     found = sensorium.load(model).describe(file, draws=draws, seed=seed)

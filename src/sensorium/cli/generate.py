@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from sensorium.cli.main import WrongUsage
+from sensorium.cli.main import WrongUsage, as_usage
 from sensorium.core.errors import SensoriumError
 
 if TYPE_CHECKING:
@@ -135,10 +135,8 @@ def _how(name: str, usual: Any, steps: int | None, guidance: float | None, sampl
     if other := [key for key in given if key not in known]:
         expected = ", ".join(f"--{key}" for key in known)
         raise WrongUsage(f"--{other[0]}: not of {name}, which this model makes by {expected}")
-    try:
+    with as_usage():
         return replace(usual, **given)
-    except ValueError as error:
-        raise WrongUsage(str(error)) from error
 
 
 def _target(loaded: "Sensorium", to: str | None) -> "Modality":

@@ -10,8 +10,8 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial, wraps
 from inspect import cleandoc
 from io import StringIO
@@ -79,6 +79,15 @@ USED: list[Path] = []
 
 class WrongUsage(Exception):
     """The arguments make no call; the text says why. Exit code 2."""
+
+
+@contextmanager
+def as_usage() -> Iterator[None]:
+    """What is wrong with a dial that is given is wrong usage."""
+    try:
+        yield
+    except ValueError as error:
+        raise WrongUsage(str(error)) from error
 
 
 def main(argv: list[str] | None = None) -> int:

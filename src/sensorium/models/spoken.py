@@ -11,7 +11,7 @@ from sensorium.core.encoding import Encoding
 from sensorium.core.protocols import Modality, Raw
 from sensorium.data.columns import kind_of
 from sensorium.decoders import Ends, TellingDecoder
-from sensorium.modalities import Text
+from sensorium.modalities import BadRaw, Text
 from sensorium.models.any_to_any import AnyToAny
 from sensorium.models.telling import Teller
 
@@ -59,8 +59,8 @@ class Tellers:
         return self._made[name]
 
     def _read(self, thing: Raw) -> str:
-        """The field of an `AnyToAny` that a thing is of: by the suffix of a file, else the first one that is no text; "" of a
-        model that reads one thing anyway, or writes no texts."""
+        """The field of an `AnyToAny` that a thing is of: by the suffix of a file (`BadRaw` where it is none), else the first
+        one that is no text; "" of a model that reads one thing anyway, or writes no texts."""
         model = self._model
         if not isinstance(model, AnyToAny):
             return ""
@@ -68,4 +68,6 @@ class Tellers:
             return ""
         kind = kind_of(str(thing)) if isinstance(thing, str | Path) else None
         known = [field for field in self._fields if field.name in model.encoders and not isinstance(field, Text)]
-        return next((field.name for field in known if field.kind == kind), known[0].name if known else "")
+        if kind and kind not in (kinds := [field.kind for field in known]):
+            raise BadRaw(f"{thing}: a file of the kind {kind}, where this model tells of {', '.join(kinds) or 'nothing'}")
+        return next((field.name for field in known if kind in (None, field.kind)), "")

@@ -368,10 +368,7 @@ class Lance:
         cells = max(1, math.ceil(math.sqrt(table.count_rows())))
         possible = ways(kind, cells)
         there, found = known.get(name), 0.0
-        for told in [
-            *([there] if there else []),
-            *({"kind": way, "probes": PROBES, "cells": cells} for way in possible),
-        ]:
+        for told in [*([there] if there else []), *({"kind": way, "probes": PROBES, "cells": cells} for way in possible)]:
             if told is not there:
                 table.create_index(name, config=possible[told["kind"]](), replace=True)
             probes, most, before = told["probes"], told.get("cells", PROBES), -1.0

@@ -70,9 +70,8 @@ def comparisons(where: Where) -> Iterator[Compare]:
 def parse(text: str) -> Where:
     """The tree of `year > 2020 and (kind = 'video' or place in ('Rome', 'Oslo')) and not artist is known`.
 
-    Texts stand in single or double quotes; `true` and `false` are truth values; a name with spaces or signs
-    in it stands in `backquotes`.
-    `Unreadable` shows the place where it is not understood.
+    Texts stand in single or double quotes; `true` and `false` are truth values; a name with spaces or signs in it
+    stands in `backquotes`. `Unreadable` shows the place where it is not understood.
     """
     if not text.strip():
         raise unreadable(text, 0, "an empty filter: expected a condition such as year > 2020, or no filter at all")
