@@ -8,7 +8,7 @@ from search.fake import Tricolour, folder
 
 from sensorium.core.errors import SensoriumError, UnknownName
 from sensorium.search import Collection, Memory, kept
-from sensorium.search.exact import Vectors, candidates, nearest, recall
+from sensorium.search.exact import Vectors, candidates, nearest, recall, top
 from sensorium.search.files import export, load
 from sensorium.search.grouping import grouped
 from sensorium.search.lance import Lance
@@ -186,3 +186,11 @@ def test_it_goes_to_other_places_as_it_is_kept(precision, tmp_path):
         load(tmp_path / name, back := Memory())
         assert contents(back) == contents(small) and back.schema.field("x").type == small.schema.field("x").type
     assert pa.types.is_fixed_size_list(small.schema.field("x").type)
+
+
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (127, 3), (128, 1), (1000, 5), (1000, 8), (5000, 39), (5000, 40), (300, 400)])
+def test_the_largest_scores_are_those_of_a_sort(n, k):
+    """By the maxima of blocks or without them, and with equal ones: a sort by score, then by place."""
+    rng = np.random.default_rng(n + k)
+    for scores in (rng.normal(size=n).astype(np.float32), rng.integers(0, 4, n).astype(np.int32), np.zeros(n, np.float32)):
+        assert top(scores, k).tolist() == sorted(range(n), key=lambda i: (-scores[i], i))[:k]

@@ -15,6 +15,8 @@ from sensorium.search.store import KEY, Found
 _CHUNK = 1 << 16  # rows a product; bounds the scores that are held at once
 _SMALL = 1 << 12  # of int8, which are made f32 for it: few enough to stay near the processor
 _QUERIES = 64
+_BLOCK = 128  # scores of which the largest is taken first
+_LINE = 64  # bytes of a line of the processor's cache, at which vectors begin: one less is read for each of them
 
 
 class Vectors(NamedTuple):
@@ -44,7 +46,7 @@ def of_table(table: pa.Table, name: str) -> Vectors:
     kind = table.schema.field(name).type
     parts = [np.asarray(chunk.flatten()).reshape(-1, kind.list_size) for chunk in column.chunks]  # without the null ones
     order = np.asarray(pc.call_function("sort_indices", [keys], pc.SortOptions([("", "ascending")])))
-    x, places = np.empty((len(order), kind.list_size), kind.value_type.to_pandas_dtype()), np.empty_like(order)
+    x, places = _aligned(len(order), kind.list_size, np.dtype(kind.value_type.to_pandas_dtype())), np.empty_like(order)
     places[order] = np.arange(len(order), dtype=order.dtype)
     if moved := bool(len(order) and (order[1:] < order[:-1]).any()):
         keys = keys.take(pa.array(order))
@@ -54,6 +56,13 @@ def of_table(table: pa.Table, name: str) -> Vectors:
         x[places[start:stop] if moved else slice(start, stop)] = part
         start = stop
     return Vectors.of(np.array(keys.to_pylist(), object), x)
+
+
+def _aligned(rows: int, width: int, dtype: np.dtype) -> np.ndarray:
+    """An empty array [rows width] that begins where a line of the cache does."""
+    raw = np.empty(rows * width * dtype.itemsize + _LINE, np.uint8)
+    start = -raw.ctypes.data % _LINE
+    return raw[start : len(raw) - _LINE + start].view(dtype).reshape(rows, width)
 
 
 def nearest(
@@ -77,6 +86,8 @@ def nearest(
 
 
 def _products(x: np.ndarray, queries: Float[np.ndarray, "Q D"], divided: np.ndarray | None) -> Float[np.ndarray, "Q M"]:
+    if len(queries) == 1 and divided is None:
+        return (x @ queries[0])[None]
     scores = np.empty((len(queries), len(x)), np.float32)
     step = _CHUNK if divided is None else _SMALL
     for start in range(0, len(x), step):
@@ -129,13 +140,24 @@ def among(vectors: Vectors, keys: pa.ChunkedArray) -> Bool[np.ndarray, " M"]:
 
 def top(scores: np.ndarray, k: int) -> Int[np.ndarray, " K"]:
     """The places of the `k` largest scores, best first, equal ones in the order of their places; all where k is larger."""
-    if k < len(scores):
-        least = np.partition(scores, len(scores) - k)[len(scores) - k]
-        above = np.flatnonzero(scores > least)
-        chosen = np.concatenate([above, np.flatnonzero(scores == least)[: k - len(above)]])
+    some = _promising(scores, k)
+    values = scores[some]
+    if k < len(some):
+        least = np.partition(values, len(some) - k)[len(some) - k]
+        above = np.flatnonzero(values > least)
+        chosen = np.concatenate([above, np.flatnonzero(values == least)[: k - len(above)]])
     else:
-        chosen = np.arange(len(scores))
-    return chosen[np.lexsort((chosen, -scores[chosen]))]
+        chosen = np.arange(len(some))
+    return some[chosen[np.lexsort((chosen, -values[chosen]))]]
+
+
+def _promising(scores: np.ndarray, k: int) -> Int[np.ndarray, " K"]:
+    """The places, in their order, of scores among which the `k` largest are: at least k are no less than the k-th largest of the
+    maxima of blocks, so that nothing below it is one of them."""
+    if k > (blocks := len(scores) // _BLOCK):
+        return np.arange(len(scores))
+    most = scores[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(1)
+    return np.flatnonzero(scores >= np.partition(most, blocks - k)[blocks - k])
 
 
 def scored(found: Sequence[Sequence[Found]], exact: Vectors, queries: Float[np.ndarray, "Q D"]) -> list[list[Found]]:

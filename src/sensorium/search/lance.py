@@ -21,7 +21,7 @@ from jaxtyping import Float
 
 from sensorium.core.errors import SensoriumError, UnknownName, need
 from sensorium.search.exact import Vectors, among, by_pass, candidates, nearest, of_table, recall
-from sensorium.search.lance_again import again, declare
+from sensorium.search.lance_again import Looked, again, declare
 from sensorium.search.lance_sql import sql
 from sensorium.search.lance_ways import ways
 from sensorium.search.precision import of_column, rounded, size
@@ -49,11 +49,11 @@ class Lance:
         self._lancedb = need("lancedb", "search", "a collection on disk")
         self.uri, self.exact, self._fixed = str(uri), exact, version
         self._lock, self._opening = RLock(), Lock()  # who only looks something up does not wait for vectors to be read
-        self._looked = local()  # in `steady`: at which tables this thread has looked
+        self._looked = local()  # in `steady`: what this thread has looked at
         self._open: dict[str, Any] = {}
         self._schema: tuple[int, pa.Schema] = 0, pa.schema([])
         self._said: tuple[int, dict[str, str]] = -1, {}
-        self._counts: dict[tuple[str, int], int] = {}
+        self._counts: dict[tuple[str | None, int], int] = {}
         self._kept: OrderedDict[tuple[str, int, Where | None], Vectors] = OrderedDict()
 
     @cached_property
@@ -78,8 +78,11 @@ class Lance:
 
     @property
     def version(self) -> int:
-        table = self._table(_ROWS)
-        return 0 if table is None else int(table.version)
+        table, looked = self._table(_ROWS), self._looks()
+        if table is None or looked is None or looked.writes:
+            return 0 if table is None else int(table.version)
+        looked.version = int(table.version) if looked.version is None else looked.version
+        return looked.version
 
     @again
     def describe(self, about: dict[str, Any]) -> None:
@@ -120,11 +123,11 @@ class Lance:
         schema = self.schema
         checked_query(schema, name, queries, k)
         kind, most = schema.field(name).type, self._most(schema, name)
-        few = self.count() <= most
+        few = self._counted() <= most
         index = {} if few else self._told("indexes").get(name, {})
         # Where there is an index nothing is counted, as the whole column would be read for it.
-        if few or (not index and self._known(name) <= most):
-            if most == math.inf and self.count() * size(kind) > KEPT:
+        if few or (not index and self._counted(name) <= most):
+            if most == math.inf and self._counted() * size(kind) > KEPT:
                 return by_pass(self._batches(name, where), name, queries, k)
             loaded = self._load(name, None)
             if where is None:
@@ -135,7 +138,7 @@ class Lance:
         if where is not None:
             if (met := self.count(where)) <= most:
                 return nearest(self._load(name, where), queries, k)
-            probes *= math.ceil(self.count() / met)
+            probes *= math.ceil(self._counted() / met)
         return self._approximate(name, queries, k, where, probes)
 
     @steadily
@@ -187,7 +190,7 @@ class Lance:
             return out
         table.optimize(cleanup_older_than=timedelta(days=1))  # small writes pile up fragments and versions
         for name in vectors(self.schema):
-            start, rows = time.perf_counter(), self._known(name)
+            start, rows = time.perf_counter(), self._counted(name)
             kind, found = ("exact", 1.0) if rows <= self._most(self.schema, name) else self._index(table, name)
             out[name] = Index(kind, rows, found, round(time.perf_counter() - start, 3))
         if self.count() > min(self.exact, _KEYS):
@@ -226,8 +229,8 @@ class Lance:
 
     @contextmanager
     def steady(self) -> Iterator[None]:
-        outer = getattr(self._looked, "at", None)
-        self._looked.at = set() if outer is None else outer
+        outer = self._looks()
+        self._looked.at = Looked() if outer is None else outer
         try:
             yield
         finally:
@@ -238,12 +241,15 @@ class Lance:
         what others wrote, or at each of the many steps of a query, and to look is to list a folder."""
         if self._fixed == 0:  # a snapshot of nothing
             return None
-        looked, there = getattr(self._looked, "at", None), self._opened(name)
-        if there is not None and self._fixed is None and (looked is None or name not in looked):
+        looked, there = self._looks(), self._opened(name)
+        if there is not None and self._fixed is None and (looked is None or name not in looked.tables):
             there.checkout_latest()
             if looked is not None:
-                looked.add(name)
+                looked.tables.add(name)
         return there
+
+    def _looks(self) -> "Looked | None":
+        return getattr(self._looked, "at", None)
 
     def _opened(self, name: str) -> Any:
         with self._opening:
@@ -290,6 +296,8 @@ class Lance:
     def _writable(self) -> None:
         if self._fixed is not None:
             raise SensoriumError("a snapshot is for reading: write into the store that it was taken of")
+        if (looked := self._looks()) is not None:
+            looked.writes = True
 
     def _query(self, columns: Sequence[str], where: Where) -> Any:
         checked_filter(self.schema, where)
@@ -299,13 +307,13 @@ class Lance:
     def _read(self, columns: Sequence[str], where: Where) -> list[pa.Table]:
         return [self._query(columns, where).to_arrow()] if self.version else []
 
-    def _known(self, name: str) -> int:
-        """How many rows have a vector; counted once a version, as the whole column is read for it."""
-        key = (name, self.version)
+    def _counted(self, known: str | None = None) -> int:
+        """How many rows there are, or have a vector; counted once a version, as the whole column is read for it."""
+        key = (known, self.version)
         with self._lock:
             if key not in self._counts:
                 self._counts = {old: n for old, n in self._counts.items() if old[1] == key[1]}
-                self._counts[key] = self.count(Compare(name, "known"))
+                self._counts[key] = self.count(None if known is None else Compare(known, "known"))
             return self._counts[key]
 
     def _most(self, schema: pa.Schema, name: str) -> float:

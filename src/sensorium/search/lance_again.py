@@ -1,8 +1,9 @@
-"""Writes into LanceDB that another writer was quicker than: tried again on what that one left."""
+"""LanceDB among others: what a thread has seen of what they write, and writes that another one was quicker than, tried again."""
 
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -12,6 +13,15 @@ TRIES, WAIT = 8, 0.02  # seconds, twice as many at each try, of which a part by 
 _SAID = ("commit conflict", "incompatible transaction", "concurrent", "already exists")
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+@dataclass
+class Looked:
+    """At which tables a thread has looked, the version of the rows that it saw there, and whether it is one that writes them."""
+
+    tables: set[str] = field(default_factory=set)
+    version: int | None = None
+    writes: bool = False
 
 
 def again(verb: Callable[P, T]) -> Callable[P, T]:
