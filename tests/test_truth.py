@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from sensorium import truth
+from sensorium.modalities import Image, Text
 from sensorium.sensorium import Sensorium
 from sensorium.world import caption, scene
+from sensorium.world.judge_text import read
 
 
 class Speaker(Sensorium):
@@ -41,6 +43,39 @@ def test_motions_are_told_apart_from_what_else_a_sentence_says():
     told = truth.judged(scenes, caption.render(scenes, caption.MOTION))
     assert told["true"] == told["motion"] == 1.0 and 0.03 < told["motion/chance"] < 0.25 and told["exact"] < 0.2
     assert truth.judged(scenes, ["it moves"] * 200)["true"] == 0.0
+
+
+class Painter(Sensorium):
+    """Stands in for a model: paints what its `things` says of the scenes that it is asked for."""
+
+    def __init__(self, monkeypatch, shift: int):
+        self.said, self.shift = [], shift
+        monkeypatch.setattr(truth.judge, "of_pictures", lambda made: made)
+
+    @property
+    def making(self):  # type: ignore[override]
+        return self
+
+    def field(self, name):
+        return {"text": Text(), "image": Image(size=64)}[name]
+
+    def parameters(self):
+        return []
+
+    def arrays(self, leaves, target, raws, n, how, seed):
+        self.said = raws["text"]
+        scenes = scene.distinct("validation", 100, 5, 2)
+        two = scenes[[i for i, count in enumerate(scenes.count) if count > 1][: len(self.said)]]
+        return two[[(i + self.shift) % len(two) for i in range(len(two))]]
+
+
+def test_sentences_that_leave_places_open_hold_of_what_they_were_said_of_and_hardly_ever_of_the_next(monkeypatch):
+    found = truth.related_of(Painter(monkeypatch, 0), "image", "validation", most=2, n=50, seed=5)
+    assert found["true"] == 1.0 and found["true/chance"] < 0.1
+    painter = Painter(monkeypatch, 1)
+    found = truth.related_of(painter, "image", "validation", most=2, n=50, seed=5)
+    assert found["true"] < 0.1 and found["true/chance"] == 1.0
+    assert all(read(said) is None for said in painter.said) and len(painter.said) == 50
 
 
 def test_both_splits_are_measured_with_the_gap(monkeypatch):

@@ -306,7 +306,7 @@ class Sensorium:
         """Writes the model card alone into a directory: what stands in `run.json` and `metrics.json` there is told. A card that
         somebody else wrote is left as it is."""
         path, layout = Path(path), family or self.family or OWN
-        read = self.model.reads if isinstance(self.model, Generator) else tuple(self.model.encoders)
+        read = self.model.reads if isinstance(self.model, Generator | Maker) else tuple(self.model.encoders)
         kinds = [field.kind for field in self.fields if field.name in read]
         size = sum(x.size for x in self._leaves)
         family, writes = "" if layout == OWN else layout, isinstance(self.model, Generator)

@@ -113,8 +113,8 @@ def made_of(
     scenes = scene.distinct(split, n, seed, most)
     making = model.making
     field = making.target(target)
-    told = making.told(model.parameters(), {source: RENDERERS[model.field(source).kind](scenes, styles)}, target)
-    made = making.make(model.parameters(), told, target, 1, how, seed)
+    asked = {source: RENDERERS[model.field(source).kind](scenes, styles)}
+    made = making.arrays(model.parameters(), target, asked, 1, how, seed)
     if isinstance(field, Text):
         return judged(scenes, [field.show(ids) for ids in made])
     found, moved = JUDGES[field.kind](made)
@@ -123,6 +123,34 @@ def made_of(
         true_ones = motion.draw(scenes).kind
         out |= {"motion": float(np.mean(moved == true_ones)), "motion/chance": float(np.mean(np.roll(moved, -1) == true_ones))}
     return out
+
+
+def related_of(
+    model: Sensorium,
+    target: str,
+    split: str,
+    source: str = "text",
+    *,
+    most: int = scene.MOST,
+    styles: Sequence[float] = (0.0, 1.0, 1.0),
+    how: Drawing | None = None,
+    n: int = SCENES,
+    seed: int = 0,
+) -> Numbers:
+    """`"true"`: the share of `n` things that a model makes of which the sentence holds by which they were asked for
+    (`world.judge.true`), with its `true/chance`: that of the next one. The sentences are of scenes of a split with two objects or
+    more, in `styles` that leave open where these are, and say how they lie to each other."""
+    scenes = scene.distinct(split, 2 * n, seed, most)
+    scenes = scenes[np.flatnonzero(scenes.count > 1)[:n]]
+    asked = RENDERERS["text"](scenes, styles)
+    made = model.making.arrays(model.parameters(), target, {source: asked}, 1, how, seed)
+    found, moved = JUDGES[model.field(target).kind](made)
+    things, motions = caption.objects(found), [None] * len(made) if moved is None else [int(one) for one in moved]
+    shares = []
+    for shift in (0, 1):
+        sentences = [*asked[shift:], *asked[:shift]]
+        shares.append(float(np.mean([true(*one) for one in zip(things, sentences, motions, strict=True)])))
+    return dict(zip(("true", "true/chance"), shares, strict=True))
 
 
 def there_and_back(

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from models.makers import any_to_any, maker
+from models.makers import any_to_any, maker, planning
 from PIL import Image as Pillow
 
 import sensorium
@@ -27,13 +27,14 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     maker().save_pretrained(folder / "painter")
     any_to_any().save_pretrained(folder / "anything")
+    planning().save_pretrained(folder / "planner")
     return folder
 
 
 @pytest.fixture(autouse=True)
 def loaded(monkeypatch, models):
     """Each model is read, and compiled, once; no cache of programs is written."""
-    known = {str(models / "painter"): maker(), str(models / "anything"): any_to_any()}
+    known = {str(models / "painter"): maker(), str(models / "anything"): any_to_any(), str(models / "planner"): planning()}
     monkeypatch.setattr(sensorium, "load", lambda name: known[str(name)])
     monkeypatch.setattr(device, "prepare", lambda: None)
 
@@ -63,6 +64,24 @@ def test_pictures_are_written_and_say_how_and_the_same_seed_gives_the_same_bytes
     assert [path.read_bytes() for path in files] == [path.read_bytes() for path in sorted((tmp_path / "b").iterdir())]
     assert main(["generate", "--read", str(files[1])]) == 0
     assert "prompt: red circle\n" in capsys.readouterr().out
+
+
+def test_a_plan_is_told_and_stands_in_the_file_and_can_be_left_out(models, tmp_path, capsys):
+    asked = ("red circle", "--model", models / "planner", *FEW, "--seed", 1, "-n", 2)
+    code, said = run(capsys, *asked, "--out", tmp_path / "out.png")
+    plans = planning().generate("plan", text="red circle", n=2, seed=1)
+    notes = [sensorium.provenance(tmp_path / f"out-{i}.png") for i in (1, 2)]
+    assert code == 0 and said["plans"] == plans == [note["plan"] for note in notes]
+    assert [note["prompt"] for note in notes] == ["red circle"] * 2
+    for i, picture in enumerate(planning().generate(text="red circle", n=2, how=Drawing(2, 2.0), seed=1), 1):
+        assert np.abs(np.asarray(opened(tmp_path / f"out-{i}.png")).astype(int) - np.asarray(picture)).max() <= 1
+    assert main(["generate", *map(str, asked), "--out", str(tmp_path / "more.png")]) == 0
+    assert all(f"planned: {plan}"[:60] in capsys.readouterr().out for plan in plans[:1])
+    code, said = run(capsys, *asked, "--as-told", "--out", tmp_path / "told.png")
+    assert code == 0 and said["plans"] == ["red circle"] * 2
+    made = planning().generate(plan=["red circle"] * 2, how=Drawing(2, 2.0), seed=1)
+    assert (np.asarray(opened(tmp_path / "told-2.png")) == np.asarray(made[1])).all()
+    assert run(capsys, *asked[:3], "--to", "plan", "--seed", 1, "-n", 2)[1]["texts"] == plans
 
 
 def test_what_is_there_is_replaced_only_where_that_is_said(models, tmp_path, capsys):
@@ -111,6 +130,7 @@ WRONG = [
     (("", "--out", "a.png"), 1, "an empty text"),
     (("red", "--out", "a.png", "--to", "vidoe"), 1, "no decoder for 'vidoe'"),
     (("red", "--out", "a.png", "-n", "0"), 2, "-n 0"),
+    (("red", "--out", "a.png", "--as-told"), 2, "this model plans nothing"),
     (("red", "--out", "a.png", "--steps", "0"), 2, "steps=0"),
     (("red", "--out", "a.png", "--guidance", "-1"), 2, "guidance=-1"),
     (("red", "--out", "a.png", "--sampler", "oiler"), 1, "Did you mean 'euler'"),

@@ -45,6 +45,17 @@ def test_a_row_is_what_the_world_shows_and_says():
     assert (world.read(rows)["text"] == world.read(rows, draw=9)["text"]).all()
 
 
+def test_two_texts_say_the_same_scene_each_in_its_own_style():
+    asked, told = (Text(name, WORDS, ascii_lowercase, caption.MOST_WORDS + 2) for name in ("text", "plan"))
+    world = World((asked, told), "validation", seed=2, styles={"text": (0, 0, 1), "plan": (1, 0, 0)})
+    rows = np.arange(6)
+    batch, scenes = world.read(rows), scene.draw("validation", rows, 2)
+    assert [asked.show(ids) for ids in batch["text"]] == caption.render(scenes, "short")
+    assert [told.show(ids) for ids in batch["plan"]] == caption.render(scenes, "list")
+    with pytest.raises(UnknownName, match="in which styles is 'plan' said"):
+        World((asked, told), styles={"text": (0, 0, 1)})
+
+
 def test_seeds_and_splits_are_other_worlds():
     kinds = (("train", 0), ("train", 1), ("validation", 0))
     read = [World(FIELDS[:2], split, seed=seed).read(range(8))["group"].tolist() for split, seed in kinds]

@@ -58,6 +58,24 @@ def maker() -> Sensorium:
     return Sensorium(made, (TEXT, IMAGE), MAKER)
 
 
+PLAN = Text("plan", TEXT.words, TEXT.alphabet, 4 * TEXT.length)
+"""Longer than what the planner writes, which is letters by chance."""
+
+
+def planning_card(length: int = PLAN.length) -> Card:
+    """Of a maker that writes a plan of each prompt first; plans of so many tokens are read."""
+    writer = WORDS | {"length": TEXT.length - 1, "context_width": 8, "gist_width": 8 * TEXT.length}
+    planner = {"encoders": {"text": READER}, "decoder": writer, "target": "plan", "end": TEXT.end}
+    reader = {"encoders": {"plan": READER | {"length": length}}}
+    return Card("maker", {**MAKER.arguments, **reader, "planner": planner | {"pad": int(TEXT.blank()["text"][0])}})
+
+
+@cache
+def planning() -> Sensorium:
+    """It plans by chance: it was never trained."""
+    return Sensorium(shaken(planning_card().build(0)), (TEXT, PLAN, IMAGE), planning_card())
+
+
 @cache
 def any_to_any() -> Sensorium:
     made = shaken(ANY.build(0))

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from models.makers import DIT, FEELER, PICTURES, READER, SENSOR, TEXT, maker
+from models.makers import DIT, FEELER, PICTURES, READER, SENSOR, TEXT, maker, planning_card, shaken
 
 from sensorium.core.batch import stack
 from sensorium.data.ready import read
-from sensorium.losses import Denoise, total
+from sensorium.losses import Captioning, Denoise, total
+from sensorium.modalities import Text
 from sensorium.models import Maker
 
 SAID = ("red circle", "blue square", "red square")
@@ -77,9 +78,37 @@ def test_every_encoder_is_heard_and_one_that_lacks_a_row_is_silent_there():
         model.about(batch())
 
 
-def test_a_maker_of_nothing_or_of_what_it_reads_is_an_error():
-    model = maker().model
+def test_a_planner_learns_to_write_the_plan_and_the_decoder_to_make_it():
+    """Either by its own loss: the words of the prompt move the planner alone, those of the plan what reads them."""
+    model, plan = shaken(planning_card(TEXT.length).build(0)), Text("plan", TEXT.words, TEXT.alphabet, TEXT.length)
+    graph, state, rest = nnx.split(model, nnx.Param, ...)
+    both = batch() | {key: jnp.asarray(x) for key, x in read(stack([plan.prepare(text) for text in SAID[::-1]])).items()}
+
+    @jax.jit
+    def slopes(state):
+        def loss(state, name, kind):
+            out = nnx.merge(graph, state, rest)(both, jax.random.key(5))
+            return total({name: (1.0, kind)}, out, both)[0]
+
+        plan = jax.grad(loss)(state, "plan", Captioning("plan", given=("text",), begun=True))
+        return plan, jax.grad(loss)(state, "denoise", Denoise("image", ("plan",)))
+
+    moved = [{path[0] for path, x in nnx.to_flat_state(one) if bool((x[...] != 0).any())} for one in slopes(state)]
+    assert moved == [{"planner"}, {"encoders", "decoder"}]
     assert isinstance(model, Maker)
+    all_rows = model(both, jax.random.key(0))["plan/logits"]
+    model.stride = 2
+    out = model(both, jax.random.key(0))
+    assert out["plan/known"].tolist() == [True, False, True] and not out["plan/logits"][1].any()
+    np.testing.assert_allclose(out["plan/logits"][::2], all_rows[::2], atol=1e-5)
+    assert model(both).keys() == {"plan/unit"} and "plan/logits" in model(both, jax.random.key(0))
+
+
+def test_a_maker_of_nothing_or_of_what_it_reads_is_an_error():
+    model, plans = maker().model, planning_card().build(0)
+    assert isinstance(model, Maker) and isinstance(plans, Maker)
+    with pytest.raises(ValueError, match="a planner that writes plan of text, where image is made from text"):
+        Maker(dict(model.encoders.items()), model.decoder, "image", plans.planner)
     for encoders, target in (({}, "image"), (dict(model.encoders.items()), "text")):
         with pytest.raises(ValueError, match="expected one or more, not of it"):
             Maker(encoders, model.decoder, target)

@@ -5,7 +5,7 @@ import re
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from models.makers import AUDIO, CLIPS, IMAGE, SENSOR, SOUNDS, TEXT, TRACES, VIDEO, any_card, any_to_any, maker, shaken
+from models.makers import AUDIO, CLIPS, IMAGE, SENSOR, SOUNDS, TEXT, TRACES, VIDEO, any_card, any_to_any, maker, planning, shaken
 
 from sensorium import Drawing, Mix, Sampling
 from sensorium.core.errors import SensoriumError, UnknownName
@@ -45,6 +45,44 @@ def test_several_prompts_follow_one_another():
     assert np.abs(both - turned).max((1, 2, 3)).min() > 1
 
 
+def test_a_planner_writes_out_each_thing_and_the_thing_is_made_of_that():
+    model = planning()
+    assert model.making.model.reads == ("text",) and model.making.model.targets == ("image",) and model.making.plan == "plan"
+    plans = model.generate("plan", text=["red circle", "blue square"], n=3, seed=1)
+    assert len(plans) == 6 and len(set(plans)) == 6 and all(isinstance(plan, str) for plan in plans)
+    made = pixels(model.generate(text=["red circle", "blue square"], n=3, how=FEW, seed=1))
+    assert np.abs(made - pixels(model.generate(plan=plans, how=FEW, seed=1))).max() <= 1, "a prompt makes what its plans make"
+    assert np.abs(made[0] - pixels(model.generate(plan="red circle", how=FEW, seed=1))[0]).max() > 1
+    (one,) = model.generate("plan", text="red circle", seed=1)
+    assert one == plans[0] and model.generate("plan", text="red circle", seed=2) != [one]
+    assert model.making.planned(model.parameters(), {"plan": ["red"]}) is None
+    assert maker().making.plan is None and maker().making.planned(maker().parameters(), {"text": ["red"]}) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"text": Mix(("red", 1), ("blue", 1))}, "has no space in which things can be added"),
+        ({"text": "red", "plan": "red"}, "image is made from plan: given text and plan"),
+        ({"sensor": "red"}, "made from text, not from 'sensor'"),
+        ({"text": "red " * 9}, "tokens, where at most 10 are read"),
+        ({"text": ""}, "an empty text"),
+        ({"plan": " "}, "an empty plan"),
+        ({}, "nothing to make plan from: give one of text"),
+    ],
+)
+def test_what_a_planner_is_not_told(asked, told):
+    with pytest.raises(BadRaw, match=re.escape(told)):
+        planning().generate("image", **asked)
+
+
+def test_a_plan_of_nothing_is_told(monkeypatch):
+    model = planning()
+    monkeypatch.setattr(type(model.making), "__call__", lambda *a: ["red", ""])
+    with pytest.raises(BadRaw, match=re.escape("'blue': no plan came of it ('': an empty plan")):
+        model.making.planned(model.parameters(), {"text": ["red", "blue"]})
+
+
 def test_what_is_saved_makes_the_same(tmp_path):
     any_to_any().save_pretrained(tmp_path)
     again = load(tmp_path)
@@ -52,6 +90,8 @@ def test_what_is_saved_makes_the_same(tmp_path):
     assert again.generate("text", image=PHOTO) == any_to_any().generate("text", image=PHOTO)
     z = again.encode(text="red circle", image=[PHOTO])
     assert z["text"].shape == (1, 12) and z["image"].shape == (1, 12)
+    planning().save_pretrained(tmp_path / "planning")
+    assert load(tmp_path / "planning").generate("plan", text="red", n=4) == planning().generate("plan", text="red", n=4)
 
 
 def test_sources_are_added_up_at_length_one_each_by_its_weight():

@@ -44,6 +44,7 @@ def generate(
     guidance: float | None = None,
     sampler: str | None = None,
     temperature: float | None = None,
+    as_told: bool = False,
     seed: int = 0,
     sheet: File = None,
     overwrite: bool = False,
@@ -70,6 +71,8 @@ def generate(
         sampler: euler, heun, ddim or dpm++.
         temperature: Of texts: how freely words are drawn; by default the likeliest are taken. Of other things: how much noise
             they are begun with, from 0, as expected, to 1, as various as they are.
+        as_told: Make what the prompt says, word by word. Otherwise a model that has learned to plan writes out first, for each
+            thing, what is where; the plan stands in the note of its file.
         seed: The same seed, the same files.
         sheet: Write one picture of all pictures or clips here, a .png.
         overwrite: Replace files that are there.
@@ -84,6 +87,7 @@ def generate(
         raise WrongUsage("give --model: a folder or the id of a repository; or --read FILE")
     import sensorium
     from sensorium.cli import device
+    from sensorium.data.ready import listed
 
     start = time.perf_counter()
     sources = {"text": prompt, "image": from_image, "audio": from_audio, "video": from_video, "sensor": from_sensor}
@@ -95,15 +99,19 @@ def generate(
     field = _target(loaded, to)
     how = _how(field.name, loaded.making.how(field.name), steps, guidance, sampler, temperature)
     files = _files(out, sheet, n, field, overwrite, [raw for kind, raw in given.items() if kind != "text"])
-    made = _made(loaded, field, _told(loaded, given, without or [], weights or []), n, how, seed)
+    told = {name: listed(raw) for name, raw in _told(loaded, given, without or [], weights or []).items()}
+    plans = None if field.name == loaded.making.plan else _plans(loaded, told, n, seed, as_told)
+    made = _made(loaded, field, told if plans is None else plans, n if plans is None else 1, how, seed)
+    plans = [] if plans is None else [{"plan": plan} for plan in next(iter(plans.values()))]
     note = _note(loaded, model, field, given, {"without": without, "weights": weights}, seed, how)
-    for number, (path, thing) in enumerate(zip(files, made, strict=bool(files)), 1):
-        _write(field, thing, path, {**note, "number": number})
+    for number, (path, thing, plan) in enumerate(zip(files, made, plans or [{}] * len(made), strict=bool(files)), 1):
+        _write(field, thing, path, {**note, **plan, "number": number})
     if sheet is not None:
         _write_sheet(made, field, sheet, note)
     texts = {"texts": made} if field.kind == "text" else {}
     wrote = [str(path) for path in files]
     said = {"target": field.name, "model": model, **texts, "files": wrote, "sheet": str(sheet) if sheet else None}
+    said |= {"plans": [plan["plan"] for plan in plans]} if plans else {}
     return said | {"note": note, "seconds": round(time.perf_counter() - start, 2)}
 
 
@@ -114,6 +122,8 @@ def show(result: dict, console: "Console") -> None:
         return
     for line in result["files"] or result.get("texts", ()):
         print(line)
+    for plan in dict.fromkeys(result.get("plans", ())):
+        console.print(f"planned: {plan}", style="dim", highlight=False)
     if result["sheet"]:
         print(result["sheet"])
 
@@ -150,7 +160,7 @@ def _told(loaded: "Sensorium", given: Mapping[str, Any], without: Sequence[str],
     """What is given of each field, weighed; by the kinds of the fields that the model reads."""
     from sensorium.models.mix import Mix
 
-    fields = {loaded.field(name).kind: name for name in loaded.making.model.encoders}
+    fields = {loaded.field(name).kind: name for name in loaded.making.model.reads}
     wanted = [*given, *(["text"] if without else [])]
     if other := [kind for kind in wanted if kind not in fields]:
         raise SensoriumError(f"this model is told of things by {', '.join(fields)}, not by {other[0]}")
@@ -201,6 +211,17 @@ def _files(out: File, sheet: File, n: int, field: "Modality", overwrite: bool, s
     for path in every:
         folder(path.parent)
     return files
+
+
+def _plans(loaded: "Sensorium", told: Mapping[str, list[Any]], n: int, seed: int, as_told: bool) -> dict[str, list[Any]] | None:
+    """What takes the place of what is told: a plan for each of `n` things, or, `as_told`, the prompt for all of them. None of a
+    model that plans nothing."""
+    making = loaded.making
+    if as_told and making.plan is None:
+        raise WrongUsage("--as-told: this model plans nothing, it makes things as they are told anyway")
+    if not as_told:
+        return making.planned(loaded.parameters(), told, n, seed)
+    return {making.plan: [prompt for prompts in told.values() for prompt in prompts for _ in range(n)]}
 
 
 def _made(loaded: "Sensorium", field: "Modality", told: Mapping[str, Any], n: int, how: Any, seed: int) -> list[Any]:

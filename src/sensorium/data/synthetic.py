@@ -1,7 +1,7 @@
 """The built-in world as a source of batches; as files (`write_world`) it enters by the same door as a user's own."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -18,7 +18,8 @@ class World:
 
     `missing`: the share of rows that lack one of their fields. `twins`: the share of odd rows that nearly are the row before
     them (see `scene.twins`), so that a batch holds hard negatives. `styles`: how often each of `caption.STYLES` is said,
-    and after them each of `caption.MORE`. `most`: of how many objects the scenes are, at most.
+    and after them each of `caption.MORE`; by field, where several texts say it in ways of their own. `most`: of how many objects
+    the scenes are, at most.
     """
 
     def __init__(
@@ -29,14 +30,19 @@ class World:
         seed: int = 0,
         missing: float = 0.0,
         twins: float = 0.0,
-        styles: Sequence[float] = (1.0, 0.0, 0.0),
+        styles: Sequence[float] | Mapping[str, Sequence[float]] = (1.0, 0.0, 0.0),
         most: int = scene.MOST,
     ):
         for field in fields:
             if field.kind not in RENDERERS:
                 raise UnknownName(f"the world has no {field.kind!r} to show.{nearest(field.kind, RENDERERS)}")
         self.fields, self.split, self.items, self.seed = tuple(fields), split, items, seed
-        self.missing, self.twins, self.styles, self.most = missing, twins, tuple(styles), most
+        if not isinstance(styles, Mapping):
+            styles = {field.name: styles for field in fields}
+        if other := [field.name for field in fields if field.kind == "text" and field.name not in styles]:
+            raise UnknownName(f"in which styles is {other[0]!r} said? Given are those of {', '.join(styles)}")
+        self.missing, self.twins, self.most = missing, twins, most
+        self.styles = {name: tuple(weights) for name, weights in styles.items()}
 
     def __len__(self) -> int:
         return self.items
@@ -49,7 +55,7 @@ class World:
         lost = self._lost(own)
         batch: Batch = {"group": (scenes.id % (2**31 - 1)).astype(np.int32)}
         for i, field in enumerate(self.fields):
-            batch |= stack([field.prepare(raw) for raw in RENDERERS[field.kind](scenes, self.styles)])
+            batch |= stack([field.prepare(raw) for raw in RENDERERS[field.kind](scenes, self.styles.get(field.name, ()))])
             batch[f"{field.name}/here"] = lost != i
         return batch
 

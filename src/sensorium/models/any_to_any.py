@@ -74,6 +74,11 @@ class AnyToAny(nnx.Module):
         return self.space.width
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """The fields of what it is told."""
+        return tuple(self.space.encoders)
+
+    @property
     def targets(self) -> tuple[str, ...]:
         return tuple(self.decoders)
 

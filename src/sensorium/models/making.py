@@ -55,6 +55,11 @@ class Making:
             model = built(leaves)
             return model.told(name, model.space(batch)[f"{name}/unit"])
 
+        def open_(leaves: Leaves, batch: dict[str, jax.Array]) -> Encoding:
+            planner = built(leaves).planner
+            assert planner is not None
+            return planner.context(batch)
+
         def draw(
             leaves: Leaves,
             told: Encoding,
@@ -74,12 +79,13 @@ class Making:
         ) -> jax.Array:
             model = built(leaves)
             decoder = _decoder(model, target)
-            assert isinstance(decoder, TellingDecoder) and isinstance(model, AnyToAny)
+            assert isinstance(decoder, TellingDecoder)
+            ends = model.ends if isinstance(model, AnyToAny) else model.planner.ends
             prompt = jnp.full((len(told.pooled), 1), mark, jnp.int32)
             keys = _keys(seed, first, len(told.pooled))
-            return write(decoder, Prompted(told, prompt), model.ends, how, keys, decoder.length)[0]
+            return write(decoder, Prompted(told, prompt), ends, how, keys, decoder.length)[0]
 
-        self._about, self._units = jax.jit(about), jax.jit(units, static_argnames="name")
+        self._about, self._open, self._units = jax.jit(about), jax.jit(open_), jax.jit(units, static_argnames="name")
         self._draw: Any = jax.jit(draw, static_argnums=(5, 6, 7))
         self._words: Any = jax.jit(words, static_argnums=(5, 6))
 
@@ -94,22 +100,57 @@ class Making:
         progress: Doing | None = None,
     ) -> list[Any]:
         """What `shown` gives of `n` things of each prompt, one prompt's after another's."""
-        field, n, seed = self.target(to), whole("n", n), seed_of(seed)
-        told = self.told(leaves, raws, field.name)
-        made = self.make(leaves, told, field.name, n, how, seed, progress)
-        return [shown(field, x) for x in made]
+        field = self.target(to)
+        return [shown(field, x) for x in self.arrays(leaves, field.name, raws, n, how, seed, progress)]
+
+    def arrays(
+        self,
+        leaves: Leaves,
+        target: str,
+        raws: Mapping[str, list[Raw]],
+        n: int = 1,
+        how: Drawing | Sampling | None = None,
+        seed: int = 0,
+        progress: Doing | None = None,
+    ) -> np.ndarray:
+        """The same things as arrays: see `make`."""
+        n, seed = whole("n", n), seed_of(seed)
+        if target != self.plan and (plans := self.planned(leaves, raws, n, seed)) is not None:
+            raws, n = plans, 1
+        return self.make(leaves, self.told(leaves, raws, target), target, n, how, seed, progress)
+
+    @property
+    def plan(self) -> str | None:
+        """The field that a planner writes, where the model has one: it can be made, and given instead of what that reads."""
+        planner = self.model.planner if isinstance(self.model, Maker) else None
+        return None if planner is None else planner.target
+
+    def planned(self, leaves: Leaves, raws: Mapping[str, list[Raw]], n: int = 1, seed: int = 0) -> dict[str, list[Raw]] | None:
+        """A plan for each of `n` things of each prompt. None where the model plans nothing, or a plan is given."""
+        if self.plan is None or self.plan in raws:
+            return None
+        plans = self(leaves, self.plan, raws, n, None, seed)
+        for i, plan in enumerate(plans):
+            try:
+                self._fits(self._fields[self.plan], [plan])
+            except BadRaw as error:
+                prompts = next(iter(raws.values()))
+                raise BadRaw(f"{prompts[i // n]!r}: no plan came of it ({error}). Say it in words that it learned") from None
+        return {self.plan: plans}
 
     def how(self, target: str) -> Drawing | Sampling:
         """How a field is made unless told otherwise: as its decoder says; words are the likeliest ones."""
         decoder = _decoder(self.model, target)
-        return decoder.drawn if isinstance(decoder, Denoiser) else Sampling(temperature=0.0)
+        if isinstance(decoder, Denoiser):
+            return decoder.drawn
+        return PLANNED if target == self.plan else Sampling(temperature=0.0)
 
     def target(self, to: str | None) -> Modality:
         """The field that is made: the one of this name, or the only one. `NoDecoder` where there is none."""
         if to is None and len(self.model.targets) > 1:
             raise NoDecoder(f"this model makes {', '.join(self.model.targets)}: say which, by to=")
         name = next(iter(self.model.targets)) if to is None else to
-        if name not in self.model.targets:
+        if name not in self.model.targets and name != self.plan:
             made = ", ".join(self.model.targets)
             raise NoDecoder(f"this model has no decoder for {name!r}: it makes {made}.{nearest(name, self.model.targets)}")
         return self._fields[name]
@@ -117,7 +158,7 @@ class Making:
     def told(self, leaves: Leaves, raws: Mapping[str, list[Raw]], target: str) -> Encoding:
         """What is to be made of raw things, by their fields: equally many of each, or one that stands for all. Of an `AnyToAny`
         each of them may be a `Mix`; the vectors of all fields are added up."""
-        known = list(self.model.encoders)
+        known = [*self.model.reads, *([self.plan] if self.plan and target != self.plan else [])]
         if not raws:
             raise BadRaw(f"nothing to make {target} from: give one of {', '.join(known)}")
         if other := [name for name in raws if name not in known]:
@@ -181,15 +222,16 @@ class Making:
 
     def _read(self, leaves: Leaves, raws: Mapping[str, list[Raw]], rows: int, target: str) -> Encoding:
         """What a `Maker` makes things from: all that it reads."""
-        known = list(self.model.encoders)
-        if len(raws) < len(known):
-            raise BadRaw(f"{target} is made from {' and '.join(known)}: given {' and '.join(raws)} alone")
+        known = self.model.reads if target == self.plan else tuple(self.model.encoders)
+        if set(raws) != set(known):
+            raise BadRaw(f"{target} is made from {' and '.join(known)}: given {' and '.join(raws)}")
         if mixed := [name for name, things in raws.items() if any(isinstance(thing, Mix) for thing in things)]:
             raise BadRaw(f"a Mix of {mixed[0]}: this model reads it word by word, and has no space in which things can be added")
         batch: Batch = {}
         for name, things in raws.items():
             batch |= read(prepared(self._fields[name], things * rows if len(things) == 1 else things))
-        parts = [self._about(leaves, part) for part in _padded(batch, rows)]
+        read_by = self._open if target == self.plan else self._about
+        parts = [read_by(leaves, part) for part in _padded(batch, rows)]
         return jax.tree.map(lambda *x: jnp.concatenate(x)[:rows], *parts)
 
     def _mixed(self, leaves: Leaves, raws: Mapping[str, list[Raw]], rows: int) -> Float[np.ndarray, "B D"]:
@@ -235,6 +277,8 @@ def shown(field: Modality, x: np.ndarray) -> Any:
 LONG = 500
 """Evaluations times rows from which on each one is told of, and not their end alone: a program that tells is compiled anew by
 every process, as JAX keeps none that calls back, and that would take longer than a short drawing."""
+PLANNED = Sampling(temperature=1.0, top_p=0.9)
+"""How plans are drawn: what a prompt leaves open is open, and what it says is hardly ever lost."""
 PROGRAMS = 32
 """Compiled programs that are held at once, of some 20 MB each."""
 
@@ -265,8 +309,11 @@ def _fitting(usual: Drawing | Sampling, target: str, how: Drawing | Sampling | N
     return found
 
 
-def _decoder(model: Maker | AnyToAny, target: str) -> Denoiser | TellingDecoder:
-    return model.decoder if isinstance(model, Maker) else model.decoders[target]
+def _decoder(model: Maker | AnyToAny, target: str) -> Any:
+    """A `Denoiser` or a `TellingDecoder`."""
+    if isinstance(model, AnyToAny):
+        return model.decoders[target]
+    return model.planner.decoder if model.planner is not None and target == model.planner.target else model.decoder
 
 
 def _keys(seed: jax.Array, first: jax.Array, rows: int) -> jax.Array:

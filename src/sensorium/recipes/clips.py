@@ -8,8 +8,11 @@ from sensorium.recipes.makers import PAINTED, SKETCHED, denoiser, making
 from sensorium.training import Experiment
 from sensorium.world import clip, motion
 
-MOVING = (0.0, 0.0, 0.0, 0.25, 0.0, 0.75)
-"""Sentences that say how things move; most of them say where they are as well, so that a sketch can show it."""
+MOVING = (0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+"""Sentences that say where things are and how they move."""
+RELATED = (0.0, 0.0, 0.0, 1.0)
+"""Those that leave places open."""
+PROMPTS = (0.0, 0.0, 0.0, 0.5, 0.0, 0.5)
 FRAMES, SIDE = 8, 32
 """Of what is made: every second frame, at half the size."""
 
@@ -40,7 +43,8 @@ def clips(
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
     moving = Video(size=64, frames=clip.FRAMES, seconds=motion.SECONDS)
     decoder = mover(moving, width, depth)
-    return making("clips", arguments, moving, decoder, trainer, outline=1.0, styles=MOVING, gap=("motion",))
+    said = {"styles": MOVING, "prompts": PROMPTS, "related": RELATED}
+    return making("clips", arguments, moving, decoder, trainer, outline=1.0, gap=("motion",), **said)
 
 
 def mover(moving: Video, width: int = 192, depth: int = 2) -> dict[str, Any]:

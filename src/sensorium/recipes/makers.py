@@ -9,12 +9,13 @@ from sensorium.core.protocols import Modality
 from sensorium.core.trainer import Trainer
 from sensorium.data.synthetic import World
 from sensorium.encoders import ENCODERS
-from sensorium.losses import Denoise, Outline, Weight
+from sensorium.losses import Captioning, Denoise, Outline, Weight
 from sensorium.modalities import Text
 from sensorium.optim.dials import optimizer_of
 from sensorium.recipes.captions import words
+from sensorium.recipes.tellers import teller
 from sensorium.training import Card, Experiment
-from sensorium.truth import SCENES, made_of, of_splits
+from sensorium.truth import SCENES, made_of, of_splits, related_of
 
 EMA = 0.995
 """The decay of the average, unless told otherwise."""
@@ -53,20 +54,27 @@ def making(
     *,
     outline: Weight = OUTLINE,
     styles: Sequence[float] = (1.0, 0.0, 0.0),
+    prompts: Sequence[float] = (1.0, 1.0, 1.0),
+    related: Sequence[float] = (0.0, 1.0, 1.0),
     gap: Sequence[str] = ("exact", "attributes"),
     measured: int = SCENES,
 ) -> Experiment:
     """A recipe by which things of the field `target` of the built-in world are made of what is said of them: `arguments` are its
-    dials, `styles` how things are said, and so many scenes of each split are `measured`, with the `gap` between the two."""
+    dials, `styles` how things are said, and so many scenes of each split are `measured`, with the `gap` between the two.
+
+    A planner learns to say them so what people say, which is in the styles `prompts`; those of `related` leave places open."""
     steps, batch, most, seed = (arguments[name] for name in ("steps", "batch", "most", "seed"))
-    trainer, told = smoothed(trainer), words()
+    trainer, asked, told = smoothed(trainer), words(), words("plan")
     return Experiment(
         recipe=recipe,
         arguments=dict(arguments),
-        fields=(told, target),
-        source=World((told, target), items=steps * batch, seed=seed, most=most, styles=styles),
-        model=maker(told, target.name, decoder),
-        losses=denoising(target.name, told.name, outline=outline),
+        fields=(asked, told, target),
+        source=World(
+            (asked, told, target), items=steps * batch, seed=seed, most=most, styles={asked.name: prompts, told.name: styles}
+        ),
+        model=maker(told, target.name, decoder, planner=planner(asked, told), stride=max(1, round(batch / PLANS))),
+        losses=denoising(target.name, told.name, outline=outline)
+        | {"plan": (1.0, Captioning(told.name, given=(asked.name,), begun=True))},
         optimizer=optimizer_of(trainer, arguments["lr"], steps, usual="muon", plain=REFINING),
         steps=steps,
         batch=batch,
@@ -74,20 +82,32 @@ def making(
         shuffle=False,
         trainer=trainer,
         truth=lambda model: of_splits(
-            lambda split: made_of(model, target.name, split, most=most, styles=styles, n=measured), gap
+            lambda split: (
+                made_of(model, target.name, split, most=most, styles=styles, n=measured)
+                | related_of(model, target.name, split, most=most, styles=related, n=measured)
+            ),
+            (*gap, "true"),
         ),
     )
 
 
-def maker(told: Text, target: str, decoder: Mapping[str, Any]) -> Card:
-    """A `Maker` that reads texts by their own tower, and makes things of the field `target` by a `denoiser`."""
+def planner(asked: Text, told: Text) -> Mapping[str, Any]:
+    """The arguments of a `Generator` that writes in full what is asked for."""
+    return teller((asked,), told, WIDTH, {asked.name: {"width": WIDTH}}, depth=1).arguments
+
+
+def maker(told: Text, target: str, decoder: Mapping[str, Any], **planned: Any) -> Card:
+    """A `Maker` that reads texts by their own tower, and makes things of the field `target` by a `denoiser`; with a `planner` and
+    its `stride`, where they are given."""
     reader = ENCODERS[told.tower].arguments(told)
     card = {"encoders": {told.name: {"encoder": told.tower, **reader, "width": WIDTH}}, "target": target}
-    return Card("maker", card | {"decoder": {**decoder, "tokens": WIDTH}})
+    return Card("maker", card | {"decoder": {**decoder, "tokens": WIDTH}} | planned)
 
 
 WIDTH = 64
-"""Of the tokens of texts."""
+"""Of the tokens of texts, and of the planner."""
+PLANS = 24
+"""Rows a step from which the planner learns, about: of 1,700 steps of 24 it learns all that there is to learn."""
 
 
 PAINTED = {"middle": -0.6, "scale": 3.0, "floor": 0.4}

@@ -13,7 +13,7 @@ STRIDE = 8
 
 def pictures(
     *,
-    steps: int = 1950,
+    steps: int = 1750,
     batch: int = 96,
     lr: float = 2e-3,
     side: int = 32,

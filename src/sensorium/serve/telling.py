@@ -46,13 +46,15 @@ class Texts:
 
 @dataclass(frozen=True)
 class Made:
-    """Things that were made: `files` in base64 of the type `media`, or `texts`; `note`: how they were made."""
+    """Things that were made: `files` in base64 of the type `media`, or `texts`; `plans`: what was written out first of each, by a
+    model that plans; `note`: how they were made."""
 
     to: str
     kind: str
     media: str = ""
     files: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    plans: list[str] = field(default_factory=list)
     note: dict[str, Any] = field(default_factory=dict)
 
 
@@ -72,7 +74,7 @@ class Tellers:
         """The fields of what a model is told or shown for `verb`; `NotFound` where no model can do it."""
         if verb == "generate":
             model, _ = self._maker(to)
-            return [model.field(name) for name in model.making.model.encoders]
+            return [model.field(name) for name in model.making.model.reads]
         model = self._teller(verb)
         assert isinstance(model.model, Generator)
         return [model.field(name) for name in model.model.reads if name != model.model.asked]
@@ -126,17 +128,22 @@ def _make(model: Sensorium, target: str, sources: dict[str, Any], how: Generate)
         if how.n > 1:  # the likeliest text is one
             dials = {"temperature": 1.0} | dials
     chosen = replace(usual, **dials)
-    things = model.generate(target, n=how.n, how=chosen, seed=how.seed, **sources)
+    planned = model.making.planned(model.parameters(), {name: [raw] for name, raw in sources.items()}, how.n, how.seed)
+    if planned is None:
+        things, plans = model.generate(target, n=how.n, how=chosen, seed=how.seed, **sources), []
+    else:
+        things, (plans,) = model.generate(target, how=chosen, seed=how.seed, **planned), planned.values()
     note: dict[str, Any] = {"software": f"Sensorium {__version__}", "prompt": how.text or None, "to": target, "seed": how.seed}
     note |= asdict(chosen) | {"fingerprint": model.fingerprint}
     note = {key: value for key, value in note.items() if value is not None}
     if made_of.kind == "text":
         return Made(target, "text", texts=[str(thing) for thing in things], note=note)
     suffix = BROWSERS.get(made_of.kind) or suffixes(made_of)[0]
-    files = [kept(made_of, thing, suffix, {**note, "number": i}) for i, thing in enumerate(things, 1)]
-    return Made(
-        target, made_of.kind, MEDIA[suffix], [b64encode(file).decode() for file in files], note=json.loads(json.dumps(note))
-    )
+    own = [{"plan": plan} for plan in plans] or [{}] * len(things)
+    notes = [{**note, **plan, "number": i} for i, plan in enumerate(own, 1)]
+    files = [b64encode(kept(made_of, thing, suffix, said)).decode() for thing, said in zip(things, notes, strict=True)]
+    said = {"plans": [str(plan) for plan in plans], "note": json.loads(json.dumps(note))}
+    return Made(target, made_of.kind, MEDIA[suffix], files, **said)
 
 
 def _one(works: list[Any]) -> list[Any]:
