@@ -199,16 +199,17 @@ class Sensorium:
         length: int | None = None,
         sampling: Sampling | None = None,
         seed: int = 0,
+        field: str = "",
     ) -> list[Told]:
         """What pictures show (or sounds, clips, traces, by what the model reads), in words that go on from the prompt: strings
-        that have their log-probability as `score`. See `Telling`. `NotAsked` where the model was not trained to, with the name
-        of one that was."""
-        return [texts[0] for texts in self.candidates(things, Telling(length, beams, sampling, seed), prompt)]
+        that have their log-probability as `score`. See `Telling`. `field`: which one they are of, where the model reads several
+        and they are no files. `NotAsked` where the model was not trained to, with the name of one that was."""
+        return [texts[0] for texts in self.candidates(things, Telling(length, beams, sampling, seed), prompt, field)]
 
-    def candidates(self, things: Raw | list[Raw], how: Telling = DRAWN, prompt: str = "") -> list[list[Told]]:
+    def candidates(self, things: Raw | list[Raw], how: Telling = DRAWN, prompt: str = "", field: str = "") -> list[list[Told]]:
         """Up to `how.many` different captions of each thing, the likeliest first: drawn as the model would utter them, or the
         best of a search, `Telling(beams=5, many=5)`."""
-        return self._told(listed(things)).caption(self._leaves, listed(things), how, prompt)
+        return self._told(listed(things), field).caption(self._leaves, listed(things), how, prompt)
 
     def describe(self, thing: Raw, *, draws: int = DRAWS, seed: int = 0) -> Description:
         """What a thing holds, for somebody who cannot see it: whole sentences, hedged where the model is not sure, by what it

@@ -12,6 +12,7 @@ from sensorium.pretrained.model_card import Origin
 from sensorium.search import Collection, Memory, Row, mixed
 from sensorium.search.prefix import Prefix
 from sensorium.search.rows import Entry, Piece, table
+from sensorium.search.where import Compare
 
 
 @pytest.fixture(scope="module", params=["memory:senses", "lance"])
@@ -245,3 +246,27 @@ def test_the_first_numbers_of_vectors_are_enough_for_a_model_that_was_trained_to
             made.query(other, text="blue")
     with pytest.raises(SensoriumError, match="the first 7 numbers of vectors that have 6"):
         Prefix(model, 7).encode(text=["a"])
+
+
+@pytest.mark.parametrize("place", ["memory:passing", "milvus", "lance"])
+def test_what_is_removed_between_finding_and_looking_it_up_is_no_hit(tmp_path, place):
+    """A store without versions to hold on to is asked again; Lance answers from the version that it looked at."""
+    at = {"milvus": f"milvus://{tmp_path}/c.db", "lance": tmp_path / "c"}.get(place, place)
+    made = Collection.update(Tricolour(), folder(tmp_path / "files"), at, root=tmp_path / "files")
+    other = made if place.startswith("memory:") else Collection.open(at)
+    (query,) = Tricolour().encode(text=["red"])["text"]
+    assert ids(made.find(query, {"text"}, 1)) == ["red"]
+    made.close()
+    search, removed = made.store.search, []
+
+    def slowly(*asked):
+        found = search(*asked)
+        if not removed:
+            removed.append(other.store.delete(Compare("item", "=", "red")))
+        return found
+
+    made.store.search = slowly  # type: ignore[method-assign]
+    assert ids(made.find(query, {"text"}, 1)) == (["red"] if place == "lance" else ["yellow"]) and removed[0] > 0
+    assert "red" not in ids(made.find(query, {"text"}, 6))
+    with pytest.raises(UnknownName):  # what was never there is an error, once
+        made.steadily(lambda: made.store.get(["nothing"]))

@@ -5,7 +5,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from models.makers import any_to_any
+from models.makers import any_to_any, planning
 from PIL import Image as Pillow
 from serve.served import Client
 
@@ -18,6 +18,8 @@ from sensorium.search import Collection
 from sensorium.sensorium import Sensorium
 from sensorium.serve.app import Server
 from sensorium.serve.bounds import Bounds
+from sensorium.serve.telling import _make
+from sensorium.serve.wishes import Generate
 
 WORDS = Text(words=("red", "blue", "ring", "star"), alphabet="abdefgilnrstu", length=5)
 PICTURE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
@@ -106,3 +108,32 @@ def test_things_are_made_as_the_model_makes_them(served):
     for wrong in ({"to": "image"}, {"text": "red", "n": 99}, {"text": "red", "to": "image", "steps": 10_000}):
         assert client.post("/generate", json=wrong).status_code == 422, wrong
     assert client.post("/generate", json={"text": "red", "to": "audio"}).status_code == 404
+
+
+def test_a_space_with_a_decoder_of_texts_captions_all_that_it_reads(served):
+    client, model, captioner, _, root = served
+    server = Server(client.server.collection, model, [], bounds=Bounds(seconds=300, patience=300))
+    alone = Client(server)
+    try:
+        assert alone.get("/about").json()["can"] == {"caption": ["image", "sensor"]}
+        picture, trace = (
+            (root / "2.png").read_bytes(),
+            b"time,x [g],y [g]\n" + b"".join(b"%f,%d,1\n" % (i / 8, i) for i in range(16)),
+        )
+        for name, sent in (("image", picture), ("sensor", trace)):
+            (truth,) = model.caption([sent], field=name)
+            (told,) = alone.post("/caption", files={name: sent}).json()["texts"]
+            assert told["text"] == truth and told["score"] == pytest.approx(truth.score, abs=1e-3)
+        (told,) = alone.post("/caption", json={"id": "2"}).json()["texts"]
+        assert told["text"] == model.caption([picture], field="image")[0] != captioner.caption([picture])[0]
+    finally:
+        server.close()
+
+
+def test_what_was_planned_is_told_beside_what_was_made():
+    model = planning()
+    made = _make(model, "image", {"text": "red circle"}, Generate(text="red circle", n=2, seed=1, steps=2))
+    assert made.plans == model.generate("plan", text="red circle", n=2, seed=1) and made.note["prompt"] == "red circle"
+    how = Drawing(2, model.making.how("image").guidance)
+    for file, truth in zip(made.files, model.generate("image", plan=list(made.plans), how=how, seed=1), strict=True):
+        np.testing.assert_array_equal(np.asarray(Pillow.open(BytesIO(b64decode(file)))), np.asarray(truth))

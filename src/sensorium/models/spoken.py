@@ -8,6 +8,7 @@ import jax
 from flax import nnx
 
 from sensorium.core.encoding import Encoding
+from sensorium.core.errors import nearest
 from sensorium.core.protocols import Modality, Raw
 from sensorium.data.columns import kind_of
 from sensorium.decoders import Ends, TellingDecoder
@@ -51,23 +52,34 @@ class Tellers:
         self._model, self._fields = model, tuple(fields)
         self._made: dict[str, Teller] = {}
 
-    def __call__(self, things: Sequence[Raw] = ()) -> Teller:
-        name = self._read(things[0] if things else None)
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The fields of an `AnyToAny` that are told about, each alone; () where it writes no texts, and of another model."""
+        model = self._model
+        if not isinstance(model, AnyToAny) or not any(self._is_text(name) for name in model.targets):
+            return ()
+        return tuple(field.name for field in self._fields if field.name in model.encoders and not isinstance(field, Text))
+
+    def __call__(self, things: Sequence[Raw] = (), field: str = "") -> Teller:
+        name = self._read(things[0] if things else None, field)
         if name not in self._made:
             text = next((field.name for field in self._fields if isinstance(field, Text)), "")
             self._made[name] = Teller(Spoken(self._model, name, text) if name else self._model, self._fields)
         return self._made[name]
 
-    def _read(self, thing: Raw) -> str:
-        """The field of an `AnyToAny` that a thing is of: by the suffix of a file (`BadRaw` where it is none), else the first
-        one that is no text; "" of a model that reads one thing anyway, or writes no texts."""
-        model = self._model
-        if not isinstance(model, AnyToAny):
-            return ""
-        if not any(isinstance(field, Text) and field.name in model.targets for field in self._fields):
-            return ""
+    def _is_text(self, name: str) -> bool:
+        return any(isinstance(field, Text) and field.name == name for field in self._fields)
+
+    def _read(self, thing: Raw, asked: str) -> str:
+        """The field of an `AnyToAny` that a thing is of: the one that is asked for, that of the suffix of a file (`BadRaw` where
+        there is none), else the first one that is no text; "" of a model that reads one thing anyway, or writes no texts."""
+        known = [field for field in self._fields if field.name in self.reads]
+        names = [field.name for field in known] or list(getattr(self._model, "reads", ()))
+        if asked and names and asked not in names:
+            raise BadRaw(f"field={asked!r}: this model tells of {', '.join(names)}.{nearest(asked, names)}")
+        if not known or asked:
+            return asked if known else ""
         kind = kind_of(str(thing)) if isinstance(thing, str | Path) else None
-        known = [field for field in self._fields if field.name in model.encoders and not isinstance(field, Text)]
         if kind and kind not in (kinds := [field.kind for field in known]):
             raise BadRaw(f"{thing}: a file of the kind {kind}, where this model tells of {', '.join(kinds) or 'nothing'}")
         return next((field.name for field in known if kind in (None, field.kind)), "")

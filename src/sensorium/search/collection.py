@@ -5,12 +5,12 @@ refuses the queries of any other: their cosines would be numbers without a meani
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import field as default
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -31,6 +31,7 @@ from sensorium.search.where import Compare, Every, Where, parse
 
 FIRST = Every((Compare("part", "=", 0), Compare("parts", ">", 0)))
 """The rows that stand for whole items, of which something could be embedded."""
+T = TypeVar("T")
 _FEW = 10_000  # ids among which the nearest is looked for
 
 
@@ -252,8 +253,7 @@ class Collection:
         where: Where | str | None = None,
     ) -> list[Hit]:
         """`search` by a sum of vectors that is of the fields `asked`."""
-        with self.store.steady():
-            return self._hits([place for _, place in self._best(total, asked, k, within, where)])
+        return self.steadily(lambda: self._hits([place for _, place in self._best(total, asked, k, within, where)]))
 
     def ranked(
         self,
@@ -266,6 +266,18 @@ class Collection:
         """(item, score) of what `find` finds, with items as the store calls them (`rows.item_of`); nothing else is looked up."""
         with self.store.steady():
             return [(item, score) for item, (score, _, _) in self._best(total, asked, k, within, where)]
+
+    def steadily(self, work: Callable[[], T]) -> T:
+        """What `work()` gives of one version of the collection; done again where the rows changed meanwhile."""
+        while True:
+            version = -1
+            try:
+                with self.store.steady():
+                    version = self.store.version
+                    return work()
+            except UnknownName:  # somebody may have removed what was found before it was looked up
+                if version == self.store.version:
+                    raise
 
     def _best(
         self, total: Float[np.ndarray, " D"], asked: set[str], k: int, within: Sequence[str] | None, where: Where | str | None

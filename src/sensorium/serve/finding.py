@@ -119,13 +119,13 @@ class Finder:
     async def find(self, query: Query, things: Sequence[Thing]) -> Answer:
         """`things`: the files of the query. `Refused` for an empty one, `NotFound` for an item that is not there."""
         total, names = await self._summed(query, things)
-        return await self.run(lambda: self._steadily(lambda: self._answer(total, names, query)))
+        return await self.run(lambda: self.collection.steadily(lambda: self._answer(total, names, query)))
 
     async def hit(self, query: Query, things: Sequence[Thing], id: str) -> tuple[Hit, list[Thing]]:
         """An item as a query finds it, by the nearest of its parts, and what that part is: a thing, or several texts. `NotFound`
         where the item or its file is not there, `Refused` where it has nothing that is compared."""
         total, names = await self._summed(query, things)
-        return await self.run(lambda: self._steadily(lambda: self._hit(total, names, query, id)))
+        return await self.run(lambda: self.collection.steadily(lambda: self._hit(total, names, query, id)))
 
     def parts(self, query: Query, things: Sequence[Thing]) -> list[tuple[float, Thing]]:
         """The files and texts of a query, each with its weight. `Refused` for an empty query, and for too many files."""
@@ -178,17 +178,6 @@ class Finder:
         for (weight, _), unit in zip(parts, units, strict=True):
             total = total + np.float32(weight) * unit
         return total, {thing.field.name for _, thing in parts}
-
-    def _steadily(self, work: Callable[[], T]) -> T:
-        """What `work()` gives of one version of the collection; done again where the rows changed meanwhile."""
-        while True:
-            version = self.collection.store.version
-            try:
-                with self.collection.store.steady():
-                    return work()
-            except UnknownName:  # somebody may have removed what was found before it was looked up
-                if version == self.collection.store.version:
-                    raise
 
     def _answer(self, total: Float[np.ndarray, "..."], asked: set[str], query: Query) -> Answer:
         total, within = self._directed(total, asked, query)

@@ -14,6 +14,7 @@ from sensorium.modalities.kept import kept, suffixes
 from sensorium.modalities.transcript import NotAsked
 from sensorium.models import Generator
 from sensorium.models.making import NoDecoder
+from sensorium.models.spoken import Tellers as Spoken
 from sensorium.models.telling import DRAWN, Telling, told
 from sensorium.sensorium import Sensorium
 from sensorium.serve.bounds import Bounds, NotFound, Refused
@@ -62,7 +63,8 @@ class Tellers:
     """The first of some models that can do each thing. What they do is done by one thread, a request at a time."""
 
     def __init__(self, models: Sequence[Sensorium], bounds: Bounds, meters: Meters):
-        self.captions = next((model for model in models if _tells(model) == "caption"), None)
+        alone = sorted(models, key=lambda model: not isinstance(model.model, Generator))  # what was trained to tell comes first
+        self.captions = next((model for model in alone if _tells(model) == "caption"), None)
         self.answers = next((model for model in models if _tells(model) == "ask"), None)
         self.makers: dict[str, Sensorium] = {}
         for model in models:
@@ -76,13 +78,14 @@ class Tellers:
             model, _ = self._maker(to)
             return [model.field(name) for name in model.making.model.reads]
         model = self._teller(verb)
-        assert isinstance(model.model, Generator)
+        if not isinstance(model.model, Generator):
+            return [model.field(name) for name in Spoken(model.model, model.fields).reads]
         return [model.field(name) for name in model.model.reads if name != model.model.asked]
 
     async def caption(self, thing: Thing, how: Caption) -> Texts:
         model = self._teller("caption")
         telling = Telling() if how.candidates == 1 else replace(DRAWN, many=how.candidates)
-        (texts,) = await self._desk.ask(lambda: model.candidates([thing.raw], telling))
+        (texts,) = await self._desk.ask(lambda: model.candidates([thing.raw], telling, field=thing.field.name))
         return Texts([Said(str(text), round(text.score, 4)) for text in texts])
 
     async def answer(self, thing: Thing, how: Ask) -> Texts:
@@ -158,6 +161,8 @@ def _one(works: list[Any]) -> list[Any]:
 
 def _tells(model: Sensorium) -> str:
     """ "caption" or "ask", as the model was trained to; "" where it writes nothing of one thing."""
+    if Spoken(model.model, model.fields).reads:
+        return "caption"
     try:
         told(model.model, model.fields)
     except NotAsked:

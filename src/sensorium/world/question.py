@@ -20,6 +20,8 @@ TYPES: dict[str, tuple[str, ...]] = {
     "relation": RELATIONS,
     "size": SIZES,
     "motion": MOTIONS,
+    "place": PLACES,
+    "beside": tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES),
 }
 """The answers of each type; chance is one over their number."""
 _DRAWS = 6
@@ -97,6 +99,25 @@ def _motion(things: list[Thing], a: Thing, b: Thing, u: list[float]) -> str | No
     return _said(u, "how does everything move", "which way do things go")
 
 
+def _place(things: list[Thing], a: Thing, b: Thing, u: list[float]) -> str | None:
+    if not _unique(things, a):
+        return None
+    return _said(u, f"where is the {_name(a)}", f"in which place is the {_name(a)}")
+
+
+def _beside(things: list[Thing], a: Thing, b: Thing, u: list[float]) -> str | None:
+    """Of what lies so to `a` and is called by its name. Things of held-out pairs, of which each compositional scene has one, are
+    asked for as seldom as others."""
+    ways = [name for name in RELATIONS if len([t for t in things if t != a and name in relations(t[4], a[4])]) == 1]
+    if not ways or not _unique(things, a):
+        return None
+    way = ways[int(u[2] * len(ways))]
+    (found,) = (t for t in things if t != a and way in relations(t[4], a[4]))
+    if _rare(found, u) or (_held(found) and u[4] < 7 / 8):
+        return None
+    return _said(u, f"what is {way} the {_name(a)}", f"what lies {way} the {_name(a)}")
+
+
 def _said(u: list[float], *ways: str) -> str:
     return ways[int(u[1] * len(ways))]
 
@@ -125,7 +146,12 @@ def _lie(things: list[Thing], motion: int, a: str, b: str) -> set[str]:
     return {relation for p, q in pairs for relation in relations(p[4], q[4])}
 
 
+def _found(things: list[Thing], motion: int, way: str, name: str) -> set[str]:
+    return {_name(t) for a in things if _name(a) == name for t in things if t != a and way in relations(t[4], a[4])}
+
+
 _ASK = {"count": _count, "colour": _colour, "shape": _shape, "relation": _relation, "size": _size, "motion": _motion}
+_ASK |= {"place": _place, "beside": _beside}
 _SHAPE, _COLOUR, _PLACE = ("|".join(sorted(words, key=len, reverse=True)) for words in (SHAPES, COLOURS, PLACES))
 _THING = rf"(?:{_COLOUR}) (?:{_SHAPE})"
 Reply = Callable[..., set[str]]
@@ -154,6 +180,11 @@ _REPLY: list[tuple[re.Pattern[str], Reply]] = [
             rf"(?:is|how large is) the ({_THING})(?: small or large)?",
             lambda things, motion, name: {SIZES[t[0]] for t in things if _name(t) == name},
         ),
+        (
+            rf"(?:where|in which place) is the ({_THING})",
+            lambda things, motion, name: {PLACES[t[4]] for t in things if _name(t) == name},
+        ),
+        (rf"what (?:is|lies) ({'|'.join(RELATIONS)}) the ({_THING})", _found),
         ("how does everything move|which way do things go", lambda things, motion: {MOTIONS[motion]}),
     )
 ]
@@ -170,6 +201,7 @@ WORDS = tuple(
             for w in said.split()
         }
         | {w for said in ("where is the beside the", "how does the lie to the", "small or large") for w in said.split()}
+        | {w for said in ("in which place is the", "what lies the") for w in said.split()}
         | {w for answers in (*TYPES.values(), PLACES) for said in answers for w in said.split()}
     )
 )
