@@ -12,7 +12,6 @@ from models.makers import ANY, SENSOR, TEXT, any_to_any
 from sensorium.core.batch import stack
 from sensorium.data.ready import read
 from sensorium.losses import Captioning, Denoise, total
-from sensorium.modalities import BadRaw
 from sensorium.models import AnyToAny
 from sensorium.nn.norms import unit
 
@@ -123,12 +122,3 @@ def test_what_makes_no_such_model_is_an_error():
     made = AnyToAny.build(**ANY.arguments, sources=["text"], rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="to learn to make image takes one of text"):
         made(nothing, jax.random.key(0))
-
-
-def test_it_tells_of_arrays_of_the_field_that_is_named():
-    model, trace = any_to_any(), (np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32), 8.0)
-    (of_trace,) = model.caption([trace], field="sensor")
-    assert of_trace == model.generate("text", sensor=[trace])[0] and model.candidates([trace], field="sensor")[0]
-    for wrong, told in (("sensr", "Did you mean 'sensor'"), ("text", "tells of image, sensor")):
-        with pytest.raises(BadRaw, match=told):
-            model.caption([trace], field=wrong)

@@ -108,6 +108,12 @@ def test_a_space_with_a_decoder_of_texts_captions_whatever_it_reads(tmp_path: Pa
     assert whole.caption(pictures()[0]) == [greedy] and str(whole.describe(photo, draws=8))
     with pytest.raises(BadRaw, match=r"clip\.mp4: a file of the kind video, where this model tells of image, sensor"):
         whole.caption("clip.mp4")
+    trace = (np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32), 8.0)
+    assert whole.caption([trace], field="sensor") == whole.generate("text", sensor=[trace])
+    assert whole.candidates([trace], field="sensor")[0]
+    for wrong, told in (("sensr", "Did you mean 'sensor'"), ("text", "tells of image, sensor")):
+        with pytest.raises(BadRaw, match=told):
+            whole.caption([trace], field=wrong)
     with pytest.raises(NotAsked, match="this model tells without being asked"):
         whole.ask(photo, "what is it?")
 
