@@ -14,14 +14,16 @@ ASKED = {split: question.ask(scenes) for split, scenes in SCENES.items()}
 
 @pytest.mark.parametrize("split", scene.SPLITS)
 def test_the_best_answer_without_looking_gains_next_to_nothing(split):
-    """Of each type, over at least 5,000 questions in all: the commonest answer, at most 1.2 × chance."""
+    """Of each type, over at least 5,000 questions in all: the commonest answer, at most 1.2 × chance; of the 48 things that may lie
+    beside another, each is the answer some 50 times, and the commonest of so many at most 1.6 × chance."""
     given: dict[str, Counter[str]] = defaultdict(Counter)
     for one in ASKED[split]:
         given[one.type][one.answer] += 1
     assert given.keys() == TYPES.keys() and sum(n.total() for n in given.values()) >= 5000
     for type, answers in given.items():
         assert set(answers) <= set(TYPES[type]) and answers.total() > 1500
-        assert max(answers.values()) / answers.total() <= 1.2 / len(TYPES[type]), (type, answers)
+        most = 1.6 if type == "beside" else 1.2
+        assert max(answers.values()) / answers.total() <= most / len(TYPES[type]), (type, answers)
 
 
 @pytest.mark.parametrize("split", scene.SPLITS)
@@ -53,11 +55,19 @@ def test_answers_are_true_of_the_scene_by_hand():
         "is the red circle small or large": "small",
         "how large is the blue square": "large",
         "how does everything move": "up",
+        "where is the red circle": "top",
+        "in which place is the blue square": "bottom",
+        "what is below the red circle": "blue square",
+        "what lies above the blue square": "red circle",
     }
     for asked, answer in expected.items():
         assert question.answer(things, motion.MOTIONS.index("up"), asked) == answer
     with pytest.raises(ValueError, match="0 answers"):
         question.answer(things, 0, "what colour is the star")
+    with pytest.raises(ValueError, match="0 answers"):
+        question.answer(things, 0, "what is left of the red circle")
+    with pytest.raises(ValueError, match="2 answers"):
+        question.answer([*things, (0, 0, 2, 2, 6)], 0, "what is below the red circle")
     with pytest.raises(ValueError, match="no question of the world"):
         question.answer(things, 0, "why")
 

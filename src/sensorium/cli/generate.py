@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     Console = Modality = Sensorium = Any
 
-EXAMPLE = """sensorium generate "a red ring in the centre and a blue star in the left" --model runs/pictures --out out.png -n 8
+EXAMPLE = """sensorium generate "a small red circle above a large blue square" --model runs/pictures --out out.png -n 8
 sensorium generate --from-audio tone.wav --to image --model runs/anything --out seen.png
 sensorium generate --read out-1.png"""
 File = Path | None
@@ -120,10 +120,11 @@ def show(result: dict, console: "Console") -> None:
         for key, value in result.items():
             print(f"{key}: {value}")
         return
-    for line in result["files"] or result.get("texts", ()):
+    lines = result["files"] or result.get("texts", ())
+    for line, plan in zip(lines, result.get("plans") or [""] * len(lines), strict=True):
         print(line)
-    for plan in dict.fromkeys(result.get("plans", ())):
-        console.print(f"planned: {plan}", style="dim", highlight=False)
+        if plan:
+            console.print(f"  {plan}", style="dim", highlight=False, soft_wrap=True)
     if result["sheet"]:
         print(result["sheet"])
 
