@@ -53,7 +53,7 @@ def test_the_nats_of_the_latent_are_let_in_by_and_by_and_weights_fit_the_fields(
         joint(weights=[1.0])
 
 
-def test_pictures_are_painted_in_the_latents_of_a_trained_autoencoder():
+def test_pictures_are_painted_in_the_latents_of_a_trained_autoencoder(tmp_path):
     small = form_of(width=8)
     card = Card("picture_vae", {"vae": small})
     vae = card.build(0)
@@ -61,7 +61,7 @@ def test_pictures_are_painted_in_the_latents_of_a_trained_autoencoder():
     vae.vae.seen[...] += 1.0
     vae.vae.squares[...] += 1.0
     painting = pictures(steps=5, batch=2)
-    told, image = painting.fields
+    _, told, image = painting.fields
     assert isinstance(told, Text)
     decoder = denoiser({"form": "latent", **small}, [16, 16], 8, [2, 2], 16, 1)
     painting = replace(painting, model=maker(told, "image", decoder))
@@ -73,3 +73,14 @@ def test_pictures_are_painted_in_the_latents_of_a_trained_autoencoder():
     other = Sensorium(model, painting.fields, painting.model)
     with pytest.raises(BadDial, match="an autoencoder of pictures is needed"):
         in_latents(painting, other, "runs/pictures")
+    Sensorium(vae, [image], card).save_pretrained(tmp_path / "latent")
+    learned = pictures(steps=5, batch=2, width=16, depth=1, latent=str(tmp_path / "latent"))
+    assert learned.start is not None and learned.arguments["latent"] == str(tmp_path / "latent")
+    model = learned.start.read()
+    assert isinstance(model, Maker) and isinstance(model.decoder.form, Latent)
+    np.testing.assert_array_equal(model.decoder.form.vae.read.project.kernel[...], vae.vae.read.project.kernel[...])
+    (drawn,) = Sensorium(model, learned.fields, learned.model).generate("image", plan="a red ring")
+    assert drawn.size == (64, 64)
+    other.save_pretrained(tmp_path / "pictures")
+    with pytest.raises(BadDial, match="expected a run of the recipe latent"):
+        pictures(latent=str(tmp_path / "pictures"))

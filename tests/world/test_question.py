@@ -14,8 +14,8 @@ ASKED = {split: question.ask(scenes) for split, scenes in SCENES.items()}
 
 @pytest.mark.parametrize("split", scene.SPLITS)
 def test_the_best_answer_without_looking_gains_next_to_nothing(split):
-    """Of each type, over at least 5,000 questions in all: the commonest answer, at most 1.2 × chance; of the 48 things that may lie
-    beside another, each is the answer some 50 times, and the commonest of so many at most 1.6 × chance."""
+    """Of each type, over at least 5,000 questions in all: the commonest answer, at most 1.2 × chance; of the 48 things that may
+    lie beside another, each is the answer some 50 times, and the commonest of so many at most 1.6 × chance."""
     given: dict[str, Counter[str]] = defaultdict(Counter)
     for one in ASKED[split]:
         given[one.type][one.answer] += 1

@@ -20,7 +20,7 @@ def ask(
     file: tyro.conf.Positional[Path],
     question: tyro.conf.Positional[str],
     *,
-    model: str,
+    model: str | None = None,
     answers: list[str] | None = None,
     beams: int = 1,
     length: int | None = None,
@@ -30,17 +30,18 @@ def ask(
     Args:
         file: The file.
         question: What is asked.
-        model: A model that answers: its folder, or the id of its repository (BLIP).
+        model: A model that answers: its folder, or the id of its repository (BLIP); by default the newest in runs/ that can.
         answers: Answers to choose the likeliest of; any words by default.
         beams: How many beginnings of an answer are followed side by side.
         length: The most pieces of words that are written; by default what suits the model.
     """
     import sensorium
-    from sensorium.cli import device
+    from sensorium.cli import device, usual
     from sensorium.models.telling import Telling
 
     with as_usage():
         Telling(length, beams)
+    model = usual.model_for("ask", model, usual.kinds_of([file]))
     device.prepare()
     (answer,) = sensorium.load(model).ask([file], question, answers=answers, beams=beams, length=length)
     return {"file": str(file), "question": question, "model": model, "answer": str(answer), "score": round(answer.score, 4)}

@@ -21,7 +21,7 @@ sensorium caption clip.mp4 --model runs/watcher -n 3 --temperature 0.7 --top-p 0
 def caption(
     files: tyro.conf.Positional[list[Path]],
     *,
-    model: str,
+    model: str | None = None,
     prompt: str = "",
     beams: int = 1,
     length: int | None = None,
@@ -35,7 +35,7 @@ def caption(
 
     Args:
         files: The files, one or more.
-        model: A model that captions: its folder, or the id of its repository (BLIP).
+        model: A model that captions: its folder, or the id of its repository (BLIP); by default the newest in runs/ that can.
         prompt: Words that every caption begins with.
         beams: How many beginnings of a caption are followed side by side; more are slower and a little better.
         length: The most pieces of words that are written; by default what suits the model.
@@ -52,13 +52,14 @@ def caption(
         raise WrongUsage(f"--beams {beams} and --temperature, --top-k or --top-p: a search draws nothing. Leave out one of them")
 
     import sensorium
-    from sensorium.cli import device
+    from sensorium.cli import device, usual
     from sensorium.decoders import Sampling
     from sensorium.models.telling import Telling
 
     with as_usage():
         drawn = Sampling(1.0 if temperature is None else temperature, top_k, top_p) if draws or (n > 1 and beams == 1) else None
         how = Telling(length, beams, drawn, seed, n)
+    model = usual.model_for("caption", model, usual.kinds_of(files[:1]))
     device.prepare()
     found = sensorium.load(model).candidates(list(files), how, prompt)
     said = [_row(path, texts, n) for path, texts in zip(files, found, strict=True)]

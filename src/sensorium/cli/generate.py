@@ -54,8 +54,9 @@ def generate(
 
     Args:
         prompt: What is to be made, in words.
-        model: A model that makes things: its folder, or the id of its repository.
-        to: What is made: image, audio, video, sensor or text; by default what the model makes, where that is one thing.
+        model: A model that makes things: its folder, or the id of its repository; by default the newest in runs/ that can.
+        to: What is made: image, audio, video, sensor or text; by default what the name of the file says, or the one thing that
+            the model makes.
         out: The file that is written: .png, .wav, .mp4 or .gif, .csv, .txt. Of several things, out-1.png, out-2.png, … Without
             it texts are printed.
         n: How many things are made, each from a seed of its own.
@@ -83,10 +84,8 @@ def generate(
         if asked := [name for name, x in others.items() if x is not None]:
             raise WrongUsage(f"--read {read} makes nothing, and {' and '.join(asked)} would: which of them?")
         return _said(read)
-    if model is None:
-        raise WrongUsage("give --model: a folder or the id of a repository; or --read FILE")
     import sensorium
-    from sensorium.cli import device
+    from sensorium.cli import device, usual
     from sensorium.data.ready import listed
 
     start = time.perf_counter()
@@ -94,9 +93,10 @@ def generate(
     given = {kind: raw for kind, raw in sources.items() if raw is not None}
     if not given and not without:
         raise WrongUsage("from what? Give a text, --from-image, --from-audio, --from-video or --from-sensor")
+    model = usual.model_for("generate", model, [*given, *(["text"] if without and "text" not in given else [])], to or _kind(out))
     device.prepare()
     loaded = sensorium.load(model)
-    field = _target(loaded, to)
+    field = _target(loaded, to or (_kind(out) if len(loaded.making.model.targets) > 1 else None))
     how = _how(field.name, loaded.making.how(field.name), steps, guidance, sampler, temperature)
     files = _files(out, sheet, n, field, overwrite, [raw for kind, raw in given.items() if kind != "text"])
     told = {name: listed(raw) for name, raw in _told(loaded, given, without or [], weights or []).items()}
@@ -148,6 +148,13 @@ def _how(name: str, usual: Any, steps: int | None, guidance: float | None, sampl
         raise WrongUsage(f"--{other[0]}: not of {name}, which this model makes by {expected}")
     with as_usage():
         return replace(usual, **given)
+
+
+def _kind(out: File) -> str | None:
+    """The kind of thing that a file holds, by its suffix; None where that says nothing."""
+    from sensorium.modalities.kept import WRITERS
+
+    return None if out is None else next((kind for kind, end in WRITERS if end == out.suffix.lower()), None)
 
 
 def _target(loaded: "Sensorium", to: str | None) -> "Modality":

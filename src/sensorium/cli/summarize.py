@@ -16,14 +16,14 @@ EXAMPLE = """sensorium summarize clip.mp4 --model runs/watcher
 sensorium summarize film.mp4 --model runs/watcher --window 5 --json"""
 
 
-def summarize(clip: tyro.conf.Positional[Path], *, model: str, window: float = 2.0, beams: int = 1) -> dict:
+def summarize(clip: tyro.conf.Positional[Path], *, model: str | None = None, window: float = 2.0, beams: int = 1) -> dict:
     """Say what happens in a clip of any length, and when, in sentences with times.
 
     The clip is cut into windows, each is told of, and those after each other that say the same are one.
 
     Args:
         clip: The video.
-        model: A model that captions clips: its folder.
+        model: A model that captions clips: its folder; by default the newest in runs/ that can.
         window: Seconds that are told of at once; best as long as the clips that the model was trained on.
         beams: How many beginnings of a sentence are followed side by side.
     """
@@ -31,8 +31,9 @@ def summarize(clip: tyro.conf.Positional[Path], *, model: str, window: float = 2
         raise WrongUsage(f"--window {window} --beams {beams}: seconds above 0, and at least 1. See: sensorium summarize --help")
 
     import sensorium
-    from sensorium.cli import device
+    from sensorium.cli import device, usual
 
+    model = usual.model_for("caption", model, ["video"])
     device.prepare()
     found = sensorium.load(model).summarize(clip, window=window, beams=beams)
     told = [{"start": round(one.start, 3), "end": round(one.end, 3), "text": one.text} for one in found]

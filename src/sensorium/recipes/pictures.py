@@ -1,10 +1,14 @@
 """Pictures of the built-in world painted by what is said of them."""
 
+from pathlib import Path
 from typing import Any
 
-from sensorium.core.trainer import Trainer
+from sensorium.core.trainer import BadDial, Trainer
 from sensorium.modalities import Image
+from sensorium.models import PictureVAE
+from sensorium.recipes.latent import in_latents
 from sensorium.recipes.makers import PAINTED, SKETCHED, denoiser, making
+from sensorium.sensorium import load
 from sensorium.training import Experiment
 
 STRIDE = 8
@@ -20,6 +24,7 @@ def pictures(
     most: int = 2,
     width: int = 256,
     depth: int = 3,
+    latent: str | None = None,
     seed: int = 0,
     trainer: Trainer | None = None,
 ) -> Experiment:
@@ -29,16 +34,28 @@ def pictures(
         steps: Updates of the parameters.
         batch: Scenes a step.
         lr: The highest learning rate.
-        side: Of the pictures that are painted, in pixels: 32 or 64.
+        side: Of the pictures that are painted, in pixels: 32 or 64. In latents it is always 64.
         most: Of how many objects the scenes are, at most.
         width: Of the network.
         depth: Its layers.
+        latent: A run of the recipe `latent`: pictures are painted as its small grids, at the price of small pictures.
         seed: Of the parameters and of the scenes.
         trainer: How the steps are taken, watched and kept.
     """
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
     painted = Image(size=64)
-    return making("pictures", arguments, painted, painter(painted, side, width, depth), trainer, outline=1.0)
+    if latent is None:
+        return making("pictures", arguments, painted, painter(painted, side, width, depth), trainer, outline=1.0)
+    trained = load(Path(latent))
+    if not isinstance(trained.model, PictureVAE):
+        raise BadDial(f"latent={latent}: expected a run of the recipe latent: sensorium learn latent --out runs/latent")
+    form = dict(trained.card.arguments["vae"])
+    cells = [painted.size // form["factor"]] * 2
+    painted_by = denoiser(
+        {"form": "latent", **form}, cells, form["latent"], [cells[0] // 4] * 2, width, depth, rank=4, apart=True
+    )
+    painted_by |= SKETCHED | {"middle": 0.0, "scale": 3.0, "floor": 0.4, "stride": STRIDE}
+    return in_latents(making("pictures", arguments, painted, painted_by, trainer, outline=1.0), trained, latent)
 
 
 def painter(painted: Image, side: int = 32, width: int = 256, depth: int = 3) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from sensorium.core.errors import BadFile
 from sensorium.core.protocols import Item, Modality, Raw
 from sensorium.data.folder import opened
 from sensorium.data.listing import Problem, problem
-from sensorium.data.ready import READERS
+from sensorium.data.ready import READERS, begun
 from sensorium.modalities import BadRaw, picture_file
 from sensorium.modalities.image import Image
 from sensorium.modalities.picture_changes import jpeg
@@ -46,25 +46,33 @@ def embed(model: Model, items: Iterable[Item], root: Path | None) -> Iterator[li
 
     What is longer than the model takes at once gets a piece for each part. A file that cannot be read is a problem of its entry,
     which goes on without that field; of an item of which nothing can be embedded there is an entry without pieces, and that is a
-    problem too. `root`: paths inside of it are kept relative to it.
+    problem too. `root`: paths inside of it are kept relative to it. Two blocks are at work: while the model reads the last things
+    of one, the first of the next are made ready.
     """
-    rest, pool = iter(items), ThreadPoolExecutor(READERS)
+    rest, drawing, working = iter(items), ThreadPoolExecutor(READERS), ThreadPoolExecutor(2)
+    blocks = iter(lambda: list(islice(rest, _ITEMS)), [])
     try:
-        while block := list(islice(rest, _ITEMS)):
-            drawn = [pool.submit(_thumbnail, model, item) for item in block]  # while the model is at work
-            problems: list[list[Problem]] = [[] for _ in block]
-            pieces = _pieces(model, block, problems)
-            entries = []
-            for item, own, told, thumbnail in zip(block, pieces, problems, drawn, strict=True):
-                picture, unread = thumbnail.result()
-                told += [one for one in unread if one not in told]  # it is there already where the model has a field for pictures
-                if not any(piece.vectors for piece in own):
-                    kinds = ", ".join(field.kind for field in model.fields)
-                    told.append(Problem(item.id, "item", f"left out: nothing of it could be embedded as {kinds}"))
-                entries.append(Entry(_row(item, root), tuple(own), picture, tuple(told)))
-            yield entries
+        for entries in begun(working.submit(_entries, model, block, root, drawing) for block in blocks):
+            yield entries.result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        for pool in (working, drawing):
+            pool.shutdown(cancel_futures=True)
+
+
+def _entries(model: Model, block: Sequence[Item], root: Path | None, drawing: ThreadPoolExecutor) -> list[Entry]:
+    """Those of one block, whose thumbnails are drawn while the model is at work."""
+    drawn = [drawing.submit(_thumbnail, model, item) for item in block]
+    problems: list[list[Problem]] = [[] for _ in block]
+    pieces = _pieces(model, block, problems)
+    entries = []
+    for item, own, told, thumbnail in zip(block, pieces, problems, drawn, strict=True):
+        picture, unread = thumbnail.result()
+        told += [one for one in unread if one not in told]  # it is there already where the model has a field for pictures
+        if not any(piece.vectors for piece in own):
+            kinds = ", ".join(field.kind for field in model.fields)
+            told.append(Problem(item.id, "item", f"left out: nothing of it could be embedded as {kinds}"))
+        entries.append(Entry(_row(item, root), tuple(own), picture, tuple(told)))
+    return entries
 
 
 def unit(vector: Float[np.ndarray, " D"]) -> Float[np.ndarray, " D"] | None:

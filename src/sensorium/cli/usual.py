@@ -1,0 +1,87 @@
+"""Which model does what is asked where none is named: the newest one in `runs/` that can, and it is told which that is."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sensorium.cli.main import WrongUsage
+from sensorium.core.errors import SensoriumError
+from sensorium.core.files import read_json
+
+RUNS = Path("runs")
+LEARN = {"caption": "captions", "ask": "questions", "generate": "pictures"}
+"""What is done -> a recipe of those that learn it."""
+
+
+class Able(NamedTuple):
+    """What a model can do, and with what: of which kinds of things it makes or tells which; `whole`: of all of them at once."""
+
+    does: frozenset[str]
+    reads: frozenset[str]
+    makes: frozenset[str]
+    whole: bool = False
+
+    def can(self, doing: str, sources: Sequence[str], to: str | None) -> bool:
+        reads = self.reads == set(sources) if self.whole else self.reads >= set(sources)
+        if doing != "generate":
+            return reads and doing in self.does
+        return reads and doing in self.does and (to in self.makes if to else len(self.makes) == 1)
+
+
+def model_for(doing: str, model: str | None, sources: Sequence[str], to: str | None = None) -> str:
+    """`model` where it is named; else the newest in `runs/` that can "caption" or "ask" about things of the kinds `sources`, or
+    "generate" `to` of them. `WrongUsage` where there is none."""
+    if model is not None:
+        return model
+    found = [path for path in _newest(RUNS) if (one := able(path)) and one.can(doing, sources, to)]
+    what = f"{doing} {to or ''}".strip() + (f" of {' and '.join(sources)}" if sources else "")
+    if not found:
+        learn = f"sensorium learn {LEARN[doing]} --out {RUNS / LEARN[doing]}"
+        raise WrongUsage(f"give --model: a folder or the id of a repository. Nothing in {RUNS}/ can {what}: to make one, {learn}")
+    print(f"note: --model {found[0]}, the newest in {RUNS}/ that can {what}", file=sys.stderr)
+    return str(found[0])
+
+
+def kinds_of(files: Sequence[Path]) -> list[str]:
+    """The kinds of some files, by their suffixes; nothing of others."""
+    from sensorium.data.columns import kind_of
+
+    return [kind for path in files if (kind := kind_of(str(path)))]
+
+
+def able(run: Path) -> Able | None:
+    """What the model in a folder can do, by its configuration; None where there is none of the house that makes or tells."""
+    try:
+        config = read_json(run / "config.json")
+        kinds, said = {field["name"]: field["kind"] for field in config["fields"]}, config["arguments"]
+        return _READ[config["builder"]](said, kinds)
+    except (SensoriumError, OSError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _generator(said: Mapping[str, Any], kinds: Mapping[str, str]) -> Able:
+    asked = said.get("asked", "question")
+    asks = asked in said["encoders"] or bool(said.get("question"))
+    things = frozenset(kinds[name] for name in said["encoders"] if name != asked)
+    return Able(frozenset(["ask" if asks else "caption"]), things, frozenset([kinds[said["target"]]]))
+
+
+def _maker(said: Mapping[str, Any], kinds: Mapping[str, str]) -> Able:
+    reads = frozenset(kinds[name] for name in (said.get("planner") or said)["encoders"])
+    return Able(frozenset(["generate"]), reads, frozenset([kinds[said["target"]]]), whole=True)
+
+
+def _any_to_any(said: Mapping[str, Any], kinds: Mapping[str, str]) -> Able:
+    reads, makes = (frozenset(kinds[name] for name in names) for names in (said["space"]["encoders"], said["decoders"]))
+    return Able(frozenset(["generate", *(["caption"] if "text" in makes else [])]), reads, makes)
+
+
+_READ = {"generator": _generator, "maker": _maker, "any_to_any": _any_to_any}
+
+
+def _newest(runs: Path) -> list[Path]:
+    """The folders of models, the one that was written last first."""
+    there = [path for path in (runs.iterdir() if runs.is_dir() else ()) if (path / "config.json").is_file()]
+    return sorted(there, key=lambda path: (-os.stat(path / "config.json").st_mtime_ns, path.name))
