@@ -22,7 +22,14 @@ class Perfect(Sensorium):
         return next(field for field in self.fields if field.name == name)
 
     def generate(self, target, *, how=None, **sources):
-        made = self._render(scene.distinct("validation", SAMPLES, most=2))
+        if target == "plan":
+            return [f"plan {i}" for i in range(len(sources["text"]))]
+        scenes = scene.distinct("validation", SAMPLES, most=2)
+        if "plan" in sources:
+            assert sources["plan"] == [f"plan {i}" for i in range(OPEN)]
+            scenes = scene.distinct("validation", 2 * SAMPLES, 1, most=2)
+            scenes = scenes[np.flatnonzero(scenes.count > 1)[:OPEN]]
+        made = self._render(scenes)
         return [made[1], *made[1:]]
 
 
@@ -32,6 +39,8 @@ def paint(scenes):
     return [Pillow.fromarray(one) for one in picture.render(scenes)]
 
 
+OPEN = SAMPLES // 2
+"""Sentences that leave places open."""
 NUMBER = ("everything right, scenes never seen", 0.25, 0.01)
 RENDER = {
     "pictures": paint,
@@ -46,10 +55,12 @@ def test_a_sheet_marks_what_is_right_and_says_what_is_wrong(name, tmp_path):
     model = Perfect((Image(), Video()), RENDER[name])
     run = Run(model, [{"seconds": 61.0}], {"validation/exact": 0.25, "validation/exact/chance": 0.01})
     sheet = SHEETS[name](run)
-    first, *others = sheet.made
-    assert len(others) == SAMPLES - 1
+    first, *others = sheet.made[:SAMPLES]
+    wrong, *open_ones = sheet.made[SAMPLES:]
+    assert len(open_ones) == OPEN - 1 and [one.asked.label for one in open_ones] == [f"planned: plan {i}" for i in range(1, OPEN)]
+    assert not wrong.made.correct and wrong.read.startswith("it shows a")
     if name == "pictures":
-        assert all(one.made.correct and not one.read for one in others)
+        assert all(one.made.correct and not one.read for one in (*others, *open_ones))
         assert not first.made.correct and "is not there" in first.read and "is missing" in first.read
         assert [(one.name, one.value, one.chance) for one in sheet.measures] == [
             ("everything right, scenes never seen", 0.25, 0.01)
@@ -60,10 +71,10 @@ def test_a_sheet_marks_what_is_right_and_says_what_is_wrong(name, tmp_path):
     write_report(Report("made", "sensorium demo --full", "all of it", {}, sheets=[sheet]), page)
     text = page.read_text()
     kind = "image/png" if name == "pictures" else "image/webp"
-    assert text.count(f'src="data:{kind}') == 2 * SAMPLES, "what was asked for, as the world has it, and what was made"
+    assert text.count(f'src="data:{kind}') == 2 * SAMPLES + OPEN, "what was asked for, as the world has it, and what was made"
     if name == "pictures":
         true = picture.render(scene.distinct("validation", SAMPLES, most=2))
-        assert all((np.asarray(one.asked.picture) == shown).all() for one, shown in zip(sheet.made, true, strict=True))
+        assert all((np.asarray(one.asked.picture) == shown).all() for one, shown in zip(sheet.made[:SAMPLES], true, strict=True))
     assert first.read in text.replace("&#39;", "'")
     assert text.count("✓ right") == sum(bool(one.made.correct) for one in sheet.made)
 
@@ -73,7 +84,7 @@ def test_what_was_trained_a_little_is_judged_as_it_is():
     experiment = pictures(steps=1, batch=2, width=16, depth=1)
     model = Sensorium(experiment.model.build(0), experiment.fields, experiment.model)
     sheet = demo_full.SHEETS["pictures"](Run(model, [{"seconds": 0.0}], {}))
-    assert len(sheet.made) == SAMPLES and not any(one.made.correct for one in sheet.made) and not sheet.measures
+    assert len(sheet.made) == SAMPLES + OPEN and not any(one.made.correct for one in sheet.made) and not sheet.measures
 
 
 def test_sounds_are_compared_thing_by_thing():

@@ -47,7 +47,8 @@ def runs(tmp_path, monkeypatch):
     ("doing", "sources", "to", "expected"),
     [
         ("generate", ["text"], None, "planner"),
-        ("generate", ["text"], "image", "any"),
+        ("generate", ["text"], "image", "planner"),
+        ("generate", ["image"], "image", "any"),
         ("generate", ["sensor", "text"], "image", "any"),
         ("generate", ["image"], "text", "any"),
         ("generate", ["text"], "video", None),

@@ -5,7 +5,22 @@ import re
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from models.makers import AUDIO, CLIPS, IMAGE, SENSOR, SOUNDS, TEXT, TRACES, VIDEO, any_card, any_to_any, maker, planning, shaken
+from models.makers import (
+    AUDIO,
+    CLIPS,
+    IMAGE,
+    PLAN,
+    SENSOR,
+    SOUNDS,
+    TEXT,
+    TRACES,
+    VIDEO,
+    any_card,
+    any_to_any,
+    maker,
+    planning,
+    shaken,
+)
 
 from sensorium import Drawing, Mix, Sampling
 from sensorium.core.errors import SensoriumError, UnknownName
@@ -67,7 +82,6 @@ def test_a_planner_writes_out_each_thing_and_the_thing_is_made_of_that():
         ({"sensor": "red"}, "made from text, not from 'sensor'"),
         ({"text": "red " * 9}, "tokens, where at most 10 are read"),
         ({"text": ""}, "an empty text"),
-        ({"plan": " "}, "an empty plan"),
         ({}, "nothing to make plan from: give one of text"),
     ],
 )
@@ -76,11 +90,17 @@ def test_what_a_planner_is_not_told(asked, told):
         planning().generate("image", **asked)
 
 
-def test_a_plan_of_nothing_is_told(monkeypatch):
+def test_a_plan_that_was_spelt_too_long_is_cut_and_one_of_nothing_is_a_bare_ground(monkeypatch):
     model = planning()
-    monkeypatch.setattr(type(model.making), "__call__", lambda *a: ["red", ""])
-    with pytest.raises(BadRaw, match=re.escape("'blue': no plan came of it ('': an empty plan")):
-        model.making.planned(model.parameters(), {"text": ["red", "blue"]})
+    with monkeypatch.context() as own:
+        own.setattr(making, "shown", lambda field, x: ["red circle " + "b " * 20 + "c d " * 20, ""][written.pop(0)])
+        written = [0, 1]
+        long, none = model.generate("plan", text=["red", "blue"])
+    tokens, kept = PLAN.measure(long)
+    assert long.startswith("red circle b b") and kept - 3 <= tokens <= kept and none == ""
+    assert pixels(model.generate("image", plan=[long, ""], how=FEW)).shape == (2, 8, 8, 3)
+    with pytest.raises(BadRaw, match="tokens, where at most 40 are read"):
+        model.generate("image", plan="red " * 50)
 
 
 def test_what_is_saved_makes_the_same(tmp_path):

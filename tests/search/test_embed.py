@@ -1,4 +1,5 @@
 from io import BytesIO
+from threading import Event
 
 import numpy as np
 import pytest
@@ -111,3 +112,30 @@ def test_a_note_has_the_path_of_its_file(tmp_path):
     found, _ = entries([Item(id, {"text": ("red",)}) for id in "abc"], root=tmp_path)
     paths = {id: entry.row.paths for id, entry in found.items()}
     assert paths == {"a": {"text": "a.txt"}, "b": {"text": "captions/b.txt"}, "c": {}}
+
+
+def test_the_next_block_is_at_work_beside_the_last_one_and_comes_after_it(monkeypatch):
+    """The first block is held until the second has reached the model, and no third one begins meanwhile."""
+    monkeypatch.setattr(room, "_ITEMS", 2)
+    model, second, pulled = Tricolour(), Event(), []
+    encode = model.encode
+
+    def held(**raws):
+        if "first" in raws["text"]:
+            assert second.wait(60)
+            assert len(pulled) <= 4 + 2
+        elif "third" in raws["text"]:
+            second.set()
+        return encode(**raws)
+
+    def items():
+        for text in ("first", "second", "third", "fourth", "fifth"):
+            pulled.append(text)
+            yield Item(text, {"text": (text,)})
+
+    monkeypatch.setattr(model, "encode", held)
+    assert [[entry.row.id for entry in block] for block in embed(model, items(), None)] == [
+        ["first", "second"],
+        ["third", "fourth"],
+        ["fifth"],
+    ]

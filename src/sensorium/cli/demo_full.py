@@ -10,7 +10,7 @@ from sensorium.cli.training import train_with_bar
 from sensorium.data.questions import even
 from sensorium.data.synthetic import RENDERERS
 from sensorium.recipes import WORLDLY
-from sensorium.recipes.clips import MOVING
+from sensorium.recipes.clips import MOVING, RELATED
 from sensorium.recipes.questions import types_of
 from sensorium.run import Run
 from sensorium.sensorium import Sensorium
@@ -18,6 +18,7 @@ from sensorium.show import Made, Measure, Sheet, Shown
 from sensorium.truth import JUDGES
 from sensorium.world import caption, motion, scene
 from sensorium.world.caption import Thing
+from sensorium.world.judge import true
 from sensorium.world.judge_text import read
 from sensorium.world.scene import Scenes
 
@@ -74,13 +75,31 @@ def _questions(run: Run) -> Sheet:
     return Sheet("Questions about pictures", _note(run), _measures(run, "accuracy"), made)
 
 
-def _from_words(run: Run, title: str, target: str, most: int, styles: tuple[float, ...] = TEXT) -> Sheet:
+def _from_words(
+    run: Run, title: str, target: str, most: int, styles: tuple[float, ...] = TEXT, related: tuple[float, ...] = (0.0, 1.0, 1.0)
+) -> Sheet:
     scenes = scene.distinct("validation", SAMPLES, most=most)
     texts, true = (RENDERERS[kind](scenes, styles) for kind in ("text", target))
     asked = [Shown(text, **_shown(target, one)) for text, one in zip(texts, true, strict=True)]  # and as the world has it
     things = run.sensorium.generate(target, text=[one.caption for one in asked])
-    names = ("motion",) if target == "video" else ("exact", "attributes")
-    return Sheet(title, _note(run), _measures(run, *names), _judged(run.sensorium, target, scenes, asked, things))
+    names = ("motion", "true") if target == "video" else ("exact", "attributes", "true")
+    made = _judged(run.sensorium, target, scenes, asked, things) + _planned(run.sensorium, target, most, related)
+    return Sheet(title, _note(run), _measures(run, *names), made)
+
+
+def _planned(model: Sensorium, target: str, most: int, styles: tuple[float, ...]) -> list[Made]:
+    """Of sentences that leave places open: with the plan that was made of each, and whether what came of it is true."""
+    scenes = scene.distinct("validation", 2 * SAMPLES, 1, most)
+    texts = RENDERERS["text"](scenes[np.flatnonzero(scenes.count > 1)[: SAMPLES // 2]], styles)
+    plans = model.generate("plan", text=texts)
+    things = model.generate(target, plan=plans)
+    kind, out = model.field(target).kind, []
+    found, moved = _read_back(kind, things)
+    for i, (text, plan, thing, there) in enumerate(zip(texts, plans, things, caption.objects(found), strict=True)):
+        right = true(there, text, None if moved is None else int(moved[i]))
+        shows = "" if right else "it shows " + ("; ".join(map(_said, there)) or "nothing")
+        out.append(Made(Shown(text, label=f"planned: {plan}"), Shown(correct=right, **_shown(kind, thing)), shows))
+    return out
 
 
 def _anything(run: Run) -> Sheet:
@@ -95,8 +114,7 @@ def _anything(run: Run) -> Sheet:
 
 def _judged(model: Sensorium, target: str, scenes: Scenes, asked: list[Shown], things: list[Any]) -> list[Made]:
     kind = model.field(target).kind
-    arrays = {"image": lambda x: np.asarray(x), "audio": lambda x: x[0], "video": lambda x: x[0]}[kind]
-    found, moved = JUDGES[kind](np.stack([arrays(thing) for thing in things]))
+    found, moved = _read_back(kind, things)
     motions = motion.draw(scenes).kind
     out = []
     for i, (thing, there, got) in enumerate(zip(things, caption.objects(scenes), caption.objects(found), strict=True)):
@@ -106,6 +124,12 @@ def _judged(model: Sensorium, target: str, scenes: Scenes, asked: list[Shown], t
             wrong = "" if right else f"it moves: {motion.MOTIONS[moved[i]]}"
         out.append(Made(asked[i], Shown(correct=right, **_shown(kind, thing)), wrong))
     return out
+
+
+def _read_back(kind: str, things: list[Any]) -> tuple[Scenes, np.ndarray | None]:
+    """The scenes that things show, and how they move, where they do."""
+    arrays = {"image": lambda x: np.asarray(x), "audio": lambda x: x[0], "video": lambda x: x[0]}[kind]
+    return JUDGES[kind](np.stack([arrays(thing) for thing in things]))
 
 
 def _shown(kind: str, thing: Any) -> dict[str, Any]:
@@ -138,8 +162,9 @@ def _note(run: Run) -> str:
 
 def _measures(run: Run, *names: str) -> list[Measure]:
     said = {"validation": "scenes never seen", "compositional": "combinations never seen"}
-    told = {"exact": "everything", "attributes": "attributes", "accuracy": "answers", "motion": "motions"}
-    keys = [(f"{split}/{name}", f"{told[name]} right, {said[split]}") for name in names for split in said]
+    told = {"exact": "everything right", "attributes": "attributes right", "accuracy": "answers right", "motion": "motions right"}
+    told |= {"true": "true of a sentence that leaves places open"}
+    keys = [(f"{split}/{name}", f"{told[name]}, {said[split]}") for name in names for split in said]
     return [Measure(text, run.metrics[key], run.metrics.get(f"{key}/chance", np.nan)) for key, text in keys if key in run.metrics]
 
 
@@ -157,7 +182,7 @@ SHEETS: Mapping[str, Callable[[Run], Sheet]] = {
     "questions": _questions,
     "pictures": lambda run: _from_words(run, "Pictures of what is said", "image", 2),
     "sounds": lambda run: _from_words(run, "Sounds of what is said", "audio", scene.MOST),
-    "clips": lambda run: _from_words(run, "Clips of what is said", "video", 2, MOVING),
+    "clips": lambda run: _from_words(run, "Clips of what is said", "video", 2, MOVING, RELATED),
     "anything": _anything,
 }
 """A trained recipe -> what it made."""

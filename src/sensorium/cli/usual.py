@@ -1,4 +1,4 @@
-"""Which model does what is asked where none is named: the newest one in `runs/` that can, and it is told which that is."""
+"""Which model does what is asked where none is named: the newest in `runs/` that can, and it is told which that is."""
 
 import os
 import sys
@@ -16,15 +16,16 @@ LEARN = {"caption": "captions", "ask": "questions", "generate": "pictures"}
 
 
 class Able(NamedTuple):
-    """What a model can do, and with what: of which kinds of things it makes or tells which; `whole`: of all of them at once."""
+    """What a model can do, and with what: of which kinds of things it makes or tells which; `one`: it does this alone, of all that it
+    reads at once, and so does it better than one that goes from any to any."""
 
     does: frozenset[str]
     reads: frozenset[str]
     makes: frozenset[str]
-    whole: bool = False
+    one: bool = True
 
     def can(self, doing: str, sources: Sequence[str], to: str | None) -> bool:
-        reads = self.reads == set(sources) if self.whole else self.reads >= set(sources)
+        reads = self.reads == set(sources) if self.one and doing == "generate" else self.reads >= set(sources)
         if doing != "generate":
             return reads and doing in self.does
         return reads and doing in self.does and (to in self.makes if to else len(self.makes) == 1)
@@ -35,7 +36,8 @@ def model_for(doing: str, model: str | None, sources: Sequence[str], to: str | N
     "generate" `to` of them. `WrongUsage` where there is none."""
     if model is not None:
         return model
-    found = [path for path in _newest(RUNS) if (one := able(path)) and one.can(doing, sources, to)]
+    can = [(path, one) for path in _newest(RUNS) if (one := able(path)) and one.can(doing, sources, to)]
+    found = [path for path, _ in sorted(can, key=lambda pair: not pair[1].one)]
     what = f"{doing} {to or ''}".strip() + (f" of {' and '.join(sources)}" if sources else "")
     if not found:
         learn = f"sensorium learn {LEARN[doing]} --out {RUNS / LEARN[doing]}"
@@ -70,12 +72,12 @@ def _generator(said: Mapping[str, Any], kinds: Mapping[str, str]) -> Able:
 
 def _maker(said: Mapping[str, Any], kinds: Mapping[str, str]) -> Able:
     reads = frozenset(kinds[name] for name in (said.get("planner") or said)["encoders"])
-    return Able(frozenset(["generate"]), reads, frozenset([kinds[said["target"]]]), whole=True)
+    return Able(frozenset(["generate"]), reads, frozenset([kinds[said["target"]]]))
 
 
 def _any_to_any(said: Mapping[str, Any], kinds: Mapping[str, str]) -> Able:
     reads, makes = (frozenset(kinds[name] for name in names) for names in (said["space"]["encoders"], said["decoders"]))
-    return Able(frozenset(["generate", *(["caption"] if "text" in makes else [])]), reads, makes)
+    return Able(frozenset(["generate", *(["caption"] if "text" in makes else [])]), reads, makes, one=False)
 
 
 _READ = {"generator": _generator, "maker": _maker, "any_to_any": _any_to_any}

@@ -101,7 +101,8 @@ class Making:
     ) -> list[Any]:
         """What `shown` gives of `n` things of each prompt, one prompt's after another's."""
         field = self.target(to)
-        return [shown(field, x) for x in self.arrays(leaves, field.name, raws, n, how, seed, progress)]
+        made = [shown(field, x) for x in self.arrays(leaves, field.name, raws, n, how, seed, progress)]
+        return [self._read_back(plan) for plan in made] if field.name == self.plan else made
 
     def arrays(
         self,
@@ -129,14 +130,7 @@ class Making:
         """A plan for each of `n` things of each prompt. None where the model plans nothing, or a plan is given."""
         if self.plan is None or self.plan in raws:
             return None
-        plans = self(leaves, self.plan, raws, n, None, seed)
-        for i, plan in enumerate(plans):
-            try:
-                self._fits(self._fields[self.plan], [plan])
-            except BadRaw as error:
-                prompts = next(iter(raws.values()))
-                raise BadRaw(f"{prompts[i // n]!r}: no plan came of it ({error}). Say it in words that it learned") from None
-        return {self.plan: plans}
+        return {self.plan: self(leaves, self.plan, raws, n, None, seed)}
 
     def how(self, target: str) -> Drawing | Sampling:
         """How a field is made unless told otherwise: as its decoder says; words are the likeliest ones."""
@@ -251,15 +245,23 @@ class Making:
         return total / length[:, None]
 
     def _fits(self, field: Modality, things: Sequence[Raw]) -> None:
-        """A `BadRaw` for a text that is empty or longer than the field."""
+        """A `BadRaw` for a text that is longer than the field or, but for a plan, of which a bare ground may come, empty."""
         if not isinstance(field, Text):
             return
         for text in things:
-            if not isinstance(text, str) or not text.strip():
+            if not isinstance(text, str) or (not text.strip() and field.name != self.plan):
                 raise BadRaw(f"{text!r}: an empty {field.name}: say what is to be made")
             tokens, kept = field.measure(text)
             if tokens > kept:
                 raise BadRaw(f"{text[:40]!r}: {tokens:g} tokens, where at most {kept:g} are read: make it shorter")
+
+    def _read_back(self, plan: str) -> str:
+        """The words of a plan that the field of plans has room for: what was spelt may take more of it than it was written in."""
+        field, words = self._fields[self.plan or ""], plan.split()
+        assert isinstance(field, Text)
+        while words and (size := field.measure(" ".join(words)))[0] > size[1]:
+            words.pop()
+        return " ".join(words)
 
     def _mark(self, target: str) -> int:
         """What begins a text."""
