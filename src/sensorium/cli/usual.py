@@ -16,8 +16,8 @@ LEARN = {"caption": "captions", "ask": "questions", "generate": "pictures"}
 
 
 class Able(NamedTuple):
-    """What a model can do, and with what: of which kinds of things it makes or tells which; `one`: it does this alone, of all that it
-    reads at once, and so does it better than one that goes from any to any."""
+    """What a model can do, and with what: of which kinds of things it makes or tells which; `one`: it was trained for this alone,
+    of all that it reads at once, and does it better than one that goes from any to any."""
 
     does: frozenset[str]
     reads: frozenset[str]
