@@ -102,7 +102,7 @@ def pictures(size: dict[str, Any]) -> dict[str, Any]:
 
     from sensorium.core.encoding import Encoding
     from sensorium.decoders import UNet
-    from sensorium.diffusion import KINDS, Betas, draw_noise, grid, guided, sample
+    from sensorium.diffusion import KINDS, Betas, draw_noise, grid, guided, in_parts, sample
 
     shape = (size["side"], size["side"])
     arguments = {key: size[key] for key in ("vector", "tokens", "widths", "layers", "heads", "groups")}
@@ -116,8 +116,12 @@ def pictures(size: dict[str, Any]) -> dict[str, Any]:
         def denoise(x: jax.Array, t: jax.Array, heard: Any) -> jax.Array:
             return kind.to_x0(schedule, network(x, t, heard), x, t)
 
-        asked = guided(denoise, network.hear(about), network.hear(nothing), size["guidance"])
-        return sample(asked, draw_noise(keys, (*shape, 3)), grid(size["steps"]), schedule, "ddim")
+        def some(part: jax.Array, parts: int, rows: tuple[jax.Array, Encoding, Encoding]) -> jax.Array:
+            keys, about, nothing = rows
+            asked = guided(denoise, network.hear(about), network.hear(nothing), size["guidance"])
+            return sample(asked, draw_noise(keys, (*shape, 3)), grid(size["steps"]), schedule, "ddim", place=(part, parts))
+
+        return in_parts(some, (keys, about, nothing))
 
     keys = jax.random.split(jax.random.key(0), rows)
     draw = jax.random.normal(keys[0], (2, rows, size["length"], size["tokens"]))

@@ -70,6 +70,18 @@ def test_the_same_key_draws_the_same_whatever_is_drawn_beside_it():
     assert np.abs(other - first).max((1, 2, 3)).min() > 1, "another key draws another thing"
 
 
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_a_network_that_is_drawn_by_in_parts_draws_the_same(monkeypatch, eta):
+    how = Drawing(steps=3, guidance=2.0, sampler="ddim", eta=eta)
+    model = built()
+    whole = np.asarray(model.draw(about(), KEYS, how)).astype(int)
+    monkeypatch.setattr(type(model.network), "part", 2)
+    told = []
+    parts = np.asarray(jax.jit(lambda told_of, keys: model.draw(told_of, keys, how, told.append))(about(), KEYS)).astype(int)
+    jax.effects_barrier()
+    assert np.abs(parts - whole).max() <= 1 and sorted(map(int, told)) == [0, 0, 1, 1, 2, 2]
+
+
 def test_guidance_goes_from_nothing_through_what_is_told_and_beyond():
     """Of one step from pure noise the outcome is what the network says of it."""
     made, told = built(), about()

@@ -123,6 +123,34 @@ def test_each_evaluation_is_told_of_and_counted():
         assert sorted(map(int, told)) == list(range(expected)) == list(range(samplers.evaluations(sampler, 3)))
 
 
+@pytest.mark.parametrize(("rows", "size", "parts"), [(12, 4, 3), (12, 5, 1), (4, 4, 1), (12, None, 1)])
+def test_in_parts_rows_become_what_they_are_all_at_once_and_progress_goes_on(rows, size, parts):
+    told, seen = [], []
+
+    def work(part, many, things):
+        seen.append((many, len(things["x"])))
+        place = (part, many)
+        grid = jnp.asarray([1.0, 0.5, 0.2, 0.0])
+        return diffusion.sample(
+            lambda x, t: jnp.sin(x + things["shift"][:, None]),
+            things["x"],
+            grid,
+            diffusion.Rectified(),
+            tell=told.append,
+            place=place,
+        )
+
+    things = {"x": jax.random.normal(jax.random.key(0), (rows, 3)), "shift": jnp.arange(float(rows))}
+    whole = diffusion.sample(
+        lambda x, t: jnp.sin(x + things["shift"][:, None]), things["x"], jnp.asarray([1.0, 0.5, 0.2, 0.0]), diffusion.Rectified()
+    )
+    made = jax.jit(lambda things: diffusion.in_parts(work, things, size))(things)
+    jax.effects_barrier()
+    np.testing.assert_allclose(made, whole, atol=1e-6)
+    assert seen == [(parts, rows // parts)]
+    assert sorted(map(int, told)) == sorted(number // parts for number in range(3 * parts))
+
+
 def test_what_cannot_be_sampled_is_an_error():
     def sample(times=TWO, sampler="euler", **more):
         return diffusion.sample(lambda x, t: x, jnp.ones((1, 1)), times, diffusion.Rectified(), sampler, **more)

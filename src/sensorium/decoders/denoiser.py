@@ -14,12 +14,12 @@ from sensorium.core.table import Table, made
 from sensorium.decoders.dit import DiT
 from sensorium.decoders.form import formed
 from sensorium.decoders.unet import UNet
-from sensorium.diffusion import DRAWS, KINDS, SAMPLERS, SCHEDULES, corrupt, draw_noise, grid, guided, sample
+from sensorium.diffusion import DRAWS, KINDS, SAMPLERS, SCHEDULES, corrupt, draw_noise, grid, guided, in_parts, sample
 from sensorium.nn.sizes import whole
 
 NETWORKS: Table[type] = Table("network", {"dit": DiT, "unet": UNet})
 """`hear(Encoding)` -> what is heard, with a `sketch` or None; (noisy f32[B *shape C], t f32[B], heard) -> f32[B *shape C];
-`shape` and `channels` say what is read."""
+`shape` and `channels` say what is read, `part` how many rows are best drawn at once on a CPU (None: all)."""
 
 
 class Denoised(NamedTuple):
@@ -161,7 +161,23 @@ class Denoiser(nnx.Module):
         the network, by its number from 0. `dials`: guidance and temperature in the place of those of `how` (see
         `Drawing.compiled`)."""
         how = how or self.drawn
-        guidance, temperature = (how.guidance, how.temperature) if dials is None else dials
+        dials = (how.guidance, how.temperature) if dials is None else dials
+
+        def some(part: jax.Array, parts: int, rows: tuple[Encoding, jax.Array]) -> jax.Array:
+            return self._drawn(*rows, how, tell, dials, (part, parts))
+
+        return in_parts(some, (about, keys), self.network.part)
+
+    def _drawn(
+        self,
+        about: Encoding,
+        keys: Key[jax.Array, " B"],
+        how: Drawing,
+        tell: Callable[[Any], None] | None,
+        dials: tuple[Any, Any],
+        place: tuple[jax.Array, int],
+    ) -> Num[jax.Array, "B ..."]:
+        guidance, temperature = dials
 
         def denoise(x: jax.Array, t: jax.Array, heard: Any) -> jax.Array:
             x0 = self.kind.to_x0(self.schedule, self._said(x, t, heard), x, t)
@@ -172,7 +188,7 @@ class Denoiser(nnx.Module):
         noise = temperature * draw_noise(jax.vmap(jax.random.fold_in, (0, None))(keys, 0), self.shape)
         fresh = jax.vmap(jax.random.fold_in, (0, None))(keys, 1) if how.eta else None
         times = grid(how.steps, self.schedule, shift=how.shift)
-        x = sample(asked, noise, times, self.schedule, how.sampler, keys=fresh, eta=how.eta, tell=tell)
+        x = sample(asked, noise, times, self.schedule, how.sampler, keys=fresh, eta=how.eta, tell=tell, place=place)
         return self.form.back(self._within(x) / self.scale + self.middle)
 
     def _within(self, x: Float[jax.Array, "B *shape C"]) -> Float[jax.Array, "B *shape C"]:

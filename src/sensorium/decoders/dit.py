@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +42,8 @@ class DiT(nnx.Module):
     rest takes what they find as it is: noise teaches them little and unsettles them. Whatever has to be 0 so that an untrained
     network changes nothing is 0 at the start.
     """
+
+    part: ClassVar[int | None] = None
 
     def __init__(
         self,

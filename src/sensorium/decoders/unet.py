@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from sensorium.decoders.patches import joined
 from sensorium.decoders.places import Places
 from sensorium.decoders.sketch import Sketch
 from sensorium.decoders.unet_parts import GroupNorm, Level, Look, Residual, convolution, doubled
+from sensorium.diffusion.samplers import PART
 from sensorium.nn.sizes import whole
 
 TICKS, LONGEST = 1000.0, 10_000.0
@@ -31,6 +32,8 @@ class UNet(nnx.Module):
     joins the time, which modulates every block. As in `DiT`, every cell `reads` what belongs there out of the pooled vector with
     a small matrix of its own, or has its part of a `sketch`. `groups` are those of the norms.
     """
+
+    part: ClassVar[int | None] = PART
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ from sensorium.diffusion.corruption import corrupt as corrupt
 from sensorium.diffusion.guidance import guided as guided
 from sensorium.diffusion.samplers import SAMPLERS as SAMPLERS
 from sensorium.diffusion.samplers import draw_noise as draw_noise
+from sensorium.diffusion.samplers import in_parts as in_parts
 from sensorium.diffusion.samplers import sample as sample
 from sensorium.diffusion.schedules import SCHEDULES as SCHEDULES
 from sensorium.diffusion.schedules import Betas as Betas

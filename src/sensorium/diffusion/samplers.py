@@ -5,7 +5,7 @@ way. The steps are taken there: nothing is divided by what is 0 at either end.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,9 @@ from sensorium.diffusion.schedules import Schedule
 
 Denoise = Callable[[jax.Array, jax.Array], jax.Array]
 """(x_t f32[B *shape], t f32[B]) -> what the data are thought to be, x0 f32[B *shape]."""
+Some = TypeVar("Some")
+PART = 8
+"""Rows that are drawn at once on a CPU."""
 Fresh = Callable[[jax.Array], jax.Array]
 """The number of a step -> noise f32[B *shape] for it."""
 
@@ -40,22 +43,25 @@ def sample(
     keys: Key[jax.Array, " B"] | None = None,
     eta: float = 0.0,
     tell: Callable[[Any], None] | None = None,
+    place: tuple[jax.Array | int, int] = (0, 1),
 ) -> Float[jax.Array, " B *shape"]:
     """What becomes of `noise`, which is x at `times[0]`, at `times[-1]`. Rows never mix, if those of `denoise` do not.
 
     `sampler`: one of `SAMPLERS`. `keys`, one a row, and `eta` (0: no noise, 1: as much as in DDPM) are for "ddim" alone, which
     may put fresh noise in. `tell` is called with the number of each evaluation of the network, from 0, as it is done (see
-    `evaluations`). Made to be called within `jax.jit`, where the whole is one program.
+    `evaluations`); of the part `place` (which, of how many: see `in_parts`) with the number that is done of all by then. Made to
+    be called within `jax.jit`, where the whole is one program.
     """
     walk = SAMPLERS[sampler]
     _check(times, sampler, keys, eta)
     times = jnp.asarray(times, jnp.float32)
+    asked = evaluations(sampler, len(times) - 1)
     noise, path = noise.astype(jnp.float32), Path(times, schedule.alpha(times), schedule.sigma(times))
 
     def once(x: jax.Array, t: jax.Array, number: jax.Array) -> jax.Array:
         x0 = denoise(x, jnp.broadcast_to(t, (len(x),))).astype(jnp.float32)
         if tell is not None:
-            jax.debug.callback(tell, number)
+            jax.debug.callback(tell, (place[0] * asked + number) // place[1])
         return x0
 
     def fresh(number: jax.Array) -> jax.Array:
@@ -63,6 +69,21 @@ def sample(
         return draw_noise(jax.vmap(jax.random.fold_in, (0, None))(keys, number), noise.shape[1:])
 
     return walk(once, noise, path, fresh, eta)
+
+
+def in_parts(work: Callable[[jax.Array, int, Some], jax.Array], things: Some, size: int | None = PART) -> jax.Array:
+    """`work(number of the part, of how many, things)` of arrays with a row for each thing, `size` rows after another, in one
+    program. Rows never mix, if those of `work` do not.
+
+    What a network makes of few rows stays in the caches of a CPU, and is not fetched from memory: 64 pictures of a U-Net take a
+    sixth less time so. Where there are accelerators, other numbers of rows, or no `size`, all are done at once.
+    """
+    rows = len(jax.tree.leaves(things)[0])
+    if size is None or jax.default_backend() != "cpu" or rows <= size or rows % size:
+        return work(jnp.int32(0), 1, things)
+    parts = jax.tree.map(lambda x: x.reshape(rows // size, size, *x.shape[1:]), things)
+    out = jax.lax.map(lambda part: work(part[0], rows // size, part[1]), (jnp.arange(rows // size), parts))
+    return out.reshape(rows, *out.shape[2:])
 
 
 def evaluations(sampler: str, steps: int) -> int:
