@@ -131,7 +131,7 @@ class PublishedDecoder(nnx.Module):
     ) -> tuple[Float[jax.Array, "B V"], Cache]:
         """Logits of the word at `place`, given the one `before` it (at place 0 it says nothing) and the cache."""
         token, at = jnp.where(place == 0, cache.last, before), cache.start + place
-        seen = (jnp.arange(cache.words[0].keys.shape[1]) <= at)[None, None, None]
+        seen = (jnp.arange(cache.words[0].keys.shape[2]) <= at)[None, None, None]
         states, words = self.body(token[:, None], seen, cache.context, cache.words, at)
         return self._logits(states[-1])[:, 0], cache._replace(words=words)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Bool, Float, Int
 
-from sensorium.nn.attention import KeysValues, geglu
+from sensorium.nn.attention import KeysValues, geglu, looked_up
 from sensorium.nn.norms import rms_norm
 from sensorium.nn.sizes import check_heads, whole
 
@@ -56,7 +56,7 @@ class DecoderBlock(nnx.Module):
 
     def look(self, context: Float[jax.Array, "B K D"]) -> KeysValues:
         """What this layer keeps of a context; it is the same for every word."""
-        return KeysValues(*jnp.split(self._split(self.told(rms_norm(context)), 2), 2, axis=2))
+        return KeysValues.of(*jnp.split(self._split(self.told(rms_norm(context)), 2), 2, axis=2))
 
     def __call__(
         self,
@@ -70,18 +70,16 @@ class DecoderBlock(nnx.Module):
         """The words at `start`, `start` + 1, …, and the keys and values of all words with these put in. `present`: the words that
         are seen; `looked`: what is looked at of the context."""
         q, k, v = jnp.split(self._split(self.qkv(rms_norm(x)), 3), 3, axis=2)
-        words = KeysValues(
-            *(jax.lax.dynamic_update_slice_in_dim(a, b, start, 1) for a, b in ((words.keys, k), (words.values, v)))
-        )
-        back = (start + jnp.arange(x.shape[1]))[:, None] - jnp.arange(words.keys.shape[1])[None, :]
+        words = words.put(KeysValues.of(k, v), start)
+        back = (start + jnp.arange(x.shape[1]))[:, None] - jnp.arange(words.keys.shape[2])[None, :]
         seen = (back >= 0)[None, None]
         if present is not None:
             seen = seen & present[:, None, None, :]
         bias = REACH * jnp.take(self.distance[...], jnp.maximum(back, 0), axis=1)[None]
-        x = x + self.out(jax.nn.dot_product_attention(q, words.keys, words.values, bias, seen).reshape(x.shape))
+        x = x + self.out(looked_up(q, words, seen, bias).reshape(x.shape))
         ask = self._split(self.ask(rms_norm(x)), 1)
         there = None if looked is None else looked[:, None, None, :]
-        x = x + self.heard(jax.nn.dot_product_attention(ask, context.keys, context.values, mask=there).reshape(x.shape))
+        x = x + self.heard(looked_up(ask, context, there).reshape(x.shape))
         return x + self.down(geglu(self.up(rms_norm(x)))), words
 
     def _split(self, x: Float[jax.Array, "B L E"], parts: int) -> Float[jax.Array, "B L many d"]:
@@ -162,7 +160,7 @@ class TokenDecoder(nnx.Module):
         return jnp.concatenate([first, words], axis=1)
 
     def _empty(self, context: Context, length: int) -> Cache:
-        empty = jnp.zeros((len(context.gist), length, self.heads, self.width // self.heads))
+        empty = jnp.zeros((len(context.gist), self.heads, length, self.width // self.heads))
         looks = tuple(block.look(context.tokens) for block in self.blocks)
         return Cache(tuple(KeysValues(empty, empty) for _ in looks), looks, context.gist, context.mask)
 

@@ -6,17 +6,29 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from sensorium.nn.norms import rms_norm
 from sensorium.nn.sizes import check_heads
 
+NEVER = -1e9
+"""The score of what is not looked at."""
+
 
 class KeysValues(NamedTuple):
-    """What a layer keeps of the tokens that it may look at."""
+    """What a layer keeps of the tokens that it may look at: head by head, as `looked_up` multiplies them, so that a decoder which
+    writes word by word need not turn all of them around at each."""
 
-    keys: Float[jax.Array, "B K heads d"]
-    values: Float[jax.Array, "B K heads d"]
+    keys: Float[jax.Array, "B heads K d"]
+    values: Float[jax.Array, "B heads K d"]
+
+    @classmethod
+    def of(cls, keys: Float[jax.Array, "B K heads d"], values: Float[jax.Array, "B K heads d"]) -> "KeysValues":
+        return cls(jnp.swapaxes(keys, 1, 2), jnp.swapaxes(values, 1, 2))
+
+    def put(self, new: "KeysValues", start: int | Int[jax.Array, ""]) -> "KeysValues":
+        """With those of new tokens in the places from `start` on."""
+        return KeysValues(*(jax.lax.dynamic_update_slice_in_dim(a, b, start, 2) for a, b in zip(self, new, strict=True)))
 
 
 class Attention(nnx.Module):
@@ -79,6 +91,21 @@ def mixed_by(
     return jax.lax.platform_dependent(q, k, v, cpu=wide, default=plain) if q.dtype == jnp.float16 else plain(q, k, v)
 
 
+def looked_up(
+    q: Float[jax.Array, "B L heads d"],
+    kept: KeysValues,
+    mask: Bool[jax.Array, "#B #heads #L K"] | None,
+    bias: Float[jax.Array, "#B #heads L K"] | None = None,
+) -> Float[jax.Array, "B L heads d"]:
+    """`mixed_by` of keys and values that are `kept`."""
+    if q.dtype == jnp.float16:
+        return mixed_by(q, *(jnp.swapaxes(x, 1, 2) for x in kept), mask, bias)
+    scores = jnp.einsum("blhd,bhkd->bhlk", q, kept.keys, preferred_element_type=jnp.float32) / math.sqrt(q.shape[-1])
+    scores = scores if bias is None else scores + bias
+    weights = jax.nn.softmax(scores if mask is None else jnp.where(mask, scores, NEVER), axis=-1)
+    return jnp.einsum("bhlk,bhkd->blhd", weights.astype(kept.values.dtype), kept.values)
+
+
 def attend(
     q: Float[jax.Array, "B L heads d"],
     k: Float[jax.Array, "B K heads d"],
@@ -87,7 +114,7 @@ def attend(
 ) -> tuple[Float[jax.Array, "B L heads d"], Float[jax.Array, "B heads L K"]]:
     """softmax(q·k / √d)·v and its weights (Vaswani et al. 2017, eq. 1), both 0 for a query whose keys are all masked."""
     scores = jnp.einsum("blhd,bkhd->bhlk", q, k) / math.sqrt(q.shape[-1])
-    shares = jax.nn.softmax(jnp.where(mask, scores.astype(jnp.float32), -1e9), axis=-1)
+    shares = jax.nn.softmax(jnp.where(mask, scores.astype(jnp.float32), NEVER), axis=-1)
     weights = jnp.where(mask, shares, 0.0).astype(v.dtype)
     return jnp.einsum("bhlk,bkhd->blhd", weights, v), weights
 

@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Bool, Float, Int
 
 from sensorium.core.encoding import Encoding
-from sensorium.nn.attention import KeysValues, mixed_by
+from sensorium.nn.attention import KeysValues, looked_up
 from sensorium.nn.sizes import check_heads
 from sensorium.nn.standard import ACTIVATIONS, LayerNorm
 from sensorium.nn.transformer import look_up
@@ -58,7 +58,7 @@ class ContextLayer(nnx.Module):
 
     def look(self, context: Float[jax.Array, "B K E"]) -> KeysValues:
         """What this layer keeps of a context; it is the same for every token."""
-        return KeysValues(self._split(self.context_key(context)), self._split(self.context_value(context)))
+        return KeysValues.of(self._split(self.context_key(context)), self._split(self.context_value(context)))
 
     def __call__(
         self,
@@ -73,15 +73,12 @@ class ContextLayer(nnx.Module):
         where there are none). `seen[b, 0, i, j]`: token i of these may look at token j of the words; `mask`: of the context."""
 
         def attend(x: jax.Array) -> tuple[jax.Array, KeysValues]:
-            kept = KeysValues(self._split(self.key(x)), self._split(self.value(x)))
-            if words is not None:
-                kept = KeysValues(
-                    *(jax.lax.dynamic_update_slice_in_dim(a, b, start, 1) for a, b in zip(words, kept, strict=True))
-                )
-            return self.out(_joined(mixed_by(self._split(self.query(x)), *kept, seen))), kept
+            kept = KeysValues.of(self._split(self.key(x)), self._split(self.value(x)))
+            kept = kept if words is None else words.put(kept, start)
+            return self.out(_joined(looked_up(self._split(self.query(x)), kept, seen))), kept
 
         def look(x: jax.Array) -> jax.Array:
-            return self.context_out(_joined(mixed_by(self._split(self.context_query(x)), *context, mask[:, None, None, :])))
+            return self.context_out(_joined(looked_up(self._split(self.context_query(x)), context, mask[:, None, None, :])))
 
         if self.norm_first:
             told, kept = attend(self.norm_attention(x))
@@ -135,7 +132,7 @@ class ContextTransformer(nnx.Module):
 
     def room(self, rows: int, places: int) -> tuple[KeysValues, ...]:
         """Keys and values of so many places, where nothing stands yet."""
-        empty = jnp.zeros((rows, places, self.heads, self.width // self.heads), self.table.dtype)
+        empty = jnp.zeros((rows, self.heads, places, self.width // self.heads), self.table.dtype)
         return tuple(KeysValues(empty, empty) for _ in self.layers)
 
     def __call__(
