@@ -46,10 +46,10 @@ def test_motions_are_told_apart_from_what_else_a_sentence_says():
 
 
 class Painter(Sensorium):
-    """Stands in for a model: paints what its `things` says of the scenes that it is asked for."""
+    """Stands in for a model: paints the scenes that it is asked for, `shift` places further, or with one thing more each."""
 
-    def __init__(self, monkeypatch, shift: int):
-        self.said, self.shift = [], shift
+    def __init__(self, monkeypatch, shift: int = 0, more: bool = False):
+        self.said, self.shift, self.more = [], shift, more
         monkeypatch.setattr(truth.judge, "of_pictures", lambda made: made)
 
     @property
@@ -64,18 +64,22 @@ class Painter(Sensorium):
 
     def arrays(self, leaves, target, raws, n, how, seed):
         self.said = raws["text"]
-        scenes = scene.distinct("validation", 100, 5, 2)
-        two = scenes[[i for i, count in enumerate(scenes.count) if count > 1][: len(self.said)]]
-        return two[[(i + self.shift) % len(two) for i in range(len(two))]]
+        things = caption.objects(scene.distinct("validation", len(self.said), seed, 2))
+        things = [things[(i + self.shift) % len(things)] for i in range(len(things))]
+        free = [next(place for place in range(9) if place not in {t[4] for t in own}) for own in things]
+        extra = [[(0, 0, 0, 0, place)] if self.more else [] for place in free]
+        return caption.scenes([own + one for own, one in zip(things, extra, strict=True)])
 
 
-def test_sentences_that_leave_places_open_hold_of_what_they_were_said_of_and_hardly_ever_of_the_next(monkeypatch):
-    found = truth.related_of(Painter(monkeypatch, 0), "image", "validation", most=2, n=50, seed=5)
-    assert found["true"] == 1.0 and found["true/chance"] < 0.1
-    painter = Painter(monkeypatch, 1)
-    found = truth.related_of(painter, "image", "validation", most=2, n=50, seed=5)
-    assert found["true"] < 0.1 and found["true/chance"] == 1.0
-    assert all(read(said) is None for said in painter.said) and len(painter.said) == 50
+def test_what_was_asked_for_holds_of_what_it_was_said_of_and_hardly_ever_of_the_next(monkeypatch):
+    found = truth.asked_of(Painter(monkeypatch), "image", "validation", most=2, n=60, seed=5)
+    assert found["asked"] == 1.0 and found["asked/chance"] < 0.1
+    painter = Painter(monkeypatch, shift=1)
+    found = truth.asked_of(painter, "image", "validation", most=2, n=60, seed=5)
+    assert found["asked"] < 0.1 and found["asked/chance"] == 1.0
+    assert len(painter.said) == 60 and sum(read(said) is None for said in painter.said) > 40
+    found = truth.asked_of(Painter(monkeypatch, more=True), "image", "validation", most=2, n=60, seed=5)
+    assert found["asked"] == 0.0, "true of it, but there is more than was asked for"
 
 
 def test_both_splits_are_measured_with_the_gap(monkeypatch):

@@ -34,6 +34,8 @@ Numbers = dict[str, float]
 SPLITS = ("validation", "compositional")
 SCENES = 1000
 """How many are measured on unless told otherwise: an interval of 95 % is at most 6 % wide."""
+OPEN = (0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 2.0)
+"""The styles of sentences that leave something open."""
 AT_ONCE = 100
 """Questions that are answered side by side."""
 
@@ -125,32 +127,35 @@ def made_of(
     return out
 
 
-def related_of(
+def asked_of(
     model: Sensorium,
     target: str,
     split: str,
     source: str = "text",
     *,
     most: int = scene.MOST,
-    styles: Sequence[float] = (0.0, 1.0, 1.0),
+    styles: Sequence[float] = OPEN,
     how: Drawing | None = None,
     n: int = SCENES,
     seed: int = 0,
 ) -> Numbers:
-    """`"true"`: the share of `n` things that a model makes of which the sentence holds by which they were asked for
-    (`world.judge.true`), with its `true/chance`: that of the next one. The sentences are of scenes of a split with two objects or
-    more, in `styles` that leave open where these are, and say how they lie to each other."""
-    scenes = scene.distinct(split, 2 * n, seed, most)
-    scenes = scenes[np.flatnonzero(scenes.count > 1)[:n]]
+    """`"asked"`: the share of `n` things that a model makes of which what was asked for holds (`world.judge.true`), and that show
+    no more than that where all of a scene was named; `asked/chance`: that of the next one. The sentences are of distinct scenes
+    of a split, in `styles` that leave open where things are, or how large, or of what texture."""
+    scenes = scene.distinct(split, n, seed, most)
     asked = RENDERERS["text"](scenes, styles)
-    made = model.making.arrays(model.parameters(), target, {source: asked}, 1, how, seed)
-    found, moved = JUDGES[model.field(target).kind](made)
-    things, motions = caption.objects(found), [None] * len(made) if moved is None else [int(one) for one in moved]
-    shares = []
-    for shift in (0, 1):
-        sentences = [*asked[shift:], *asked[:shift]]
-        shares.append(float(np.mean([true(*one) for one in zip(things, sentences, motions, strict=True)])))
-    return dict(zip(("true", "true/chance"), shares, strict=True))
+    found, moved = JUDGES[model.field(target).kind](
+        model.making.arrays(model.parameters(), target, {source: asked}, 1, how, seed)
+    )
+    things, motions = caption.objects(found), [None] * n if moved is None else [int(one) for one in moved]
+    named = [sum(word in scene.COLOURS for word in said.split()) for said in asked]  # each thing is named by one
+    whole = [count if count == there else None for count, there in zip(named, scenes.count.tolist(), strict=True)]
+
+    def holds(shift: int) -> float:
+        told = zip([*asked[shift:], *asked[:shift]], [*whole[shift:], *whole[:shift]], things, motions, strict=True)
+        return float(np.mean([true(own, said, motion) and count in (None, len(own)) for said, count, own, motion in told]))
+
+    return {"asked": holds(0), "asked/chance": holds(1)}
 
 
 def there_and_back(

@@ -27,8 +27,7 @@ class Perfect(Sensorium):
         scenes = scene.distinct("validation", SAMPLES, most=2)
         if "plan" in sources:
             assert sources["plan"] == [f"plan {i}" for i in range(OPEN)]
-            scenes = scene.distinct("validation", 2 * SAMPLES, 1, most=2)
-            scenes = scenes[np.flatnonzero(scenes.count > 1)[:OPEN]]
+            scenes = scene.distinct("validation", SAMPLES, 1, most=2)[:OPEN]
         made = self._render(scenes)
         return [made[1], *made[1:]]
 
@@ -40,7 +39,7 @@ def paint(scenes):
 
 
 OPEN = SAMPLES // 2
-"""Sentences that leave places open."""
+"""Sentences that leave something open."""
 NUMBER = ("everything right, scenes never seen", 0.25, 0.01)
 RENDER = {
     "pictures": paint,

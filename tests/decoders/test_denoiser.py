@@ -70,12 +70,12 @@ def test_the_same_key_draws_the_same_whatever_is_drawn_beside_it():
     assert np.abs(other - first).max((1, 2, 3)).min() > 1, "another key draws another thing"
 
 
-@pytest.mark.parametrize("eta", [0.0, 1.0])
-def test_a_network_that_is_drawn_by_in_parts_draws_the_same(monkeypatch, eta):
+@pytest.mark.parametrize(("eta", "sketch"), [(0.0, False), (1.0, False), (0.0, True)])
+def test_a_network_that_is_drawn_by_in_parts_draws_the_same(monkeypatch, eta, sketch):
     how = Drawing(steps=3, guidance=2.0, sampler="ddim", eta=eta)
-    model = built()
+    model = sketched() if sketch else built()
     whole = np.asarray(model.draw(about(), KEYS, how)).astype(int)
-    monkeypatch.setattr(type(model.network), "part", 2)
+    monkeypatch.setattr(type(model.network), "at_once", 2)
     told = []
     parts = np.asarray(jax.jit(lambda told_of, keys: model.draw(told_of, keys, how, told.append))(about(), KEYS)).astype(int)
     jax.effects_barrier()

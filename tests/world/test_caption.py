@@ -89,3 +89,19 @@ def test_the_judge_of_sentences_by_hand():
 def test_an_is_said_before_a_vowel():
     things = [(0, 0, 1, 3, 1), (0, 0, 1, 3, 7)]
     assert caption.sentence(things, "short", [0.0] * 5) == "an orange star above an orange star"
+
+
+def test_loose_sentences_are_true_and_say_of_everything_some_or_all():
+    said = caption.render(SCENES, caption.LOOSE)
+    things = caption.objects(SCENES)
+    assert all(judge.true(own, one) for own, one in zip(things, said, strict=True))
+    articles = [sum(word in ("a", "an") for word in one.split()) for one in said]
+    assert articles == SCENES.count.tolist(), "each thing is named, once"
+    sizes = [sum(word in sum(caption.SIZE_WORDS, ()) for word in one.split()) for one in said]
+    assert 0.45 < sum(sizes) / sum(articles) < 0.55
+    placed = [one.count(" in the ") + one.startswith("in the ") for one in said]
+    related = np.mean([any(f" {way} a" in one for way in caption.RELATIONS) for one in said])
+    assert 0.15 < related < 0.35 and 0.3 < sum(placed) / sum(articles) < 0.5
+    moving = caption.render(SCENES, caption.MOVING_LOOSE)
+    assert all(b.startswith(a + " ") for a, b in zip(said, moving, strict=True))
+    assert caption.render(SCENES[:3], caption.LOOSE) == said[:3], "in any company"

@@ -10,12 +10,13 @@ from sensorium.cli.training import train_with_bar
 from sensorium.data.questions import even
 from sensorium.data.synthetic import RENDERERS
 from sensorium.recipes import WORLDLY
-from sensorium.recipes.clips import MOVING, RELATED
+from sensorium.recipes.clips import MOVING
+from sensorium.recipes.clips import OPEN as MOVING_OPEN
 from sensorium.recipes.questions import types_of
 from sensorium.run import Run
 from sensorium.sensorium import Sensorium
 from sensorium.show import Made, Measure, Sheet, Shown
-from sensorium.truth import JUDGES
+from sensorium.truth import JUDGES, OPEN
 from sensorium.world import caption, motion, scene
 from sensorium.world.caption import Thing
 from sensorium.world.judge import true
@@ -76,21 +77,21 @@ def _questions(run: Run) -> Sheet:
 
 
 def _from_words(
-    run: Run, title: str, target: str, most: int, styles: tuple[float, ...] = TEXT, related: tuple[float, ...] = (0.0, 1.0, 1.0)
+    run: Run, title: str, target: str, most: int, styles: tuple[float, ...] = TEXT, asked_in: tuple[float, ...] = OPEN
 ) -> Sheet:
     scenes = scene.distinct("validation", SAMPLES, most=most)
     texts, true = (RENDERERS[kind](scenes, styles) for kind in ("text", target))
     asked = [Shown(text, **_shown(target, one)) for text, one in zip(texts, true, strict=True)]  # and as the world has it
     things = run.sensorium.generate(target, text=[one.caption for one in asked])
-    names = ("motion", "true") if target == "video" else ("exact", "attributes", "true")
-    made = _judged(run.sensorium, target, scenes, asked, things) + _planned(run.sensorium, target, most, related)
+    names = ("motion", "asked") if target == "video" else ("exact", "attributes", "asked")
+    made = _judged(run.sensorium, target, scenes, asked, things) + _planned(run.sensorium, target, most, asked_in)
     return Sheet(title, _note(run), _measures(run, *names), made)
 
 
 def _planned(model: Sensorium, target: str, most: int, styles: tuple[float, ...]) -> list[Made]:
-    """Of sentences that leave places open: with the plan that was made of each, and whether what came of it is true."""
-    scenes = scene.distinct("validation", 2 * SAMPLES, 1, most)
-    texts = RENDERERS["text"](scenes[np.flatnonzero(scenes.count > 1)[: SAMPLES // 2]], styles)
+    """Of sentences that leave something open: with the plan that was made of each, and whether what came of it is true."""
+    scenes = scene.distinct("validation", SAMPLES, 1, most)
+    texts = RENDERERS["text"](scenes[: SAMPLES // 2], styles)
     plans = model.generate("plan", text=texts)
     things = model.generate(target, plan=plans)
     kind, out = model.field(target).kind, []
@@ -163,7 +164,7 @@ def _note(run: Run) -> str:
 def _measures(run: Run, *names: str) -> list[Measure]:
     said = {"validation": "scenes never seen", "compositional": "combinations never seen"}
     told = {"exact": "everything right", "attributes": "attributes right", "accuracy": "answers right", "motion": "motions right"}
-    told |= {"true": "true of a sentence that leaves places open"}
+    told |= {"asked": "what was asked for, where much was left open"}
     keys = [(f"{split}/{name}", f"{told[name]}, {said[split]}") for name in names for split in said]
     return [Measure(text, run.metrics[key], run.metrics.get(f"{key}/chance", np.nan)) for key, text in keys if key in run.metrics]
 
@@ -182,7 +183,7 @@ SHEETS: Mapping[str, Callable[[Run], Sheet]] = {
     "questions": _questions,
     "pictures": lambda run: _from_words(run, "Pictures of what is said", "image", 2),
     "sounds": lambda run: _from_words(run, "Sounds of what is said", "audio", scene.MOST),
-    "clips": lambda run: _from_words(run, "Clips of what is said", "video", 2, MOVING, RELATED),
+    "clips": lambda run: _from_words(run, "Clips of what is said", "video", 2, MOVING, MOVING_OPEN),
     "anything": _anything,
 }
 """A trained recipe -> what it made."""

@@ -19,7 +19,7 @@ from sensorium.nn.sizes import whole
 
 NETWORKS: Table[type] = Table("network", {"dit": DiT, "unet": UNet})
 """`hear(Encoding)` -> what is heard, with a `sketch` or None; (noisy f32[B *shape C], t f32[B], heard) -> f32[B *shape C];
-`shape` and `channels` say what is read, `part` how many rows are best drawn at once on a CPU (None: all)."""
+`shape` and `channels` say what is read, `at_once` how many rows are best drawn at once on a CPU (None: all)."""
 
 
 class Denoised(NamedTuple):
@@ -166,7 +166,7 @@ class Denoiser(nnx.Module):
         def some(part: jax.Array, parts: int, rows: tuple[Encoding, jax.Array]) -> jax.Array:
             return self._drawn(*rows, how, tell, dials, (part, parts))
 
-        return in_parts(some, (about, keys), self.network.part)
+        return in_parts(some, (about, keys), self.network.at_once)
 
     def _drawn(
         self,

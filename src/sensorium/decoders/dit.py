@@ -43,7 +43,7 @@ class DiT(nnx.Module):
     network changes nothing is 0 at the start.
     """
 
-    part: ClassVar[int | None] = None
+    at_once: ClassVar[int | None] = None
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ class UNet(nnx.Module):
     a small matrix of its own, or has its part of a `sketch`. `groups` are those of the norms.
     """
 
-    part: ClassVar[int | None] = PART
+    at_once: ClassVar[int | None] = PART
 
     def __init__(
         self,

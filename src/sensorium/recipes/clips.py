@@ -10,9 +10,9 @@ from sensorium.world import clip, motion
 
 MOVING = (0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 """Sentences that say where things are and how they move."""
-RELATED = (0.0, 0.0, 0.0, 1.0)
-"""Those that leave places open."""
-PROMPTS = (0.0, 0.0, 0.0, 0.5, 0.0, 0.5)
+OPEN = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 2.0)
+"""Those that leave something open, and say how things move."""
+PROMPTS = (0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 2.0)
 FRAMES, SIDE = 8, 32
 """Of what is made: every second frame, at half the size."""
 
@@ -43,7 +43,7 @@ def clips(
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
     moving = Video(size=64, frames=clip.FRAMES, seconds=motion.SECONDS)
     decoder = mover(moving, width, depth)
-    said = {"styles": MOVING, "prompts": PROMPTS, "related": RELATED}
+    said = {"styles": MOVING, "prompts": PROMPTS, "asked_in": OPEN}
     return making("clips", arguments, moving, decoder, trainer, outline=1.0, gap=("motion",), **said)
 
 

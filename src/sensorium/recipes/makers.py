@@ -15,12 +15,16 @@ from sensorium.optim.dials import optimizer_of
 from sensorium.recipes.captions import words
 from sensorium.recipes.tellers import teller
 from sensorium.training import Card, Experiment
-from sensorium.truth import SCENES, made_of, of_splits, related_of
+from sensorium.truth import OPEN, SCENES, asked_of, made_of, of_splits
 
 EMA = 0.995
 """The decay of the average, unless told otherwise."""
 OUTLINE = 10.0
 """What the error of the sketch counts beside that of the denoiser: what is where comes first, and then how it looks."""
+
+
+PROMPTS = (1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 3.0)
+"""The styles of what people say: lists, relations, and half of them sentences that leave out what they like."""
 
 
 def smoothed(trainer: Trainer | None) -> Trainer:
@@ -54,15 +58,15 @@ def making(
     *,
     outline: Weight = OUTLINE,
     styles: Sequence[float] = (1.0, 0.0, 0.0),
-    prompts: Sequence[float] = (1.0, 1.0, 1.0),
-    related: Sequence[float] = (0.0, 1.0, 1.0),
+    prompts: Sequence[float] = PROMPTS,
+    asked_in: Sequence[float] = OPEN,
     gap: Sequence[str] = ("exact", "attributes"),
     measured: int = SCENES,
 ) -> Experiment:
     """A recipe by which things of the field `target` of the built-in world are made of what is said of them: `arguments` are its
     dials, `styles` how things are said, and so many scenes of each split are `measured`, with the `gap` between the two.
 
-    A planner learns to say them so what people say, which is in the styles `prompts`; those of `related` leave places open."""
+    A planner learns to say them so what people say, in the styles `prompts`; those of `asked_in` leave something open."""
     steps, batch, most, seed = (arguments[name] for name in ("steps", "batch", "most", "seed"))
     trainer, asked, told = smoothed(trainer), words(), words("plan")
     return Experiment(
@@ -84,9 +88,9 @@ def making(
         truth=lambda model: of_splits(
             lambda split: (
                 made_of(model, target.name, split, most=most, styles=styles, n=measured)
-                | related_of(model, target.name, split, most=most, styles=related, n=measured)
+                | asked_of(model, target.name, split, most=most, styles=asked_in, n=measured)
             ),
-            (*gap, "true"),
+            (*gap, "asked"),
         ),
     )
 
@@ -106,8 +110,8 @@ def maker(told: Text, target: str, decoder: Mapping[str, Any], **planned: Any) -
 
 WIDTH = 64
 """Of the tokens of texts, and of the planner."""
-PLANS = 24
-"""Rows a step from which the planner learns, about: of 1,700 steps of 24 it learns all that there is to learn."""
+PLANS = 32
+"""Rows a step from which the planner learns, about: of 1,700 steps it learns all that there is to learn."""
 
 
 PAINTED = {"middle": -0.6, "scale": 3.0, "floor": 0.4}

@@ -50,12 +50,18 @@ MOVING_LIST = "moving list"
 """And a `list`, and how everything moves."""
 MOTION_WORDS = tuple(sorted({w for group in PHRASES.values() for phrase in group for w in phrase.split()} - set(WORDS)))
 """The words that those who say how things move need beyond `WORDS`."""
-MORE = (MOTION, READING, MOVING_LIST)
-MOVING = {MOTION: "short", MOVING_LIST: "list"}
+LOOSE = "loose"
+"""As people ask for things: of each its colour and shape, and of its size, its texture and its place some or none; of two things,
+now and then, how they lie to each other instead."""
+MOVING_LOOSE = "moving loose"
+MORE = (MOTION, READING, MOVING_LIST, LOOSE, MOVING_LOOSE)
+MOVING = {MOTION: "short", MOVING_LIST: "list", MOVING_LOOSE: LOOSE}
 """What those who say how things move say before that."""
 
 Thing = tuple[int, int, int, int, int]  # size, texture, colour, shape, place
 _DRAWS = 5  # numbers drawn a caption: where places are said, relation, and three for the wording
+_LOOSELY = 1 + 3 * MOST  # numbers drawn a `LOOSE` one: whether it is a relation, and of each thing what is said
+_LIE = 0.3  # the share of those of two things or more that are
 
 
 def render(scenes: Scenes, style: Sequence[str] | str, variant: int = 0) -> list[str]:
@@ -66,7 +72,10 @@ def render(scenes: Scenes, style: Sequence[str] | str, variant: int = 0) -> list
     u = uniform(scenes.key, f"words{variant}", _DRAWS).tolist()
     first, second = (column.tolist() for column in focus(scenes, variant))
     ordered = [_focused(*row) for row in zip(objects(scenes), first, second, strict=True)]
-    said = [sentence(things, MOVING.get(s, s), v) for things, s, v in zip(ordered, styles, u, strict=True)]
+    bases = [MOVING.get(s, s) for s in styles]
+    w = uniform(scenes.key, f"loose{variant}", _LOOSELY).tolist() if LOOSE in bases else u
+    every = zip(ordered, bases, u, w, strict=True)
+    said = [_loose(things, v, drawn) if s == LOOSE else sentence(things, s, v) for things, s, v, drawn in every]
     if not set(styles) & set(MOVING):
         return said
     which = choice(uniform(scenes.key, f"moves{variant}", 1)[:, 0], 2)
@@ -115,10 +124,27 @@ def sentence(things: list[Thing], style: str, u: list[float]) -> str:
 
 
 def thing(t: Thing, u: list[float], bare: bool = False) -> str:
+    return _called(t, u, not bare, not bare)
+
+
+def _called(t: Thing, u: list[float], sized: bool, textured: bool) -> str:
     size, texture = SIZE_WORDS[t[0]], TEXTURE_WORDS[t[1]]
-    words = () if bare else (size[int(u[2] * len(size))], texture[int(u[3] * len(texture))])
+    words = (size[int(u[2] * len(size))] if sized else "", texture[int(u[3] * len(texture))] if textured else "")
     said = " ".join(w for w in (*words, COLOURS[t[2]], SHAPES[t[3]]) if w)
     return f"an {said}" if said[0] in "aeiou" else f"a {said}"
+
+
+def _loose(things: list[Thing], u: list[float], w: list[float]) -> str:
+    says = [[x < 0.5 for x in w[1 + 3 * i : 4 + 3 * i]] for i in range(len(things))]
+    called = [_called(t, u, sized, textured) for t, (sized, textured, _) in zip(things, says, strict=True)]
+    clauses = [
+        _where(t, u, name, before=u[0] < 0.4) if placed else name
+        for t, name, (_, _, placed) in zip(things, called, says, strict=True)
+    ]
+    if len(things) > 1 and w[0] < _LIE:
+        options = relations(things[0][4], things[1][4])
+        return " and ".join([f"{called[0]} {options[int(u[1] * len(options))]} {called[1]}", *clauses[2:]])
+    return " and ".join(clauses)
 
 
 def relations(a: int, b: int) -> list[str]:
@@ -166,5 +192,9 @@ def _focused(things: list[Thing], first: int, second: int) -> list[Thing]:
 
 
 def _placed(t: Thing, u: list[float], before: bool) -> str:
+    return _where(t, u, thing(t, u), before)
+
+
+def _where(t: Thing, u: list[float], name: str, before: bool) -> str:
     place = PLACES[t[4]] if u[4] < 0.7 else PLACES[t[4]].replace("centre", "middle")
-    return f"in the {place} {thing(t, u)}" if before else f"{thing(t, u)} in the {place}"
+    return f"in the {place} {name}" if before else f"{name} in the {place}"
