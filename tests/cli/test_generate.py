@@ -83,6 +83,10 @@ def test_a_plan_is_told_and_stands_in_the_file_and_can_be_left_out(models, tmp_p
     made = planning().generate(plan=["red circle"] * 2, how=Drawing(2, 2.0), seed=1)
     assert (np.asarray(opened(tmp_path / "told-2.png")) == np.asarray(made[1])).all()
     assert run(capsys, *asked[:3], "--to", "plan", "--seed", 1, "-n", 2)[1]["texts"] == plans
+    for wrong, told in (("--to plan", "nothing is planned"), ("--without blue", "a Mix of text"), ("", "an empty text")):
+        said = "" if not wrong else "red"
+        code, found = run(capsys, said, "--model", models / "planner", "--as-told", *wrong.split(), "--out", tmp_path / "w.png")
+        assert code > 0 and (told in found["error"] or ("--to plan" in wrong and "is kept in .txt" in found["error"]))
 
 
 def test_what_is_there_is_replaced_only_where_that_is_said(models, tmp_path, capsys):
@@ -131,7 +135,7 @@ WRONG = [
     (("", "--out", "a.png"), 1, "an empty text"),
     (("red", "--out", "a.png", "--to", "vidoe"), 1, "no decoder for 'vidoe'"),
     (("red", "--out", "a.png", "-n", "0"), 2, "-n 0"),
-    (("red", "--out", "a.png", "--as-told"), 2, "this model plans nothing"),
+    (("red", "--out", "a.png", "--as-told"), 2, "nothing is planned before this is made"),
     (("red", "--out", "a.png", "--steps", "0"), 2, "steps=0"),
     (("red", "--out", "a.png", "--guidance", "-1"), 2, "guidance=-1"),
     (("red", "--out", "a.png", "--sampler", "oiler"), 1, "Did you mean 'euler'"),

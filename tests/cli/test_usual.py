@@ -2,13 +2,13 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from models.makers import any_to_any, maker, planning
 
-from sensorium.cli import usual
 from sensorium.cli.main import WrongUsage, main
-from sensorium.cli.usual import able, model_for
+from sensorium.cli.usual import able, kinds_of, model_for
 from sensorium.modalities import Image, Text, Video
 from sensorium.pretrained.own import configuration
 from sensorium.recipes.tellers import teller
@@ -40,6 +40,12 @@ def runs(tmp_path, monkeypatch):
         else:
             path.write_text('{"builder": "maker"' if name == "broken" else '{"architectures": ["CLIPModel"]}')
         os.utime(path, (1000 + age, 1000 + age))
+        (path.parent / "model.safetensors").touch()
+    (tmp_path / "runs" / "killed").mkdir()  # newer than all of them, and without weights
+    (tmp_path / "runs" / "killed" / "config.json").write_text((tmp_path / "runs" / "planner" / "config.json").read_text())
+    (tmp_path / "runs" / "deep").mkdir()
+    (tmp_path / "runs" / "deep" / "config.json").write_text("[" * 100_000)
+    (tmp_path / "runs" / "deep" / "model.safetensors").touch()
     return tmp_path / "runs"
 
 
@@ -51,19 +57,22 @@ def runs(tmp_path, monkeypatch):
         ("generate", ["image"], "image", "any"),
         ("generate", ["sensor", "text"], "image", "any"),
         ("generate", ["image"], "text", "any"),
-        ("generate", ["text"], "video", None),
-        ("generate", ["audio"], "image", None),
+        ("generate", ["text"], "plan", "planner"),
+        ("generate", ["text"], "video", "make video from text: to make one, sensorium learn clips --out runs/clips"),
+        ("generate", ["text"], "audio", "make audio from text: to make one, sensorium learn sounds --out runs/sounds"),
+        ("generate", ["audio"], "image", "make image from audio: sensorium learn anything makes one"),
         ("caption", ["image"], None, "captions"),
         ("caption", ["video"], None, "films"),
         ("caption", ["sensor"], None, "any"),
         ("caption", [], None, "films"),
         ("ask", ["image"], None, "answers"),
-        ("ask", ["video"], None, None),
+        ("ask", ["video"], None, "ask video: to make one, sensorium learn questions --source video --out runs/questions"),
+        ("caption", ["audio"], None, "caption audio: to make one, sensorium learn captions --source audio --out runs/captions"),
     ],
 )
 def test_the_newest_that_can_is_taken(runs, capsys, doing, sources, to, expected):
-    if expected is None:
-        with pytest.raises(WrongUsage, match=f"Nothing in runs/ can {doing}.*sensorium learn {usual.LEARN[doing]}"):
+    if expected not in os.listdir(runs):
+        with pytest.raises(WrongUsage, match=f"Nothing in runs/ can {expected}"):
             model_for(doing, None, sources, to)
         return
     assert model_for(doing, None, sources, to) == f"runs/{expected}"
@@ -75,10 +84,26 @@ def test_what_is_newer_goes_first_and_what_is_no_model_is_passed_over(runs):
     os.utime(runs / "painter" / "config.json", (5000, 5000))
     assert model_for("generate", None, ["text"], "image") == "runs/painter"
     assert able(runs / "broken") is None and able(runs / "clip") is None and able(runs / "absent") is None
+    assert kinds_of([Path("a.gif"), Path("b.mp4"), Path("c.what")]) == ["video"]
+
+
+def test_what_cannot_be_looked_into_is_passed_over(runs, monkeypatch):
+    stat = os.stat
+    denied = PermissionError(13, "Permission denied")
+
+    def closed(path, *rest, **more):
+        if Path(path).parent.name == "any":
+            raise denied
+        return stat(path, *rest, **more)
+
+    monkeypatch.setattr(os, "stat", closed)
+    assert model_for("generate", None, ["text"], "image") == "runs/planner"
+    with pytest.raises(WrongUsage, match="Nothing in runs/ can make text from image"):
+        model_for("generate", None, ["image"], "text")
 
 
 def test_without_runs_one_is_asked_for(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for line in (["generate", "red", "--out", "a.png"], ["caption", "a.png"], ["ask", "a.png", "what"], ["describe", "a.png"]):
         assert main(line) == 2 and "give --model" in capsys.readouterr().err
-    assert main(["summarize", "a.mp4"]) == 2 and "can caption of video" in capsys.readouterr().err
+    assert main(["summarize", "a.mp4"]) == 2 and "can caption video" in capsys.readouterr().err

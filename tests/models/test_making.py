@@ -79,7 +79,7 @@ def test_a_planner_writes_out_each_thing_and_the_thing_is_made_of_that():
     [
         ({"text": Mix(("red", 1), ("blue", 1))}, "has no space in which things can be added"),
         ({"text": "red", "plan": "red"}, "image is made from plan: given text and plan"),
-        ({"sensor": "red"}, "made from text, not from 'sensor'"),
+        ({"sensor": "red"}, "image is made from text, plan, not from 'sensor'"),
         ({"text": "red " * 9}, "tokens, where at most 10 are read"),
         ({"text": ""}, "an empty text"),
         ({}, "nothing to make plan from: give one of text"),

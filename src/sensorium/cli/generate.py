@@ -93,14 +93,16 @@ def generate(
     given = {kind: raw for kind, raw in sources.items() if raw is not None}
     if not given and not without:
         raise WrongUsage("from what? Give a text, --from-image, --from-audio, --from-video or --from-sensor")
-    model = usual.model_for("generate", model, [*given, *(["text"] if without and "text" not in given else [])], to or _kind(out))
+    model = usual.model_for(
+        "generate", model, [*given, *(["text"] if without and "text" not in given else [])], to or _kind(out or sheet)
+    )
     device.prepare()
     loaded = sensorium.load(model)
     field = _target(loaded, to or (_kind(out) if len(loaded.making.model.targets) > 1 else None))
     how = _how(field.name, loaded.making.how(field.name), steps, guidance, sampler, temperature)
     files = _files(out, sheet, n, field, overwrite, [raw for kind, raw in given.items() if kind != "text"])
     told = {name: listed(raw) for name, raw in _told(loaded, given, without or [], weights or []).items()}
-    plans = None if field.name == loaded.making.plan else _plans(loaded, told, n, seed, as_told)
+    plans = _plans(loaded, field.name, told, n, seed, as_told)
     made = _made(loaded, field, told if plans is None else plans, n if plans is None else 1, how, seed)
     plans = [] if plans is None else [{"plan": plan} for plan in next(iter(plans.values()))]
     note = _note(loaded, model, field, given, {"without": without, "weights": weights}, seed, how)
@@ -221,14 +223,17 @@ def _files(out: File, sheet: File, n: int, field: "Modality", overwrite: bool, s
     return files
 
 
-def _plans(loaded: "Sensorium", told: Mapping[str, list[Any]], n: int, seed: int, as_told: bool) -> dict[str, list[Any]] | None:
+def _plans(
+    loaded: "Sensorium", target: str, told: Mapping[str, list[Any]], n: int, seed: int, as_told: bool
+) -> dict[str, list[Any]] | None:
     """What takes the place of what is told: a plan for each of `n` things, or, `as_told`, the prompt for all of them. None of a
     model that plans nothing."""
     making = loaded.making
-    if as_told and making.plan is None:
-        raise WrongUsage("--as-told: this model plans nothing, it makes things as they are told anyway")
     if not as_told:
-        return making.planned(loaded.parameters(), told, n, seed)
+        return None if target == making.plan else making.planned(loaded.parameters(), told, n, seed)
+    if making.plan is None or target == making.plan:
+        raise WrongUsage("--as-told: nothing is planned before this is made, it is made as it is told anyway")
+    making.told(loaded.parameters(), told, making.plan)  # so that what cannot be told is said of the prompt
     return {making.plan: [prompt for prompts in told.values() for prompt in prompts for _ in range(n)]}
 
 

@@ -11,24 +11,27 @@ from sensorium.core.errors import SensoriumError
 from sensorium.core.files import read_json
 
 RUNS = Path("runs")
-LEARN = {"caption": "captions", "ask": "questions", "generate": "pictures"}
-"""What is done -> a recipe of those that learn it."""
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+LEARN = {"caption": "captions --source {}", "ask": "questions --source {}"}
+MAKE = {"image": "pictures", "audio": "sounds", "video": "clips", "plan": "pictures"}
+"""What is done with things of a kind, or what is made -> the recipe that learns it."""
 
 
 class Able(NamedTuple):
     """What a model can do, and with what: of which kinds of things it makes or tells which; `one`: it was trained for this alone,
-    of all that it reads at once, and does it better than one that goes from any to any."""
+    of all that it reads at once, and does it better than one that goes from any to any; `also`: what it makes on the way."""
 
     does: frozenset[str]
     reads: frozenset[str]
     makes: frozenset[str]
     one: bool = True
+    also: frozenset[str] = frozenset()
 
     def can(self, doing: str, sources: Sequence[str], to: str | None) -> bool:
         reads = self.reads == set(sources) if self.one and doing == "generate" else self.reads >= set(sources)
         if doing != "generate":
             return reads and doing in self.does
-        return reads and doing in self.does and (to in self.makes if to else len(self.makes) == 1)
+        return reads and doing in self.does and (to in self.makes | self.also if to else len(self.makes) == 1)
 
 
 def model_for(doing: str, model: str | None, sources: Sequence[str], to: str | None = None) -> str:
@@ -38,19 +41,31 @@ def model_for(doing: str, model: str | None, sources: Sequence[str], to: str | N
         return model
     can = [(path, one) for path in _newest(RUNS) if (one := able(path)) and one.can(doing, sources, to)]
     found = [path for path, _ in sorted(can, key=lambda pair: not pair[1].one)]
-    what = f"{doing} {to or ''}".strip() + (f" of {' and '.join(sources)}" if sources else "")
+    things = " and ".join(sources) or "things"
+    what = f"make {to or 'one kind of thing'} from {things}" if doing == "generate" else f"{doing} {things}"
     if not found:
-        learn = f"sensorium learn {LEARN[doing]} --out {RUNS / LEARN[doing]}"
-        raise WrongUsage(f"give --model: a folder or the id of a repository. Nothing in {RUNS}/ can {what}: to make one, {learn}")
+        raise WrongUsage(
+            f"give --model: a folder or the id of a repository. Nothing in {RUNS}/ can {what}{_learn(doing, things, to)}"
+        )
     print(f"note: --model {found[0]}, the newest in {RUNS}/ that can {what}", file=sys.stderr)
     return str(found[0])
 
 
+def _learn(doing: str, things: str, to: str | None) -> str:
+    """What to do about it, where there is a recipe."""
+    recipe = MAKE.get(to or "image") if doing == "generate" and things == "text" else None
+    if doing in LEARN and things in ("image", "audio", "video", "things"):
+        recipe = LEARN[doing].format("image" if things == "things" else things)
+    if recipe is None:
+        return ": sensorium learn anything makes one that goes from any sense to others"
+    return f": to make one, sensorium learn {recipe} --out {RUNS / recipe.partition(' ')[0]}"
+
+
 def kinds_of(files: Sequence[Path]) -> list[str]:
-    """The kinds of some files, by their suffixes; nothing of others."""
+    """The kinds of some files, by their suffixes; nothing of others, nor of a GIF, which may be a picture or a clip."""
     from sensorium.data.columns import kind_of
 
-    return [kind for path in files if (kind := kind_of(str(path)))]
+    return [kind for path in files if path.suffix.lower() != ".gif" and (kind := kind_of(str(path)))]
 
 
 def able(run: Path) -> Able | None:
@@ -59,7 +74,7 @@ def able(run: Path) -> Able | None:
         config = read_json(run / "config.json")
         kinds, said = {field["name"]: field["kind"] for field in config["fields"]}, config["arguments"]
         return _READ[config["builder"]](said, kinds)
-    except (SensoriumError, OSError, KeyError, TypeError, AttributeError):
+    except (SensoriumError, OSError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -72,7 +87,8 @@ def _generator(said: Mapping[str, Any], kinds: Mapping[str, str]) -> Able:
 
 def _maker(said: Mapping[str, Any], kinds: Mapping[str, str]) -> Able:
     reads = frozenset(kinds[name] for name in (said.get("planner") or said)["encoders"])
-    return Able(frozenset(["generate"]), reads, frozenset([kinds[said["target"]]]))
+    plan = [said["planner"]["target"]] if said.get("planner") else []
+    return Able(frozenset(["generate"]), reads, frozenset([kinds[said["target"]]]), also=frozenset(plan))
 
 
 def _any_to_any(said: Mapping[str, Any], kinds: Mapping[str, str]) -> Able:
@@ -84,6 +100,12 @@ _READ = {"generator": _generator, "maker": _maker, "any_to_any": _any_to_any}
 
 
 def _newest(runs: Path) -> list[Path]:
-    """The folders of models, the one that was written last first."""
-    there = [path for path in (runs.iterdir() if runs.is_dir() else ()) if (path / "config.json").is_file()]
-    return sorted(there, key=lambda path: (-os.stat(path / "config.json").st_mtime_ns, path.name))
+    """The folders of models with their weights, the one that was written last first; what cannot be looked into is none."""
+    found = []
+    for path in runs.iterdir() if runs.is_dir() else ():
+        try:
+            if any((path / name).is_file() for name in WEIGHTS):
+                found.append((-os.stat(path / "config.json").st_mtime_ns, path))
+        except OSError:
+            continue
+    return [path for _, path in sorted(found)]

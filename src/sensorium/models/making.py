@@ -116,7 +116,11 @@ class Making:
     ) -> np.ndarray:
         """The same things as arrays: see `make`."""
         n, seed = whole("n", n), seed_of(seed)
-        if target != self.plan and (plans := self.planned(leaves, raws, n, seed)) is not None:
+        if (
+            target != self.plan
+            and set(raws) <= set(self.model.reads)
+            and (plans := self.planned(leaves, raws, n, seed)) is not None
+        ):
             raws, n = plans, 1
         return self.make(leaves, self.told(leaves, raws, target), target, n, how, seed, progress)
 
@@ -145,8 +149,8 @@ class Making:
             raise NoDecoder(f"this model makes {', '.join(self.model.targets)}: say which, by to=")
         name = next(iter(self.model.targets)) if to is None else to
         if name not in self.model.targets and name != self.plan:
-            made = ", ".join(self.model.targets)
-            raise NoDecoder(f"this model has no decoder for {name!r}: it makes {made}.{nearest(name, self.model.targets)}")
+            made = [*self.model.targets, *([self.plan] if self.plan else [])]
+            raise NoDecoder(f"this model has no decoder for {name!r}: it makes {', '.join(made)}.{nearest(name, made)}")
         return self._fields[name]
 
     def told(self, leaves: Leaves, raws: Mapping[str, list[Raw]], target: str) -> Encoding:
@@ -249,7 +253,9 @@ class Making:
         if not isinstance(field, Text):
             return
         for text in things:
-            if not isinstance(text, str) or (not text.strip() and field.name != self.plan):
+            if not isinstance(text, str):
+                raise BadRaw(f"{type(text).__name__} {text!r}: expected a text, for {field.name}")
+            if not text.strip() and field.name != self.plan:
                 raise BadRaw(f"{text!r}: an empty {field.name}: say what is to be made")
             tokens, kept = field.measure(text)
             if tokens > kept:
@@ -280,7 +286,7 @@ LONG = 500
 """Evaluations times rows from which on each one is told of, and not their end alone: a program that tells is compiled anew by
 every process, as JAX keeps none that calls back, and that would take longer than a short drawing."""
 PLANNED = Sampling(temperature=0.5)
-"""How plans are drawn: 64 of one prompt are all different, and 995 of 1,000 hold what theirs says (975 at a temperature of 1)."""
+"""How plans are drawn: they differ in what a prompt leaves open, and hold what it says more often than at a temperature of 1."""
 PROGRAMS = 32
 """Compiled programs that are held at once, of some 20 MB each."""
 

@@ -14,6 +14,7 @@ from sensorium.data.columns import kind_of
 from sensorium.decoders import Ends, TellingDecoder
 from sensorium.modalities import BadRaw, Text
 from sensorium.models.any_to_any import AnyToAny
+from sensorium.models.generator import Generator
 from sensorium.models.telling import Teller
 
 
@@ -74,7 +75,7 @@ class Tellers:
         """The field of an `AnyToAny` that a thing is of: the one that is asked for, that of the suffix of a file (`BadRaw` where
         there is none), else the first one that is no text; "" of a model that reads one thing anyway, or writes no texts."""
         known = [field for field in self._fields if field.name in self.reads]
-        names = [field.name for field in known] or list(getattr(self._model, "reads", ()))
+        names = [field.name for field in known] or (list(self._model.reads) if isinstance(self._model, Generator) else [])
         if asked and names and asked not in names:
             raise BadRaw(f"field={asked!r}: this model tells of {', '.join(names)}.{nearest(asked, names)}")
         if not known or asked:

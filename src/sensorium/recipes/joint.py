@@ -63,6 +63,8 @@ def joint(
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
     arguments |= {"fields": list(fields), "weights": None if weights is None else list(weights)}
     trainer = trainer or Trainer()
+    if len(set(fields)) < len(fields) or size % 16:
+        raise BadDial(f"fields={list(fields)}, size={size}: expected each field once, and a multiple of 16 pixels")
     chosen = tuple(_field(name, size) for name in fields)
     if weights is None:
         weights = [1.0 if name == "text" else 0.05 for name in fields]

@@ -9,7 +9,7 @@ from flax import nnx
 
 from sensorium.core.trainer import BadDial, Trainer
 from sensorium.data.synthetic import World
-from sensorium.decoders.latent import Latent
+from sensorium.decoders.latent import FACTORS, Latent
 from sensorium.losses import Divergence, Reconstruct
 from sensorium.modalities import Image
 from sensorium.models import Maker, PictureVAE
@@ -51,6 +51,8 @@ def latent(
     """
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
     trainer, fields = trainer or Trainer(), (Image(size=picture.SIZE),)
+    if factor not in FACTORS:
+        raise BadDial(f"factor={factor}: expected one of {', '.join(map(str, FACTORS))}")
     return Experiment(
         recipe="latent",
         arguments=arguments,

@@ -268,7 +268,8 @@ class Collection:
             return [(item, score) for item, (score, _, _) in self._best(total, asked, k, within, where)]
 
     def steadily(self, work: Callable[[], T]) -> T:
-        """What `work()` gives of one version of the collection; done again where the rows changed meanwhile."""
+        """What `work()` gives of one version of the collection, where its store can hold on to one (see `Store.steady`); done
+        again where something was removed meanwhile."""
         while True:
             version = -1
             try:

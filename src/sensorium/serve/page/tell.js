@@ -73,7 +73,7 @@ function shown(verb, answer) {
   const files = answer.files.map((file, i) => {
     const source = URL.createObjectURL(new Blob([Uint8Array.from(atob(file), (c) => c.charCodeAt(0))], { type: answer.media }));
     const name = `${answer.kind}-${answer.note.seed}-${i + 1}.${answer.media.split("/")[1].replace("mpeg", "mp3")}`;
-    const view = answer.media.startsWith("image/") ? el("img", { src: source, alt: answer.plans[i] ?? `${answer.note.prompt ?? "made"}, number ${i + 1}` }) : answer.media.startsWith("audio/") ? el("audio", { controls: true, src: source, aria: { label: `Sound number ${i + 1}` } }) : el("p", {}, name);
+    const view = answer.media.startsWith("image/") ? el("img", { src: source, alt: answer.plans[i] || `${answer.note.prompt ?? "made"}, number ${i + 1}` }) : answer.media.startsWith("audio/") ? el("audio", { controls: true, src: source, aria: { label: `Sound number ${i + 1}` } }) : el("p", {}, name);
     const plan = answer.plans[i] ? el("span", {}, answer.plans[i]) : null;
     return el("figure", {}, view, el("figcaption", {}, plan, el("a", { href: source, download: name }, "Keep")));
   });
