@@ -134,6 +134,8 @@ def test_what_was_planned_is_told_beside_what_was_made():
     model = planning()
     made = _make(model, "image", {"text": "red circle"}, Generate(text="red circle", n=2, seed=1, steps=2))
     assert made.plans == model.generate("plan", text="red circle", n=2, seed=1) and made.note["prompt"] == "red circle"
-    how = Drawing(2, model.making.how("image").guidance)
+    usual = model.making.how("image")
+    assert isinstance(usual, Drawing)
+    how = Drawing(2, usual.guidance)
     for file, truth in zip(made.files, model.generate("image", plan=list(made.plans), how=how, seed=1), strict=True):
         np.testing.assert_array_equal(np.asarray(Pillow.open(BytesIO(b64decode(file)))), np.asarray(truth))

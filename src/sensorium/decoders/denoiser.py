@@ -161,10 +161,10 @@ class Denoiser(nnx.Module):
         the network, by its number from 0. `dials`: guidance and temperature in the place of those of `how` (see
         `Drawing.compiled`)."""
         how = how or self.drawn
-        dials = (how.guidance, how.temperature) if dials is None else dials
+        told: tuple[Any, Any] = (how.guidance, how.temperature) if dials is None else dials
 
         def some(part: jax.Array, parts: int, rows: tuple[Encoding, jax.Array]) -> jax.Array:
-            return self._drawn(*rows, how, tell, dials, (part, parts))
+            return self._drawn(*rows, how, tell, told, (part, parts))
 
         return in_parts(some, (about, keys), self.network.at_once)
 

@@ -99,7 +99,8 @@ def looked_up(
 ) -> Float[jax.Array, "B L heads d"]:
     """`mixed_by` of keys and values that are `kept`."""
     if q.dtype == jnp.float16:
-        return mixed_by(q, *(jnp.swapaxes(x, 1, 2) for x in kept), mask, bias)
+        keys, values = (jnp.swapaxes(x, 1, 2) for x in kept)
+        return mixed_by(q, keys, values, mask, bias)
     scores = jnp.einsum("blhd,bhkd->bhlk", q, kept.keys, preferred_element_type=jnp.float32) / math.sqrt(q.shape[-1])
     scores = scores if bias is None else scores + bias
     weights = jax.nn.softmax(scores if mask is None else jnp.where(mask, scores, NEVER), axis=-1)

@@ -135,7 +135,8 @@ def _make(model: Sensorium, target: str, sources: dict[str, Any], how: Generate)
     if planned is None:
         things, plans = model.generate(target, n=how.n, how=chosen, seed=how.seed, **sources), []
     else:
-        things, (plans,) = model.generate(target, how=chosen, seed=how.seed, **planned), planned.values()
+        things = model.making(model.parameters(), target, planned, 1, chosen, how.seed)
+        (plans,) = planned.values()
     note: dict[str, Any] = {"software": f"Sensorium {__version__}", "prompt": how.text or None, "to": target, "seed": how.seed}
     note |= asdict(chosen) | {"fingerprint": model.fingerprint}
     note = {key: value for key, value in note.items() if value is not None}
