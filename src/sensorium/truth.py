@@ -147,7 +147,7 @@ def asked_of(
     found, moved = JUDGES[model.field(target).kind](
         model.making.arrays(model.parameters(), target, {source: asked}, 1, how, seed)
     )
-    things, motions = caption.objects(found), [None] * n if moved is None else [int(one) for one in moved]
+    things, motions = caption.objects(found), [None] * len(asked) if moved is None else [int(one) for one in moved]
     named = [sum(word in scene.COLOURS for word in said.split()) for said in asked]  # each thing is named by one
     whole = [count if count == there else None for count, there in zip(named, scenes.count.tolist(), strict=True)]
 

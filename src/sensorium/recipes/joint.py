@@ -110,14 +110,14 @@ def _captioned(model: Sensorium, split: str) -> Numbers:
     graph, state = nnx.split(built)
 
     @jax.jit
-    def say(state: nnx.State, batch: dict[str, jax.Array]) -> jax.Array:
+    def say(state: Any, batch: dict[str, jax.Array]) -> jax.Array:
         whole = nnx.merge(graph, state)
         return whole.decoders["text"].generate(whole.infer(batch).mean)
 
     scenes = scene.distinct(split, SCENES)
     said: list[str] = []
-    for start in range(0, SCENES, AT_ONCE):
-        batch = rendered([model.field("image")], scenes[np.arange(start, start + AT_ONCE)])
+    for start in range(0, len(scenes), AT_ONCE):
+        batch = rendered([model.field("image")], scenes[np.arange(start, min(start + AT_ONCE, len(scenes)))])
         said += [str(told.show(row)) for row in np.asarray(say(state, batch))]
     return judged(scenes, said)
 

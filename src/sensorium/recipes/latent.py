@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -119,7 +120,7 @@ def _through(module: PictureVAE | Latent, shown: np.ndarray) -> Iterator[np.ndar
     graph, state = nnx.split(module)
 
     @jax.jit
-    def there_and_back(state: nnx.State, x: jax.Array) -> jax.Array:
+    def there_and_back(state: Any, x: jax.Array) -> jax.Array:
         whole = nnx.merge(graph, state)
         return whole.back(whole.into(x)) if isinstance(whole, Latent) else whole.again(x)
 

@@ -209,6 +209,7 @@ class Finder:
         if not hits and query.words and query.within is None:  # it may say the words, and have no other field
             hits = self.collection.find(total, asked, 1, self.collection.fields, only)
         if not hits:
+            self._row(id)  # where it was removed meanwhile, it is not there
             raise Refused(422, f"the item {id[:80]!r} has nothing that is compared: {', '.join(within)}")
         (hit,) = hits
         field = self._senses.field(hit.field)
