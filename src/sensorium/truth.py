@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jaxtyping import Bool, Int
 
 from sensorium.core.batch import pad
 from sensorium.core.table import Table
@@ -128,34 +129,27 @@ def made_of(
 
 
 def asked_of(
-    model: Sensorium,
-    target: str,
-    split: str,
-    source: str = "text",
-    *,
-    most: int = scene.MOST,
-    styles: Sequence[float] = OPEN,
-    how: Drawing | None = None,
-    n: int = SCENES,
-    seed: int = 0,
+    model: Sensorium, target: str, split: str, *, most: int, styles: Sequence[float] = OPEN, n: int = SCENES, seed: int = 0
 ) -> Numbers:
-    """`"asked"`: the share of `n` things that a model makes of which what was asked for holds (`world.judge.true`), and that show
-    no more than that where all of a scene was named; `asked/chance`: that of the next one. The sentences are of distinct scenes
-    of a split, in `styles` that leave open where things are, or how large, or of what texture."""
+    """`"asked"`: the share of things that a model makes of which what was asked for holds (see `fulfilled`), and `asked/chance`:
+    that of the next one. Asked for are `n` distinct scenes of a split, in `styles` that leave open where things are, how large,
+    or of what texture."""
     scenes = scene.distinct(split, n, seed, most)
     asked = RENDERERS["text"](scenes, styles)
-    found, moved = JUDGES[model.field(target).kind](
-        model.making.arrays(model.parameters(), target, {source: asked}, 1, how, seed)
-    )
-    things, motions = caption.objects(found), [None] * len(asked) if moved is None else [int(one) for one in moved]
+    found = JUDGES[model.field(target).kind](model.making.arrays(model.parameters(), target, {"text": asked}, 1, None, seed))
+    shares = [fulfilled(asked[i:] + asked[:i], np.roll(scenes.count, -i), *found).mean() for i in (0, 1)]
+    return dict(zip(("asked", "asked/chance"), map(float, shares), strict=True))
+
+
+def fulfilled(
+    asked: Sequence[str], counts: Int[np.ndarray, " B"], found: Scenes, moved: Int[np.ndarray, " B"] | None
+) -> Bool[np.ndarray, " B"]:
+    """Whether each sentence holds of what was found (`world.judge.true`, and how that moves), and where it names all of the
+    things of its scene, so many as `counts` says, no more is there."""
+    motions = [None] * len(asked) if moved is None else [int(one) for one in moved]
     named = [sum(word in scene.COLOURS for word in said.split()) for said in asked]  # each thing is named by one
-    whole = [count if count == there else None for count, there in zip(named, scenes.count.tolist(), strict=True)]
-
-    def holds(shift: int) -> float:
-        told = zip([*asked[shift:], *asked[:shift]], [*whole[shift:], *whole[:shift]], things, motions, strict=True)
-        return float(np.mean([true(own, said, motion) and count in (None, len(own)) for said, count, own, motion in told]))
-
-    return {"asked": holds(0), "asked/chance": holds(1)}
+    rows = zip(asked, named, counts.tolist(), caption.objects(found), motions, strict=True)
+    return np.array([true(own, said, how) and (name < there or len(own) == name) for said, name, there, own, how in rows], bool)
 
 
 def there_and_back(

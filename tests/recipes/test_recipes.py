@@ -12,6 +12,7 @@ import pytest
 from flax import nnx
 
 from sensorium import truth
+from sensorium.core.trainer import Trainer
 from sensorium.data.questions import even
 from sensorium.data.synthetic import write_world
 from sensorium.decoders import Drawing
@@ -132,6 +133,18 @@ def test_sounds_and_clips_are_made_out_of_a_space_too(target):
     made = Sensorium(model, experiment.fields, experiment.model)
     (one,) = made.generate(target.name, image=np.zeros((64, 64, 3), np.uint8), how=Drawing(steps=1, guidance=1.0))
     assert np.isfinite(np.asarray(one[0], np.float32)).all() and np.asarray(one[0]).std() > 0
+
+
+@pytest.mark.parametrize("name", ["captions", "pictures", "joint"])
+def test_what_writes_texts_trains_in_bfloat16_as_well(name, make):
+    """As `precision="auto"` does on a GPU: a cache of float32 took no keys of bfloat16."""
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        experiment = make(steps=1, batch=2, trainer=Trainer(precision=precision), **small(name))
+        with jax.numpy_dtype_promotion("standard"):  # as whoever trains has it
+            _, history = fit(experiment)
+        losses[precision] = next(record["loss"] for record in history if "loss" in record)
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
 
 
 @pytest.mark.parametrize("name", sorted(set(WORLDLY) - {"senses"}))

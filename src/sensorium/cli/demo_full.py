@@ -16,10 +16,9 @@ from sensorium.recipes.questions import types_of
 from sensorium.run import Run
 from sensorium.sensorium import Sensorium
 from sensorium.show import Made, Measure, Sheet, Shown
-from sensorium.truth import JUDGES, OPEN
+from sensorium.truth import JUDGES, OPEN, fulfilled
 from sensorium.world import caption, motion, scene
 from sensorium.world.caption import Thing
-from sensorium.world.judge import true
 from sensorium.world.judge_text import read
 from sensorium.world.scene import Scenes
 
@@ -91,13 +90,14 @@ def _from_words(
 def _planned(model: Sensorium, target: str, most: int, styles: tuple[float, ...]) -> list[Made]:
     """Of sentences that leave something open: with the plan that was made of each, and whether what came of it is true."""
     scenes = scene.distinct("validation", SAMPLES, 1, most)
-    texts = RENDERERS["text"](scenes[: SAMPLES // 2], styles)
+    scenes = scenes[: SAMPLES // 2]
+    texts = RENDERERS["text"](scenes, styles)
     plans = model.generate("plan", text=texts)
     things = model.generate(target, plan=plans)
     kind, out = model.field(target).kind, []
     found, moved = _read_back(kind, things)
-    for i, (text, plan, thing, there) in enumerate(zip(texts, plans, things, caption.objects(found), strict=True)):
-        right = true(there, text, None if moved is None else int(moved[i]))
+    rights = fulfilled(texts, scenes.count, found, moved).tolist()
+    for text, plan, thing, there, right in zip(texts, plans, things, caption.objects(found), rights, strict=True):
         shows = "" if right else "it shows " + ("; ".join(map(_said, there)) or "nothing")
         out.append(Made(Shown(text, label=f"planned: {plan}"), Shown(correct=right, **_shown(kind, thing)), shows))
     return out

@@ -160,8 +160,8 @@ class TokenDecoder(nnx.Module):
         return jnp.concatenate([first, words], axis=1)
 
     def _empty(self, context: Context, length: int) -> Cache:
-        empty = jnp.zeros((len(context.gist), self.heads, length, self.width // self.heads))
         looks = tuple(block.look(context.tokens) for block in self.blocks)
+        empty = jnp.zeros((len(context.gist), self.heads, length, self.width // self.heads), self.table.dtype)
         return Cache(tuple(KeysValues(empty, empty) for _ in looks), looks, context.gist, context.mask)
 
     def _embed(self, ids: Int[jax.Array, "*B"]) -> Float[jax.Array, "*B D"]:

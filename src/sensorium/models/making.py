@@ -116,11 +116,7 @@ class Making:
     ) -> np.ndarray:
         """The same things as arrays: see `make`."""
         n, seed = whole("n", n), seed_of(seed)
-        if (
-            target != self.plan
-            and set(raws) <= set(self.model.reads)
-            and (plans := self.planned(leaves, raws, n, seed)) is not None
-        ):
+        if target != self.plan and (plans := self.planned(leaves, raws, n, seed)) is not None:
             raws, n = plans, 1
         return self.make(leaves, self.told(leaves, raws, target), target, n, how, seed, progress)
 
@@ -131,8 +127,8 @@ class Making:
         return None if planner is None else planner.target
 
     def planned(self, leaves: Leaves, raws: Mapping[str, list[Raw]], n: int = 1, seed: int = 0) -> dict[str, list[Raw]] | None:
-        """A plan for each of `n` things of each prompt. None where the model plans nothing, or a plan is given."""
-        if self.plan is None or self.plan in raws:
+        """A plan for each of `n` things of each prompt. None where the model plans nothing, or what is given is no prompt."""
+        if self.plan is None or not set(raws) <= set(self.model.reads):
             return None
         return {self.plan: self(leaves, self.plan, raws, n, None, seed)}
 

@@ -27,8 +27,9 @@ class KeysValues(NamedTuple):
         return cls(jnp.swapaxes(keys, 1, 2), jnp.swapaxes(values, 1, 2))
 
     def put(self, new: "KeysValues", start: int | Int[jax.Array, ""]) -> "KeysValues":
-        """With those of new tokens in the places from `start` on."""
-        return KeysValues(*(jax.lax.dynamic_update_slice_in_dim(a, b, start, 2) for a, b in zip(self, new, strict=True)))
+        """With those of new tokens in the places from `start` on, in the type in which these are kept."""
+        pairs = zip(self, new, strict=True)
+        return KeysValues(*(jax.lax.dynamic_update_slice_in_dim(a, b.astype(a.dtype), start, 2) for a, b in pairs))
 
 
 class Attention(nnx.Module):

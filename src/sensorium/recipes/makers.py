@@ -111,7 +111,7 @@ def maker(told: Text, target: str, decoder: Mapping[str, Any], **planned: Any) -
 WIDTH = 64
 """Of the tokens of texts, and of the planner."""
 PLANS = 32
-"""Rows a step from which the planner learns, about: of 1,700 steps it learns all that there is to learn."""
+"""Rows a step from which the planner learns, about: far fewer than the decoder needs."""
 
 
 PAINTED = {"middle": -0.6, "scale": 3.0, "floor": 0.4}

@@ -310,11 +310,11 @@ class Lance:
     def _counted(self, known: str | None = None) -> int:
         """How many rows there are, or have a vector; counted once a version, as the whole column is read for it."""
         key = (known, self.version)
-        if key not in self._counts:  # without the lock: whoever reads vectors holds it for long
+        count = self._counts.get(key)
+        if count is None:  # without the lock: whoever reads vectors holds it for long
             count = self.count(None if known is None else Compare(known, "known"))
             self._counts = {old: n for old, n in self._counts.items() if old[1] == key[1]} | {key: count}
-            return count
-        return self._counts[key]
+        return count
 
     def _most(self, schema: pa.Schema, name: str) -> float:
         """How many vectors of a column are compared one by one."""

@@ -12,9 +12,8 @@ from sensorium.core.protocols import Modality
 from sensorium.decoders import Drawing
 from sensorium.modalities.kept import kept, suffixes
 from sensorium.modalities.transcript import NotAsked
-from sensorium.models import Generator
+from sensorium.models import Generator, spoken
 from sensorium.models.making import NoDecoder
-from sensorium.models.spoken import Tellers as Spoken
 from sensorium.models.telling import DRAWN, Telling, told
 from sensorium.sensorium import Sensorium
 from sensorium.serve.bounds import Bounds, NotFound, Refused
@@ -79,7 +78,7 @@ class Tellers:
             return [model.field(name) for name in model.making.model.reads]
         model = self._teller(verb)
         if not isinstance(model.model, Generator):
-            return [model.field(name) for name in Spoken(model.model, model.fields).reads]
+            return [model.field(name) for name in spoken.Tellers(model.model, model.fields).reads]
         return [model.field(name) for name in model.model.reads if name != model.model.asked]
 
     async def caption(self, thing: Thing, how: Caption) -> Texts:
@@ -162,7 +161,7 @@ def _one(works: list[Any]) -> list[Any]:
 
 def _tells(model: Sensorium) -> str:
     """ "caption" or "ask", as the model was trained to; "" where it writes nothing of one thing."""
-    if Spoken(model.model, model.fields).reads:
+    if spoken.Tellers(model.model, model.fields).reads:
         return "caption"
     try:
         told(model.model, model.fields)
