@@ -78,18 +78,24 @@ def test_untrained_it_says_the_mean(name):
     assert not network(x, t, network.hear(about())).any()
 
 
-def test_the_patches_of_a_sketch_of_a_rank_are_sums_of_forms_in_a_colour_each():
-    sketch = shaken(Sketch((4, 8), 3, (4, 4), 6, 5, width=8, depth=1, heads=2, rank=2, rngs=nnx.Rngs(0)))
+@pytest.mark.parametrize("wide", [None, 12])
+@pytest.mark.parametrize("rank", [None, 2])
+def test_the_patches_of_a_sketch_are_what_their_features_say_or_of_a_rank_sums_of_forms_in_a_colour_each(rank, wide):
+    sketch = shaken(Sketch((4, 8), 3, (4, 4), 6, 5, width=8, depth=1, heads=2, rank=rank, wide=wide, rngs=nnx.Rngs(0)))
     told = about()
     found = sketch(told)
-    assert sketch.forms is not None and found.whole.shape == (3, 4, 8, 3)
+    assert found.whole.shape == (3, 4, 8, 3)
     for row in range(3):
         for cell in range(2):
             token, there = found.cells[row, cell], told.tokens[row][told.mask[row]]
             gist = jnp.concatenate([there.mean(0), there.max(0)])
-            scale = sketch.gist(gist / jnp.sqrt(jnp.mean(gist**2)))[8:]
-            forms, colours = sketch.forms(token * (1 + scale)).reshape(2, 16), sketch.leave(token).reshape(2, 3)
-            expected = np.sum([np.multiply.outer(forms[r], colours[r]) for r in range(2)], axis=0).reshape(4, 4, 3)
+            scale = 1 + sketch.gist(gist / jnp.sqrt(jnp.mean(gist**2)))[8:]
+            features = token * scale if sketch.wide is None else nnx.gelu(sketch.wide(token) * scale)
+            if sketch.forms is None:
+                expected = sketch.leave(features).reshape(4, 4, 3)
+            else:
+                forms, colours = sketch.forms(features).reshape(2, 16), sketch.leave(token).reshape(2, 3)
+                expected = np.sum([np.multiply.outer(forms[r], colours[r]) for r in range(2)], axis=0).reshape(4, 4, 3)
             np.testing.assert_allclose(found.whole[row, :, 4 * cell : 4 * cell + 4], expected, rtol=1e-5, atol=1e-5)
 
 

@@ -231,6 +231,30 @@ def test_files_and_thumbnails_of_a_row(made):
     assert made.row(hit.id).captions == ("a red thing", "red red")
 
 
+@pytest.mark.parametrize("place", ["memory:paged", "milvus", "lance"])
+def test_pages_hold_every_item_once_in_the_order_of_the_ids(tmp_path, place):
+    """Items of several pieces too, and one is no prefix of the next; what is removed meanwhile holds up nothing."""
+    at = {"milvus": f"milvus://{tmp_path}/c.db", "lance": tmp_path / "c"}.get(place, place)
+    names = ["a", "a\tb", "a b", "a\\", "b", "é", "ZZ", "9"]
+    texts = {name: ("red",) * (1 + i % 3) for i, name in enumerate(names)}
+    items = [Item(name, {"text": said}, metadata={"page": i}) for i, (name, said) in enumerate(texts.items())]
+    made = Collection.update(Tricolour(), items, at)
+    known = [row.id for row in made.page(k=99)]
+    assert sorted(known) == sorted(names) and [row.captions for row in made.page(k=99)] == [texts[name] for name in known]
+    for k in (1, 3, len(names)):
+        seen: list[str] = []
+        while some := made.page(seen[-1] if seen else None, k):
+            assert len(some) == min(k, len(names) - len(seen))
+            seen += [row.id for row in some]
+        assert seen == known
+    assert {row.id for row in made.page(where="page < 2")} == set(names[:2])
+    made.store.delete(Compare("item", "=", "b"))
+    assert [row.id for row in made.page("b", 99)] == known[known.index("b") + 1 :]
+    with pytest.raises(SensoriumError, match="k is 0"):
+        made.page(k=0)
+    assert Collection(Memory()).page() == []  # as while it is made
+
+
 def test_the_first_numbers_of_vectors_are_enough_for_a_model_that_was_trained_to(tmp_path):
     items, model = folder(tmp_path / "files"), Tricolour()
     made = Collection.update(Prefix(model, 3), items, "memory:cut", root=tmp_path / "files")

@@ -253,6 +253,25 @@ def test_items_and_their_files_by_id_alone(served):
         assert client.get(path).status_code == 404, path
 
 
+def test_all_items_are_listed_page_by_page(served):
+    client, _ = served
+    whole = client.get("/items").json()
+    known = [one["id"] for one in whole["items"]]
+    assert known == sorted(known) and whole["next"] is None and whole["of"] == len(known) > 3
+    assert whole["items"][known.index("blue")] == client.get("/items/blue").json()
+    seen, after = [], ""
+    while after is not None:
+        page = client.get("/items", params={"k": 2, "after": after}).json()
+        seen, after = seen + [one["id"] for one in page["items"]], page["next"]
+        assert len(page["items"]) <= 2 and page["of"] == len(known)
+    assert seen == known
+    some = client.get("/items", params={"where": "page >= 1"}).json()
+    assert [one["id"] for one in some["items"]] == ["blue", "green"]
+    for asked in ({"k": 0}, {"k": 201}, {"where": "page ="}, {"where": "pages = 1"}):
+        answer = client.get("/items", params=asked)
+        assert answer.status_code == 422 and answer.json()["error"], asked
+
+
 def test_a_file_that_has_gone_is_said_to_be_gone(served):
     client, files = served
     moved = (files / "audio/green.wav").rename(files / "audio/away.wav")
@@ -307,7 +326,9 @@ def test_the_page_refers_to_nothing_outside(served):
         assert "http" not in text.replace("http://www.w3.org/2000/svg", "").replace("http-equiv", ""), name
         assert " style=" not in text and " onclick=" not in text and "innerHTML" not in text, name
     told = client.get("/openapi.json").json()["paths"]
-    assert {"/search", "/why", "/embed", "/caption", "/ask", "/generate", "/items/{id}", "/healthz", "/metrics"} <= set(told)
+    assert {"/search", "/why", "/embed", "/caption", "/ask", "/generate", "/items", "/items/{id}", "/healthz", "/metrics"} <= set(
+        told
+    )
 
 
 def test_names_that_are_no_unicode_are_said_and_found(tmp_path):
@@ -316,6 +337,8 @@ def test_names_that_are_no_unicode_are_said_and_found(tmp_path):
     client = Client(server)
     (first, _) = ids(client.post("/search", json={"text": "red"}))
     assert client.get(f"/items/{quote(first, safe='')}").json()["captions"] == ["red"]
+    assert client.get("/items", params={"k": 1}).json()["next"] == first
+    assert [one["id"] for one in client.get("/items", params={"after": first}).json()["items"]] == ["tea"]
     assert ids(client.post("/search", json={"like": [first]})) == ["tea"]
     server.close()
 

@@ -30,7 +30,8 @@ class Sketch(nnx.Module):
     cell, and scales what its patch is made of (Perez et al. 2018), as one motion changes each part of a thing in another way.
 
     `rank`: each patch is a sum of so many forms over its cells, each in one colour (channels), whichever they are: what a thing
-    looks like is then learned once for all colours. Without it a patch is linear in its token.
+    looks like is then learned once for all colours. Without it a patch is linear in its token. `wide`: forms, or patches, are
+    made of so many rectified features of the token, and these are what is scaled: a shape is no sum of a few others.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Sketch(nnx.Module):
         depth: int = 2,
         heads: int = 4,
         rank: int | None = None,
+        wide: int | None = None,
         *,
         rngs: nnx.Rngs,
     ):
@@ -52,22 +54,24 @@ class Sketch(nnx.Module):
         places = math.prod(self.cells)
         self.place = nnx.Param(nnx.initializers.normal(1.0)(rngs.params(), (places, width)))
         self.reads = Places(vector, places, width, rngs=rngs)
-        self.gist = nnx.Linear(2 * tokens, 2 * width, rngs=rngs)
+        features = width if wide is None else whole("wide", wide)
+        self.gist = nnx.Linear(2 * tokens, width + features, rngs=rngs)
         self.look = nnx.List([CrossAttention(width, heads, tokens, rngs=rngs) for _ in range(depth)])
         self.layers = nnx.List([Block(width, heads, rngs=rngs) for _ in range(depth)])
         zeros = nnx.initializers.zeros
         out = channels * (self.rank or math.prod(self.patch))
-        self.leave = nnx.Linear(width, out, kernel_init=zeros, rngs=rngs)
-        self.forms = None if self.rank is None else nnx.Linear(width, self.rank * math.prod(self.patch), rngs=rngs)
+        self.wide = None if wide is None else nnx.Linear(width, features, rngs=rngs)
+        self.leave = nnx.Linear(features if self.rank is None else width, out, kernel_init=zeros, rngs=rngs)
+        self.forms = None if self.rank is None else nnx.Linear(features, self.rank * math.prod(self.patch), rngs=rngs)
 
     def __call__(self, about: Encoding) -> Sketched:
-        shift, scale = jnp.split(self.gist(_gist(about))[:, None], 2, axis=-1)
+        shift, scale = jnp.split(self.gist(_gist(about))[:, None], [self.place.shape[1]], axis=-1)
         x = self.place[...][None] + self.reads(about.pooled) + shift
         everywhere = jnp.ones(x.shape[:2], bool)
         for look, layer in zip(self.look, self.layers, strict=True):
             x = layer(x + look(rms_norm(x), about.tokens, about.mask), everywhere)
         x = rms_norm(x)
-        scaled = x * (1 + scale)
+        scaled = x * (1 + scale) if self.wide is None else jax.nn.gelu(self.wide(x) * (1 + scale))
         if self.forms is None:
             said = self.leave(scaled)
         else:

@@ -4,7 +4,7 @@ from typing import Any
 
 from sensorium.core.trainer import Trainer
 from sensorium.modalities import Video
-from sensorium.recipes.makers import PAINTED, SKETCHED, denoiser, making
+from sensorium.recipes.makers import FORMED, PAINTED, SKETCHED, denoiser, making
 from sensorium.training import Experiment
 from sensorium.world import clip, motion
 
@@ -19,7 +19,7 @@ FRAMES, SIDE = 8, 32
 
 def clips(
     *,
-    steps: int = 1300,
+    steps: int = 1200,
     batch: int = 64,
     lr: float = 2e-3,
     most: int = 2,
@@ -51,4 +51,4 @@ def mover(moving: Video, width: int = 192, depth: int = 2) -> dict[str, Any]:
     """The arguments of a `Denoiser` of clips, but for the widths of what it is told."""
     form = {"form": "pixels", "every": [1, moving.size // SIDE, moving.size // SIDE], "frames": moving.frames // FRAMES}
     patch = [FRAMES, SIDE // 4, SIDE // 4]
-    return denoiser(form, [FRAMES, SIDE, SIDE], 3, patch, width, depth, rank=4, apart=True) | PAINTED | SKETCHED
+    return denoiser(form, [FRAMES, SIDE, SIDE], 3, patch, width, depth, FORMED, apart=True) | PAINTED | SKETCHED

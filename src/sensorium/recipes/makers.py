@@ -40,12 +40,12 @@ def denoiser(
     patch: Sequence[int],
     width: int,
     depth: int,
-    rank: int | None = None,
+    sketch: Mapping[str, Any] | None = None,
     apart: bool = False,
 ) -> dict[str, Any]:
-    """The arguments of a `Denoiser`, but for the widths of what it is told: a `DiT` with a sketch of the same patches."""
+    """The arguments of a `Denoiser`, but for the widths of what it is told: a `DiT` with a `sketch` of the same patches."""
     network = {"network": "dit", "shape": list(shape), "channels": channels, "patch": list(patch), "width": width}
-    network |= {"depth": depth, "looks": False, "sketch": {"patch": list(patch), "rank": rank}, "apart": apart}
+    network |= {"depth": depth, "looks": False, "sketch": {"patch": list(patch), **(sketch or {})}, "apart": apart}
     return {"form": dict(form), "network": network}
 
 
@@ -118,6 +118,9 @@ PAINTED = {"middle": -0.6, "scale": 3.0, "floor": 0.4}
 """Of pictures and clips of the world, most of which is dark ground: they get a mean of about 0 and a deviation of 0.7."""
 
 
+FORMED = {"rank": 4, "width": 192, "depth": 1, "wide": 512}
+"""The sketch of pictures and clips: one layer, and wide. With 128 × 2 layers and no rectified features, 400 steps of pictures
+give 0.74 of the attributes and 0.09 of the scenes; with these 0.80 and 0.16, in a fifth more time."""
 SKETCHED = {"stride": 4, "drawn": {"guidance": 1.0, "steps": 4, "temperature": 0.5}}
 """Where the sketch says most of it: noise on every fourth row; drawn in few steps, out of little noise and without guidance: more
 of each takes shapes and textures away."""

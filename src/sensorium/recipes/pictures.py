@@ -7,7 +7,7 @@ from sensorium.core.trainer import BadDial, Trainer
 from sensorium.modalities import Image
 from sensorium.models import PictureVAE
 from sensorium.recipes.latent import in_latents
-from sensorium.recipes.makers import PAINTED, SKETCHED, denoiser, making
+from sensorium.recipes.makers import FORMED, PAINTED, SKETCHED, denoiser, making
 from sensorium.sensorium import load
 from sensorium.training import Experiment
 
@@ -17,7 +17,7 @@ STRIDE = 8
 
 def pictures(
     *,
-    steps: int = 1750,
+    steps: int = 1500,
     batch: int = 96,
     lr: float = 2e-3,
     side: int = 32,
@@ -52,7 +52,7 @@ def pictures(
     form = dict(trained.card.arguments["vae"])
     cells = [painted.size // form["factor"]] * 2
     painted_by = denoiser(
-        {"form": "latent", **form}, cells, form["latent"], [cells[0] // 4] * 2, width, depth, rank=4, apart=True
+        {"form": "latent", **form}, cells, form["latent"], [cells[0] // 4] * 2, width, depth, FORMED, apart=True
     )
     painted_by |= SKETCHED | {"middle": 0.0, "scale": 3.0, "floor": 0.4, "stride": STRIDE}
     return in_latents(making("pictures", arguments, painted, painted_by, trainer, outline=1.0), trained, latent)
@@ -61,5 +61,5 @@ def pictures(
 def painter(painted: Image, side: int = 32, width: int = 256, depth: int = 3) -> dict[str, Any]:
     """The arguments of a `Denoiser` of pictures of this side, but for the widths of what it is told."""
     form, patch = {"form": "pixels", "every": [painted.size // side] * 2}, [side // 4] * 2
-    painted_by = denoiser(form, [side] * 2, 3, patch, width, depth, rank=4, apart=True)
+    painted_by = denoiser(form, [side] * 2, 3, patch, width, depth, FORMED, apart=True)
     return painted_by | PAINTED | SKETCHED | {"stride": STRIDE}

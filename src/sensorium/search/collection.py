@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import field as default
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ from sensorium.search.embed import Model, unit
 from sensorium.search.facts import columns_of
 from sensorium.search.lately import Lately
 from sensorium.search.places import erase, store_at
-from sensorium.search.rows import Row, column, item_of, key, row_of
+from sensorium.search.rows import MOST_PIECES, Row, column, item_of, key, row_of
 from sensorium.search.store import Store
 from sensorium.search.update import Changes, Progress, Update
 from sensorium.search.where import Compare, Every, Where, parse
@@ -179,6 +180,17 @@ class Collection:
         """What is known of an item. `UnknownName` where the collection has none of that id."""
         return row_of(self._first(id)["record"])
 
+    def page(self, after: str | None = None, k: int = 100, where: Where | str | None = None) -> list[Row]:
+        """At most `k` items in the order of their ids, those that come after the id `after` (which need not be there any more);
+        `where` as for `search`."""
+        if k < 1:
+            raise SensoriumError(f"k is {k}: ask for at least one item")
+        if not self.store.schema.names:
+            return []
+        condition = FIRST if where is None else Every((FIRST, self._condition(where)))
+        found = self.store.scan(["record"], condition, None if after is None else key(after, MOST_PIECES), k)
+        return [row_of(record) for some in islice(found, 1) for record in some["record"].to_pylist()]
+
     def file(self, id: str, kind: str) -> Path | None:
         """Where the item's file of a kind was when the collection was made; None if it has none."""
         path = self.row(id).paths.get(kind)
@@ -289,13 +301,16 @@ class Collection:
         query = unit(total)
         if query is None:
             raise SensoriumError("the query has no direction: its vectors cancel each other out, or are not finite")
-        condition = None if where is None else columns_of(parse(where) if isinstance(where, str) else where, self.store.schema)
+        condition = None if where is None else self._condition(where)
         best: dict[str, tuple[float, str, str]] = {}
         for name in self.searched(asked, within):
             for item, (score, piece) in self._items(column("vector", name), query, k, condition).items():
                 if item not in best or score > best[item][0]:
                     best[item] = score, name, piece
         return sorted(best.items(), key=lambda one: (-one[1][0], one[0]))[:k]
+
+    def _condition(self, where: Where | str) -> Where:
+        return columns_of(parse(where) if isinstance(where, str) else where, self.store.schema)
 
     def _items(self, name: str, query: Float[np.ndarray, " D"], k: int, where: Where | None) -> dict[str, tuple[float, str]]:
         """At least the `k` nearest items by their best pieces, (score, key of the piece) each. Pieces of one item may be nearer

@@ -23,6 +23,8 @@ from sensorium.search.store import KEY
 
 KINDS = ("video", "image", "audio", "sensor")
 """An item is of the first of these kinds that it has a file of, unless its metadata say another `kind`."""
+MOST_PIECES = 999_999
+"""A piece of an item has a smaller number: keys have six digits for it."""
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _COLUMNS: dict[str, pa.DataType] = {

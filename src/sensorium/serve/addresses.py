@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sensorium.serve.asked import asked, schema
 from sensorium.serve.bounds import Refused
 from sensorium.serve.chart import Chart, chart
-from sensorium.serve.finding import MOST_PARTS, About, Answer, Finder, Query
+from sensorium.serve.finding import MOST_PARTS, About, Answer, Finder, Page, Query
 from sensorium.serve.meters import Meters
 from sensorium.serve.reasons import Reason, Reasons, Why
 from sensorium.serve.senses import MOST_TEXT, Senses, Thing
@@ -89,6 +89,13 @@ def searching(api: FastAPI, finder: Finder, senses: Senses, reasons: Reasons) ->
 
 def items(api: FastAPI, finder: Finder) -> None:
     from fastapi.responses import FileResponse, Response
+
+    @api.get("/items", tags=["items"])
+    async def listed(after: str = "", k: int = 100, where: str = "") -> Page:
+        """All items, a page of `k` at a time, in the order of their ids: go on with `after`, the `next` of the page before.
+
+        `where`: only those of which this holds, as in `year > 2020 and kind = 'video'`."""
+        return await finder.page(after, k, where)
 
     @api.get("/items/{id:path}/thumbnail", tags=["items"], response_class=Response)
     async def thumbnail(id: str, at: float | None = None) -> Response:

@@ -103,6 +103,16 @@ class About:
     files: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Page:
+    """Some items in the order of their ids; `next`: what the page after it is asked for with, none where this is the last; `of`:
+    how many items the collection has."""
+
+    items: list[About]
+    next: str | None
+    of: int
+
+
 class Finder:
     """A collection that answers many. Whatever touches the collection is done by a few threads."""
 
@@ -141,6 +151,12 @@ class Finder:
 
     async def about(self, id: str) -> About:
         return await self.run(lambda: self._about(id))
+
+    async def page(self, after: str, k: int, where: str) -> Page:
+        """`k` items (of which `where` holds) from the first one after `after` on."""
+        if not 1 <= k <= MOST_HITS:
+            raise Refused(422, f"k is {k}: expected 1 to {MOST_HITS}")
+        return await self.run(lambda: self.collection.steadily(lambda: self._page(after, k, where)))
 
     async def thumbnail(self, id: str) -> bytes:
         """A JPEG; `NotFound` where the item has no picture."""
@@ -225,8 +241,12 @@ class Finder:
             return self._said
 
     def _about(self, id: str) -> About:
-        row = self._row(id)
-        return About(said(row.id), [said(caption) for caption in row.captions], row.metadata, _files(row.paths))
+        return _told(self._row(id))
+
+    def _page(self, after: str, k: int, where: str) -> Page:
+        rows = self.collection.page(after or None, k + 1, where or None)
+        told = [_told(row) for row in rows[:k]]
+        return Page(told, told[-1].id if len(rows) > k else None, len(self.collection))
 
     def _thumbnail(self, id: str) -> bytes:
         try:
@@ -268,6 +288,10 @@ class Finder:
 def _unknown(id: str) -> NotFound:
     """In words of our own: those of the collection may name many of its items."""
     return NotFound(f"the collection has no item {id[:80]!r}")
+
+
+def _told(row: Row) -> About:
+    return About(said(row.id), [said(caption) for caption in row.captions], row.metadata, _files(row.paths))
 
 
 def _found(rank: int, hit: Hit) -> Found:
