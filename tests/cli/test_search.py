@@ -129,7 +129,10 @@ def test_a_first_run_that_failed_leaves_the_place_free(place, capsys):
 def test_what_cannot_be_imported_leaves_no_folder(place, capsys):
     assert "no such file" in answer(capsys, "collection", "import", "nope.parquet", "X")["error"] and not (place / "X").exists()
     (place / "x.faiss").mkdir()
-    assert "hold vectors alone" in answer(capsys, "collection", "import", "x.faiss", "X")["error"] and not (place / "X").exists()
+    assert (
+        "about.json: no such file" in answer(capsys, "collection", "import", "x.faiss", "X")["error"]
+        and not (place / "X").exists()
+    )
 
 
 def test_pages_are_written_of_grey_and_transparent_pictures_too(place, capsys):

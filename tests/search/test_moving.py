@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from search.drivers import DRIVERS, contents, rows
 from search.fake import Tricolour, folder
@@ -10,6 +11,7 @@ from sensorium.search import Collection, Memory
 from sensorium.search.files import export, load
 from sensorium.search.lance import Lance
 from sensorium.search.moving import checksum, push, verified
+from sensorium.search.precision import converted
 from sensorium.search.where import Compare
 
 
@@ -112,13 +114,31 @@ def test_an_import_has_the_indexes_that_it_tells_of(tmp_path):
         assert [index.columns for index in store._db.open_table("rows").list_indices()].count(["x"]) == (kind != "exact")
 
 
-def test_indexes_of_faiss_are_no_collection(tmp_path):
+@pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")
+@pytest.mark.parametrize("precision", ["f32", "f16", "int8", "binary"])
+@pytest.mark.parametrize("name", ["c.faiss", "c"])
+def test_what_is_exported_comes_back_bit_for_bit_in_every_precision(tmp_path, name, precision):
+    """More rows than are written at once, with and without vectors and pictures."""
+    x = np.random.default_rng(0).normal(size=(2500, 16)).astype(np.float32)
+    there, has = Memory(), np.arange(2500) % 3 != 0
+    table = rows([f"{i:04d}" for i in range(2500)], x=x)
+    column = pa.array([row if one else None for row, one in zip(x.tolist(), has, strict=True)], table["x"].type)
+    pictures = pa.array([None if i % 2 else bytes([i % 256]) * (i % 5) for i in range(2500)], pa.large_binary())
+    there.upsert(converted(table.set_column(1, "x", column).append_column("thumbnail", pictures), precision))
+    there.describe({"fingerprint": "f"})
+    assert export(there, tmp_path / name) == 2500
+    assert load(tmp_path / name, other := Memory()) == 2500
+    assert contents(other) == contents(there)
+    assert {(field.name, field.type) for field in other.schema} == {(field.name, field.type) for field in there.schema}
+    left = sorted(path.name for path in (tmp_path / name).iterdir())
+    assert left == ["about.json", "rows.jsonl", "vectors.npz", *(["x.faiss", "x.json"] if name.endswith("faiss") else [])]
+
+
+def test_an_index_of_faiss_alone_is_no_collection(tmp_path):
     (tmp_path / "x.faiss").mkdir()
     (tmp_path / "x.faiss/vector_text.faiss").write_bytes(b"index")
-    for name in ("x.faiss", "x.faiss/vector_text.faiss"):
-        with pytest.raises(
-            BadFile, match=r"\.faiss: indexes of FAISS hold vectors alone, without the items.*Parquet.*NPZ and JSONL"
-        ):
+    for name, told in (("x.faiss/vector_text.faiss", "give the folder"), ("x.faiss", "about.json: no such file")):
+        with pytest.raises(BadFile, match=told):
             load(tmp_path / name, Memory())
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Float
 
 from sensorium.core.errors import BadFile, SensoriumError, need
 from sensorium.core.files import read_json, replacing, write_json
 from sensorium.search.about import indexed
-from sensorium.search.exact import of_table
-from sensorium.search.precision import stored, width
+from sensorium.search.npz import Growing, mapped
+from sensorium.search.precision import numbers, of_column, rounded, stored, width
 from sensorium.search.store import KEY, Store, vectors
-from sensorium.search.where import Compare
 
 _TYPES = {str(kind): kind for kind in (pa.string(), pa.float64(), pa.int32(), pa.bool_(), pa.large_binary())}
 _ABOUT = b"sensorium"
@@ -22,15 +22,15 @@ _ROWS = 1024
 
 
 def export(store: Store, out: Path) -> int:
-    """Writes all rows into a file `….parquet`; their vectors alone into a folder `….faiss`, of each column an exact index of
-    inner products and the keys of its rows; or else all into a folder: `rows.jsonl`, `vectors.npz` (of each column `c` of vectors
+    """Writes all rows into a file `….parquet`, or else into a folder: `rows.jsonl`, `vectors.npz` (of each column `c` of vectors
     `c` [M D] as they are kept, and `c.rows`, the numbers of the lines that they belong to; of pictures `c.bytes`, one after
-    another, of `c.sizes` each, -1 for none) and `about.json`. Says how many rows there were.
+    another, of `c.sizes` each, -1 for none) and `about.json`. In a folder `….faiss` the vectors are in an index of FAISS each
+    instead: `c.faiss`, of exact inner products, and `c.json`, the keys of its rows. Says how many rows there were.
     `SensoriumError` where `out` exists."""
     if out.exists():
         raise SensoriumError(f"{out} exists: give a new name, so that nothing is lost")
     frozen = store.snapshot()
-    return {".parquet": _to_parquet, ".faiss": _to_faiss}.get(out.suffix, _to_folder)(frozen, out)
+    return (_to_parquet if out.suffix == ".parquet" else _to_folder)(frozen, out)
 
 
 def load(path: Path, store: Store) -> int:
@@ -50,11 +50,8 @@ def load(path: Path, store: Store) -> int:
 
 def _read(path: Path) -> tuple[dict[str, Any], Iterator[pa.Table]]:
     """What is told of an exported collection, and its rows."""
-    if ".faiss" in (path.suffix, path.parent.suffix):
-        raise BadFile(
-            f"{path}: indexes of FAISS hold vectors alone, without the items that they are of, so that no collection can be made "
-            "of them: import what was exported as Parquet (….parquet), or as a folder of NPZ and JSONL"
-        )
+    if path.suffix == ".faiss" and path.is_file():
+        raise BadFile(f"{path}: one index of FAISS, which does not say what its vectors are of: give the folder that it is in")
     return _from_folder(path) if path.is_dir() else _from_parquet(path)
 
 
@@ -82,44 +79,55 @@ def _from_parquet(path: Path) -> tuple[dict[str, Any], Iterator[pa.Table]]:
     return about, (pa.Table.from_batches([batch]).replace_schema_metadata(None) for batch in file.iter_batches(_ROWS))
 
 
-def _to_faiss(store: Store, out: Path) -> int:
-    faiss = need("faiss", "faiss", "writing indexes of FAISS")
-    out.mkdir(parents=True)
-    for name in vectors(store.schema):
-        index, keys = faiss.IndexFlatIP(width(store.schema.field(name).type)), []
-        for rows in store.scan([KEY, name], Compare(name, "known"), rows=_ROWS):
-            index.add(of_table(rows, name).numbers())
-            keys += rows[KEY].to_pylist()
-        with replacing(out / f"{name}.faiss") as path:
-            faiss.write_index(index, str(path))
-        write_json(out / f"{name}.json", keys)
-    return store.count()
-
-
 def _to_folder(store: Store, out: Path) -> int:
     out.mkdir(parents=True)
     schema, count = store.schema, 0
     names = vectors(schema)
     blobs = [field.name for field in schema if pa.types.is_large_binary(field.type)]
-    held: dict[str, list[np.ndarray]] = {}
-    with replacing(out / "rows.jsonl") as path, path.open("w", encoding="utf-8") as file:
+    indexes = {name: _Index(width(schema.field(name).type)) for name in names} if out.suffix == ".faiss" else {}
+    with (
+        Growing(out / "vectors.npz") as arrays,
+        replacing(out / "rows.jsonl") as path,
+        path.open("w", encoding="utf-8") as file,
+    ):
         for rows in store.scan(rows=_ROWS):
             for line in rows.drop_columns([*names, *blobs]).to_pylist():
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
             for name in names:
-                held.setdefault(name, []).append(stored(rows[name]))
-                held.setdefault(f"{name}.rows", []).append(count + np.flatnonzero(rows[name].is_valid()))
+                there, x = np.flatnonzero(rows[name].is_valid()), stored(rows[name])
+                arrays.add(f"{name}.rows", count + there)
+                if name in indexes:
+                    indexes[name].add(numbers(x), rows[KEY].take(there).to_pylist())
+                else:
+                    arrays.add(name, x)
             for name in blobs:
                 parts = rows[name].to_pylist()
-                held.setdefault(f"{name}.bytes", []).append(np.frombuffer(b"".join(part or b"" for part in parts), np.uint8))
-                held.setdefault(f"{name}.sizes", []).append(np.array([-1 if p is None else len(p) for p in parts], np.int64))
+                arrays.add(f"{name}.bytes", np.frombuffer(b"".join(part or b"" for part in parts), np.uint8))
+                arrays.add(f"{name}.sizes", np.array([-1 if p is None else len(p) for p in parts], np.int64))
             count += len(rows)
-    with replacing(out / "vectors.npz") as path, path.open("wb") as file:
-        arrays: dict[str, Any] = {name: np.concatenate(parts) for name, parts in held.items()}
-        np.savez(file, **arrays)
+    for name, index in indexes.items():
+        index.write(out / name)
     columns = {field.name: str(field.type) for field in schema if field.name not in names}
-    write_json(out / "about.json", {"rows": count, "columns": columns, "vectors": list(names), "about": store.about})
+    kept = {name: of_column(schema.field(name).type) for name in names}
+    write_json(out / "about.json", {"rows": count, "columns": columns, "vectors": kept, "about": store.about})
     return count
+
+
+class _Index:
+    """An exact index of inner products in FAISS, with the keys of its vectors."""
+
+    def __init__(self, width: int):
+        self._faiss = need("faiss", "faiss", "writing indexes of FAISS")
+        self._index, self._keys = self._faiss.IndexFlatIP(width), []
+
+    def add(self, x: Float[np.ndarray, "N D"], keys: list[str]) -> None:
+        self._index.add(x)
+        self._keys += keys
+
+    def write(self, path: Path) -> None:
+        with replacing(path.with_name(f"{path.name}.faiss")) as place:
+            self._faiss.write_index(self._index, str(place))
+        write_json(path.with_name(f"{path.name}.json"), self._keys)
 
 
 def _from_folder(path: Path) -> tuple[dict[str, Any], Iterator[pa.Table]]:
@@ -131,27 +139,37 @@ def _from_folder(path: Path) -> tuple[dict[str, Any], Iterator[pa.Table]]:
         raise BadFile(f"{path / 'about.json'}: not what `sensorium collection export` writes: {error!r}") from error
 
 
-def _lines(path: Path, kinds: dict[str, pa.DataType], names: list[str], count: int) -> Iterator[pa.Table]:
-    with np.load(path / "vectors.npz") as arrays, (path / "rows.jsonl").open(encoding="utf-8") as file:
-        x = {name: arrays[name] for name in arrays.files}
-        at = 0
+def _lines(path: Path, kinds: dict[str, pa.DataType], kept: dict[str, str], count: int) -> Iterator[pa.Table]:
+    x, at = mapped(path / "vectors.npz"), 0
+    ends = {name: np.cumsum(np.maximum(x[f"{name}.sizes"], 0)) for name in kinds if f"{name}.sizes" in x}
+    x |= {name: _of_faiss(path / f"{name}.faiss", kept[name]) for name in kept if name not in x}
+    with (path / "rows.jsonl").open(encoding="utf-8") as file:
         while lines := [json.loads(line) for _, line in zip(range(_ROWS), file, strict=False)]:
             columns = {}
             for name, kind in kinds.items():
-                values = _parts(x, name, at, len(lines)) if f"{name}.sizes" in x else [line.get(name) for line in lines]
+                values = [line.get(name) for line in lines]
+                if name in ends:
+                    values = _parts(x[f"{name}.bytes"], x[f"{name}.sizes"], ends[name], at, len(lines))
                 columns[name] = pa.array(values, kind)
-            for name in names:
+            for name in kept:
                 columns[name] = _vectors(x[name], x[f"{name}.rows"], at, len(lines))
             at += len(lines)
             yield pa.table(columns).select([KEY, *(name for name in columns if name != KEY)])
-        if at != count:
-            raise BadFile(f"{path / 'rows.jsonl'}: {at} lines, expected {count}")
+    if at != count:
+        raise BadFile(f"{path / 'rows.jsonl'}: {at} lines, expected {count}")
 
 
-def _parts(x: dict[str, np.ndarray], name: str, at: int, count: int) -> list[bytes | None]:
-    sizes = x[f"{name}.sizes"]
-    ends = np.cumsum(np.maximum(sizes, 0))
-    whole = x[f"{name}.bytes"]
+def _of_faiss(path: Path, precision: str) -> np.ndarray:
+    """All vectors of an index, kept as they were."""
+    faiss = need("faiss", "faiss", "reading indexes of FAISS")
+    try:
+        index = faiss.read_index(str(path))
+        return rounded(index.reconstruct_n(0, index.ntotal), precision)
+    except RuntimeError as error:
+        raise BadFile(f"{path}: not an index of FAISS that holds its vectors: {error}") from error
+
+
+def _parts(whole: np.ndarray, sizes: np.ndarray, ends: np.ndarray, at: int, count: int) -> list[bytes | None]:
     return [None if sizes[i] < 0 else whole[ends[i] - sizes[i] : ends[i]].tobytes() for i in range(at, at + count)]
 
 
