@@ -1,5 +1,6 @@
 """How a decoder sees the arrays of a field: as numbers within [-1, 1] on a grid, and back."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -39,8 +40,8 @@ class Pixels:
 
     def into(self, x: Num[jax.Array, "B ..."]) -> Float[jax.Array, "B ..."]:
         x = x[:, :: self.frames] if self.frames > 1 else x
-        y = x.astype(jnp.float32) / 127.5 - 1.0
-        return means(y, self.every) if self.every else y
+        y = x.astype(jnp.float32)
+        return (means(y, self.every) if self.every else y) / 127.5 - 1.0
 
     def back(self, y: Float[jax.Array, "B ..."]) -> Num[jax.Array, "B ..."]:
         return jnp.clip(jnp.round((y + 1.0) * 127.5), 0.0, 255.0).astype(jnp.uint8)
@@ -74,5 +75,6 @@ def means(x: Float[jax.Array, "B *sides C"], every: Sequence[int]) -> Float[jax.
         raise ValueError(
             f"a grid of {sides} in blocks of {tuple(every)}: expected as many numbers, of which each divides its side"
         )
-    pairs = (part for n, e in zip(sides, every, strict=True) for part in (n // e, e))
-    return x.reshape(len(x), *pairs, x.shape[-1]).mean(axis=tuple(range(2, 2 * len(sides) + 1, 2)))
+    for axis, e in enumerate(every, 1):  # cell by cell: on CPUs, XLA's reductions of inner axes are thirty times as slow
+        x = sum(jax.lax.slice_in_dim(x, i, None, e, axis) for i in range(1, e)) + jax.lax.slice_in_dim(x, 0, None, e, axis)
+    return x / math.prod(every)
