@@ -189,6 +189,39 @@ def test_filters_say_which_field_is_compared(page):
     assert {card.inner_text().split("by ")[1].strip() for card in page.locator(".facts").all()} == {"sound"}
 
 
+def test_all_items_are_browsed_page_by_page(page):
+    """By the keyboard: whoever asks for more goes on at the first of what came."""
+    more, told = page.locator("#more"), page.get_by_role("status").first
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("Results").evaluate("box => { box.options[0].textContent = 3; box.value = '3'; }")
+    more.focus()
+    page.keyboard.press("Enter")
+    expect(told).to_contain_text("The first 3 of 8 items, in the order of their names")
+    assert cards(page) == ["blue", "clip", "green"] and page.locator("#results .score").count() == 0
+    expect(page.locator(".card").first.get_by_role("button").first).to_be_focused()
+    expect(more).to_have_text("More")
+    more.click()
+    expect(told).to_contain_text("The first 6 of 8")
+    expect(page.locator(".card").nth(3).locator("button, audio").first).to_be_focused()
+    more.click()
+    expect(told).to_contain_text("All 8 of 8 items")
+    expect(more).to_be_hidden()
+    assert cards(page) == sorted(cards(page)) and len(set(cards(page))) == 8
+    page.get_by_label("Only where").fill("page >= 1")
+    page.keyboard.press("Tab")
+    expect(told).to_contain_text("All 2 items where page >= 1")
+    assert cards(page) == ["blue", "green"]
+    page.get_by_label("What do you look for?").fill("green")
+    expect(told).to_contain_text("The 2 nearest")
+    assert cards(page) == ["green", "blue"] and not more.is_visible()
+    page.get_by_label("What do you look for?").fill("")
+    expect(told).to_contain_text("All 2 items where page >= 1")
+    page.expected.append(422)
+    page.get_by_label("Only where").fill("page >=")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("alert")).to_contain_text("xpected a number")
+
+
 def test_words_count_and_what_looks_the_same_is_told_as_one(page):
     page.get_by_label("What do you look for?").fill("img_2041 thing")
     page.get_by_role("button", name="Filters").click()

@@ -68,17 +68,53 @@ async function greet() {
   const ids = Array.from({ length: Math.min(START, all.ids.length) }, (_, i) => all.ids[Math.floor(i * all.ids.length / Math.min(START, all.ids.length))]);
   const items = await attempt(() => Promise.all(ids.map((id) => ask(address(id)))));
   if (!items || asking !== mine || parts.length || $("#text").value) return;
-  const shown = items.map((item) => ({ ...item, caption: item.captions[0] ?? "", start: null }));
-  $("#results").replaceChildren(...shown.map((item) => card(item, 1)));
+  $("#results").replaceChildren();
+  list(items, mine.signal);
   $("#status").textContent = `A few of the ${about.items.toLocaleString()} items, to begin with`;
-  if (about.can.caption) describe(shown, mine.signal);
+  offer("Show all items", "");
+}
+
+/** Puts cards of items that nothing was compared with after those that there are: the first of the new ones. */
+function list(items, signal) {
+  const shown = items.map((item) => ({ ...item, caption: item.captions[0] ?? "", start: null }));
+  const made = shown.map((item) => card(item, 1));
+  $("#results").append(...made);
+  if (about.can.caption) describe(shown, signal);
+  return made[0];
+}
+
+/** A button after the results that goes on with all items after the id `after`; none where that is null. */
+function offer(text, after) {
+  $("#more").hidden = after === null;
+  $("#more").textContent = text;
+  $("#more").onclick = async () => { calm(); (await browse(after))?.querySelector("button, audio")?.focus(); };
+}
+
+/** All items, or those of which the filter holds, page by page in the order of their ids: the first card of the page. */
+async function browse(after) {
+  asking?.abort();
+  const mine = asking = new AbortController();
+  const where = $("#where").value.trim();
+  $("#results").setAttribute("aria-busy", "true");
+  const page = await attempt(() => ask(`/items?${new URLSearchParams({ after, where, k: $("#k").value })}`, undefined, mine.signal));
+  if (asking !== mine) return undefined;
+  $("#results").removeAttribute("aria-busy");
+  if (!page) return undefined;
+  if (!after) $("#results").replaceChildren();
+  const first = list(page.items, mine.signal);
+  const shown = $("#results").children.length.toLocaleString();
+  const which = where ? `items where ${where}` : `of ${page.of.toLocaleString()} items`;
+  $("#status").textContent = `${page.next === null ? "All" : "The first"} ${shown} ${which}, in the order of their names`;
+  offer("More", page.next);
+  return first;
 }
 
 async function search() {
   clearTimeout(timer);
   const text = $("#text").value.trim();
   history.replaceState(null, "", text ? `#${new URLSearchParams({ q: text })}` : location.pathname);
-  if (!text && !parts.length) return greet();
+  offer("", null);
+  if (!text && !parts.length) return $("#where").value.trim() ? browse("") : greet();
   asking?.abort();
   const mine = asking = new AbortController();
   $("#results").setAttribute("aria-busy", "true");
@@ -173,7 +209,7 @@ function drop(which) {
 
 function changed() {
   $("#parts").replaceChildren(...parts.map(chip));
-  return parts.length || $("#text").value.trim() ? search() : greet();
+  return search();
 }
 
 function chip(part) {
@@ -213,7 +249,7 @@ $("#tabs").addEventListener("keydown", (event) => {
 
 $("#query").addEventListener("submit", (event) => { event.preventDefault(); calm(); search(); });
 $("#text").addEventListener("input", () => { calm(); clearTimeout(timer); timer = setTimeout(search, PAUSE); });
-$("#filters").addEventListener("change", () => { calm(); if ($("#text").value.trim() || parts.length) search(); });
+$("#filters").addEventListener("change", (event) => { calm(); if ($("#text").value.trim() || parts.length || event.target.id === "where") search(); });
 $("#options").addEventListener("click", () => {
   const open = $("#filters").hidden;
   $("#filters").hidden = !open;

@@ -23,7 +23,7 @@ export async function ask(path, body, signal) {
   }
   if (!answer.ok) {
     const text = String(told.error ?? `status ${answer.status}`);
-    throw new Error(text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : "."));
+    throw new Error(text[0].toUpperCase() + text.slice(1) + (/[.!?^]$/.test(text) ? "" : "."));
   }
   return told;
 }
