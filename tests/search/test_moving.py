@@ -130,6 +130,10 @@ def test_what_is_exported_comes_back_bit_for_bit_in_every_precision(tmp_path, na
     assert load(tmp_path / name, other := Memory()) == 2500
     assert contents(other) == contents(there)
     assert {(field.name, field.type) for field in other.schema} == {(field.name, field.type) for field in there.schema}
+    about = json.loads((tmp_path / name / "about.json").read_text())
+    (tmp_path / name / "about.json").write_text(json.dumps(about | {"vectors": {"y": precision}}))
+    with pytest.raises(BadFile, match="0 vectors y"):
+        load(tmp_path / name, Memory())
     left = sorted(path.name for path in (tmp_path / name).iterdir())
     assert left == ["about.json", "rows.jsonl", "vectors.npz", *(["x.faiss", "x.json"] if name.endswith("faiss") else [])]
 

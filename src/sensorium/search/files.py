@@ -142,7 +142,11 @@ def _from_folder(path: Path) -> tuple[dict[str, Any], Iterator[pa.Table]]:
 def _lines(path: Path, kinds: dict[str, pa.DataType], kept: dict[str, str], count: int) -> Iterator[pa.Table]:
     x, at = mapped(path / "vectors.npz"), 0
     ends = {name: np.cumsum(np.maximum(x[f"{name}.sizes"], 0)) for name in kinds if f"{name}.sizes" in x}
-    x |= {name: _of_faiss(path / f"{name}.faiss", kept[name]) for name in kept if name not in x}
+    for name in kept if count else ():
+        if (index := path / f"{name}.faiss").is_file():
+            x[name] = _of_faiss(index, kept[name])
+        if name not in x or len(x[name]) != len(x.get(f"{name}.rows", ())):
+            raise BadFile(f"{path}: {len(x.get(name, ()))} vectors {name}, expected {len(x.get(f'{name}.rows', ()))}")
     with (path / "rows.jsonl").open(encoding="utf-8") as file:
         while lines := [json.loads(line) for _, line in zip(range(_ROWS), file, strict=False)]:
             columns = {}
