@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sensorium import truth
-from sensorium.modalities import Image, Text
+from sensorium.modalities import Image, Text, Video
 from sensorium.sensorium import Sensorium
 from sensorium.world import caption, scene
 from sensorium.world.judge_text import read
@@ -46,10 +47,11 @@ def test_motions_are_told_apart_from_what_else_a_sentence_says():
 
 
 class Painter(Sensorium):
-    """Stands in for a model: paints the scenes that it is asked for, `shift` places further, or with one thing more each."""
+    """Stands in for a model: paints the scenes that it is asked for, `shift` places further, or with one thing more each;
+    `plans` gives its plans of what it was asked."""
 
-    def __init__(self, monkeypatch, shift: int = 0, more: bool = False):
-        self.said, self.shift, self.more = [], shift, more
+    def __init__(self, monkeypatch, shift: int = 0, more: bool = False, plans=None):
+        self.said, self.shift, self.more, self.plans = [], shift, more, plans
         monkeypatch.setattr(truth.judge, "of_pictures", lambda made: made)
 
     @property
@@ -62,8 +64,11 @@ class Painter(Sensorium):
     def parameters(self):
         return []
 
+    def planned(self, leaves, raws, n, seed):
+        return None if self.plans is None else {"plan": self.plans(raws["text"], seed)}
+
     def arrays(self, leaves, target, raws, n, how, seed):
-        self.said = raws["text"]
+        self.said = raws["text" if self.plans is None else "plan"]
         things = caption.objects(scene.distinct("validation", len(self.said), seed, 2))
         things = [things[(i + self.shift) % len(things)] for i in range(len(things))]
         free = [next(place for place in range(9) if place not in {t[4] for t in own}) for own in things]
@@ -80,6 +85,34 @@ def test_what_was_asked_for_holds_of_what_it_was_said_of_and_hardly_ever_of_the_
     assert len(painter.said) == 60 and sum(read(said) is None for said in painter.said) > 40
     found = truth.asked_of(Painter(monkeypatch, more=True), "image", "validation", most=2, n=60, seed=5)
     assert found["asked"] == 0.0, "true of it, but there is more than was asked for"
+
+
+def test_plans_are_held_against_what_was_asked_whatever_is_made_of_them(monkeypatch):
+    def plans(asked, seed):
+        written = caption.render(scene.distinct("validation", 60, seed, 2), "list")
+        broken = [f"{written[0]} and {written[0]}", "red", f"{written[2]} moving left"]
+        return broken + written[3:]
+
+    painter = Painter(monkeypatch, shift=1, plans=plans)
+    found = truth.asked_of(painter, "image", "validation", most=2, n=60, seed=5)
+    assert found["planned"] == 57 / 60, "but for two at one place, what cannot be read, and one of a picture that moves"
+    assert found["planned/chance"] < 0.1 and found["asked"] < 0.1, "what is made is another thing"
+    assert painter.said[3:] == plans([], 5)[3:], "of the plans that are measured, and of no others"
+
+
+def test_plans_of_clips_say_how_things_move(monkeypatch):
+    class Mover(Painter):
+        def field(self, name):
+            return {"text": Text(), "video": Video(size=64)}[name]
+
+    def plans(asked, seed):
+        scenes = scene.distinct("validation", 60, seed, 2)
+        return caption.render(scenes, "list")[:9] + caption.render(scenes, caption.MOVING_LIST)[9:]
+
+    monkeypatch.setitem(truth.JUDGES, "video", lambda made: (made, np.zeros(len(made), np.int64)))
+    styles = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0)
+    found = truth.asked_of(Mover(monkeypatch, plans=plans), "video", "validation", most=2, styles=styles, n=60, seed=5)
+    assert found["planned"] == 51 / 60, "a plan of a clip that says no motion is none"
 
 
 def test_both_splits_are_measured_with_the_gap(monkeypatch):

@@ -27,7 +27,7 @@ from sensorium.sensorium import Sensorium
 from sensorium.world import caption, compare, judge, judge_motion, motion, scene
 from sensorium.world.caption import Thing
 from sensorium.world.judge import true
-from sensorium.world.judge_text import motion_said, read
+from sensorium.world.judge_text import Said, motion_said, read
 from sensorium.world.question import TYPES, Question
 from sensorium.world.scene import Scenes
 
@@ -133,12 +133,28 @@ def asked_of(
 ) -> Numbers:
     """`"asked"`: the share of things that a model makes of which what was asked for holds (see `fulfilled`), and `asked/chance`:
     that of the next one. Asked for are `n` distinct scenes of a split, in `styles` that leave open where things are, how large,
-    or of what texture."""
+    or of what texture. Of a model that plans, `"planned"` and `planned/chance`: the same of its plans, whatever is made of them.
+    """
     scenes = scene.distinct(split, n, seed, most)
     asked = RENDERERS["text"](scenes, styles)
-    found = JUDGES[model.field(target).kind](model.making.arrays(model.parameters(), target, {"text": asked}, 1, None, seed))
-    shares = [fulfilled(asked[i:] + asked[:i], np.roll(scenes.count, -i), *found).mean() for i in (0, 1)]
-    return dict(zip(("asked", "asked/chance"), map(float, shares), strict=True))
+    given: dict[str, list[Any]] = {"text": asked}
+    plans = model.making.planned(model.parameters(), given, 1, seed) or {}
+    made = model.making.arrays(model.parameters(), target, plans or given, 1, None, seed)
+    seen = {"asked": JUDGES[model.field(target).kind](made)}
+    if plans:
+        seen["planned"] = _planned(next(iter(plans.values())), moves=seen["asked"][1] is not None)
+    return {
+        f"{name}{chance}": float(fulfilled(asked[i:] + asked[:i], np.roll(scenes.count, -i), *found).mean())
+        for name, found in seen.items()
+        for i, chance in enumerate(("", "/chance"))
+    }
+
+
+def _planned(plans: Sequence[str], moves: bool) -> tuple[Scenes, Int[np.ndarray, " B"] | None]:
+    """What plans say is there, and where things move the number of how: nothing, of one that cannot be read as such."""
+    said = [read(plan) for plan in plans]
+    kept = [one if one is not None and (one.motion is not None) == moves else Said([], None) for one in said]
+    return caption.scenes([one.things for one in kept]), np.array([one.motion or 0 for one in kept]) if moves else None
 
 
 def fulfilled(

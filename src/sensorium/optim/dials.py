@@ -1,6 +1,6 @@
 """The dials of a `Trainer` as the things that they stand for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import optax
 
@@ -21,9 +21,10 @@ def optimizer_of(
     weight_decay: float = 0.0,
     usual: str = "adamw",
     plain: Sequence[str] = (),
+    rates: Mapping[str, float] | None = None,
 ) -> optax.GradientTransformation:
     """The optimizer of a run of `steps` batches with the highest rate `lr`: the `usual` one, and `weight_decay`, unless others
-    are asked for; `plain`: see `optimizer`."""
+    are asked for; `plain`, `rates`: see `optimizer`."""
     return optimizer(
         trainer.optimizer or usual,
         lr,
@@ -32,6 +33,7 @@ def optimizer_of(
         clip=trainer.clip,
         plain=plain,
         layer_decay=trainer.layer_decay,
+        rates=rates,
         weight_decay=weight_decay if trainer.weight_decay is None else trainer.weight_decay,
     )
 

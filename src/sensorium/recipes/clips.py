@@ -10,9 +10,10 @@ from sensorium.world import clip, motion
 
 MOVING = (0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 """Sentences that say where things are and how they move."""
-OPEN = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 2.0)
-"""Those that leave something open, and say how things move."""
-PROMPTS = (0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 2.0)
+OPEN = (0.0, 0.5, 0.0, 1.0, 0.0, 0.0, 1.0, 2.0)
+"""Those that leave something open, two in three of which say how things move."""
+PROMPTS = (0.5, 0.5, 0.0, 1.0, 0.0, 1.0, 1.0, 2.0)
+"""What people say of clips: of what moves, and as often as not, of how."""
 FRAMES, SIDE = 8, 32
 """Of what is made: every second frame, at half the size."""
 

@@ -79,7 +79,7 @@ def making(
         model=maker(told, target.name, decoder, planner=planner(asked, told), stride=max(1, round(batch / PLANS))),
         losses=denoising(target.name, told.name, outline=outline)
         | {"plan": (1.0, Captioning(told.name, given=(asked.name,), begun=True))},
-        optimizer=optimizer_of(trainer, arguments["lr"], steps, usual="muon", plain=REFINING),
+        optimizer=optimizer_of(trainer, arguments["lr"], steps, usual="muon", plain=REFINING, rates=PLANNING),
         steps=steps,
         batch=batch,
         seed=seed,
@@ -112,6 +112,9 @@ WIDTH = 64
 """Of the tokens of texts, and of the planner."""
 PLANS = 32
 """Rows a step from which the planner learns, about: far fewer than the decoder needs."""
+PLANNING = {"planner.*": 4.0}
+"""It moves faster: of 200 relations, what its plans of clips say after 1,200 steps holds of 0.93, and at a rate like
+that of the rest of 0.79 (drawn at a temperature of 1, by itself)."""
 
 
 PAINTED = {"middle": -0.6, "scale": 3.0, "floor": 0.4}
