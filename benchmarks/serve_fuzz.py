@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 from common.record import write
@@ -38,6 +39,12 @@ VALUES: tuple[Any, ...] = (
     *("\0", "\ud800", "\u202e", "𝕳", "../../etc/passwd", "%00", "'; DROP TABLE", "<script>", "{{7*7}}", "image", "text"),
     *([], [[]], ["red"] * 40, [None], {}, {"a": {"b": []}}, [1] * 1000),
 )
+ASKED: tuple[Any, ...] = (
+    *(one for one in VALUES if not isinstance(one, (list, dict))),
+    *("id = ", "((((((((" * 500, "id IN (" + "'a'," * 5000 + "'b')", "NOT " * 3000 + "true", "id LIKE '%" + "_" * 2000 + "'"),
+    *("1=1; DROP TABLE items", "vector = 1", "id > 5", "regexp_match(id, '(a+)+$')", "id = '\\'", '"id" = \'a', "/*", "--"),
+)
+"""Of the address: what is no filter, or one that costs."""
 PATHS = ("/search", "/embed", "/caption", "/ask", "/generate", "/why")
 WISHES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/caption", {"id": "00001", "candidates": 2}),
@@ -62,12 +69,16 @@ def main() -> int:
     asked = (given.model, "--collection", str(given.collection), "--rate", "1000", *beside)
     with serving(*asked) as (port, process, log):
         start, began = held(process.pid), time.perf_counter()
-        found = asyncio.run(_attack(port, _media(given.collection), given.requests, given.seed))
+        sizes: list[int] = []
+        found = asyncio.run(
+            _attack(port, _media(given.collection), given.requests, given.seed, lambda: sizes.append(round(held(process.pid))))
+        )
         seconds = time.perf_counter() - began
         print(found, flush=True)  # what comes now may take long
         tool = _tool(given.schemathesis, port, given.seed) if given.schemathesis else None
         alive = process.poll() is None
-        memory = {"start MB": round(start), "end MB": round(held(process.pid)), "most MB": round(held(process.pid, "VmHWM"))}
+        memory: dict[str, Any] = {"start MB": round(start), "MB after each tenth": sizes}
+        memory |= {"end MB": round(held(process.pid)), "most MB": round(held(process.pid, "VmHWM"))}
         bugs = log.read_text(errors="replace").count("Traceback")
     result = {
         "question": "can a stranger break a served collection?",
@@ -85,7 +96,8 @@ def main() -> int:
     return int(bool(broken))
 
 
-async def _attack(port: int, media: list[bytes], requests: int, seed: int) -> dict[str, Any]:
+async def _attack(port: int, media: list[bytes], requests: int, seed: int, tenth: Callable[[], None]) -> dict[str, Any]:
+    """What came of so many requests; `tenth` is called after each tenth of them."""
     codes: Counter[str] = Counter()
     bad: list[dict[str, Any]] = []
     numbers = iter(range(requests))
@@ -97,6 +109,8 @@ async def _attack(port: int, media: list[bytes], requests: int, seed: int) -> di
             hostile = ATTACKS[int(rng.integers(len(ATTACKS)))]
             status, headers, body = await line.ask(hostile(rng, media), 120)
             codes[str(status)] += 1
+            if codes.total() % max(1, requests // 10) == 0:
+                tenth()
             busy = status == 503 and "retry-after" in headers
             broken = status == 0 and hostile is not lengths  # there the server may hang up while it is still being sent to
             if broken or (status >= 500 and not busy) or (status >= 400 and not _told(headers, body)):
@@ -220,6 +234,18 @@ def paths(rng: np.random.Generator, media: list[bytes]) -> bytes:
     return request(_any(rng, ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW")), path)
 
 
+def asked(rng: np.random.Generator, media: list[bytes]) -> bytes:
+    """What is asked for in the address: pages of items and maps."""
+    path, names = _any(rng, (("/items", ("after", "k", "where")), ("/items", ("k", "where")), ("/map", ("field",))))
+    wishes = {"after": "00100", "k": 20, "where": "id > '00005'"}
+    given = [
+        (name, wishes.get(name) if rng.random() < 0.4 else _any(rng, ASKED))
+        for name in names
+        for _ in range(int(rng.integers(3)))
+    ]
+    return request("GET", f"{path}?{urlencode(given, errors='surrogatepass')}")
+
+
 def lengths(rng: np.random.Generator, media: list[bytes]) -> bytes:
     said = _any(rng, ("-1", "99999999999999", "1e3", "", "0x10", "40000000"))
     head = f"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: {said}"
@@ -235,7 +261,7 @@ def real(rng: np.random.Generator, media: list[bytes]) -> bytes:
 
 
 ATTACKS: tuple[Callable[[np.random.Generator, list[bytes]], bytes], ...] = (
-    *(values, nearly, nearly, files, files, files, broken_json, broken_form, heads, paths, lengths, real),
+    *(values, nearly, nearly, files, files, files, broken_json, broken_form, heads, paths, asked, lengths, real),
 )
 
 
