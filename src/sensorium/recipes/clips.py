@@ -7,20 +7,22 @@ from sensorium.modalities import Video
 from sensorium.recipes.makers import FORMED, PAINTED, SKETCHED, denoiser, making
 from sensorium.training import Experiment
 from sensorium.world import clip, motion
+from sensorium.world.caption import weights
 
-MOVING = (0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+MOVING = weights(moving_list=1)
 """Sentences that say where things are and how they move."""
-OPEN = (0.0, 0.5, 0.0, 1.0, 0.0, 0.0, 1.0, 2.0)
+OPEN = weights(relation=0.5, motion=1, loose=1, moving_loose=2)
 """Those that leave something open, two in three of which say how things move."""
-PROMPTS = (0.5, 0.5, 0.0, 1.0, 0.0, 1.0, 1.0, 2.0)
-"""What people say of clips: of what moves, and as often as not, of how."""
+PROMPTS = weights(list=0.5, relation=0.5, motion=1, moving_list=1, loose=1, moving_loose=2)
+"""What people say of clips: two in three say how things move."""
+PLANS = weights(moving_plan=1)
 FRAMES, SIDE = 8, 32
 """Of what is made: every second frame, at half the size."""
 
 
 def clips(
     *,
-    steps: int = 1200,
+    steps: int = 800,
     batch: int = 64,
     lr: float = 2e-3,
     most: int = 2,
@@ -44,7 +46,7 @@ def clips(
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
     moving = Video(size=64, frames=clip.FRAMES, seconds=motion.SECONDS)
     decoder = mover(moving, width, depth)
-    said = {"styles": MOVING, "prompts": PROMPTS, "asked_in": OPEN}
+    said = {"prompts": PROMPTS, "plans": PLANS, "whole": MOVING, "asked_in": OPEN}
     return making("clips", arguments, moving, decoder, trainer, outline=1.0, gap=("motion",), **said)
 
 

@@ -16,6 +16,7 @@ from sensorium.recipes.captions import words
 from sensorium.recipes.tellers import teller
 from sensorium.training import Card, Experiment
 from sensorium.truth import OPEN, SCENES, asked_of, made_of, of_splits
+from sensorium.world.caption import weights
 
 EMA = 0.995
 """The decay of the average, unless told otherwise."""
@@ -23,8 +24,12 @@ OUTLINE = 10.0
 """What the error of the sketch counts beside that of the denoiser: what is where comes first, and then how it looks."""
 
 
-PROMPTS = (1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 3.0)
+PROMPTS = weights(list=1, relation=1, short=1, loose=3)
 """The styles of what people say: lists, relations, and half of them sentences that leave out what they like."""
+PLANS = weights(plan=1)
+"""And that of the plans that are made of them, which leave nothing open and always say it in the same way: what is made is
+learned sooner from them (after 400 steps of pictures 0.56 of the shapes are right, from lists 0.44)."""
+WHOLE = weights(list=1)
 
 
 def smoothed(trainer: Trainer | None) -> Trainer:
@@ -57,16 +62,18 @@ def making(
     trainer: Trainer | None,
     *,
     outline: Weight = OUTLINE,
-    styles: Sequence[float] = (1.0, 0.0, 0.0),
     prompts: Sequence[float] = PROMPTS,
+    plans: Sequence[float] = PLANS,
+    whole: Sequence[float] = WHOLE,
     asked_in: Sequence[float] = OPEN,
     gap: Sequence[str] = ("exact", "attributes"),
     measured: int = SCENES,
 ) -> Experiment:
     """A recipe by which things of the field `target` of the built-in world are made of what is said of them: `arguments` are its
-    dials, `styles` how things are said, and so many scenes of each split are `measured`, with the `gap` between the two.
+    dials, and so many scenes of each split are `measured`, with the `gap` between the two.
 
-    A planner learns to say them so what people say, in the styles `prompts`; those of `asked_in` leave something open."""
+    A planner learns to say in the style `plans`, of which things are made, what people say in the styles `prompts`. Measured is
+    what is made of sentences in the styles `whole`, which leave nothing open, and `asked_in`, which do."""
     steps, batch, most, seed = (arguments[name] for name in ("steps", "batch", "most", "seed"))
     trainer, asked, told = smoothed(trainer), words(), words("plan")
     return Experiment(
@@ -74,9 +81,9 @@ def making(
         arguments=dict(arguments),
         fields=(asked, told, target),
         source=World(
-            (asked, told, target), items=steps * batch, seed=seed, most=most, styles={asked.name: prompts, told.name: styles}
+            (asked, told, target), items=steps * batch, seed=seed, most=most, styles={asked.name: prompts, told.name: plans}
         ),
-        model=maker(told, target.name, decoder, planner=planner(asked, told), stride=max(1, round(batch / PLANS))),
+        model=maker(told, target.name, decoder, planner=planner(asked, told), stride=max(1, round(batch / PLANNED))),
         losses=denoising(target.name, told.name, outline=outline)
         | {"plan": (1.0, Captioning(told.name, given=(asked.name,), begun=True))},
         optimizer=optimizer_of(trainer, arguments["lr"], steps, usual="muon", plain=REFINING, rates=PLANNING),
@@ -87,7 +94,7 @@ def making(
         trainer=trainer,
         truth=lambda model: of_splits(
             lambda split: (
-                made_of(model, target.name, split, most=most, styles=styles, n=measured)
+                made_of(model, target.name, split, most=most, styles=whole, n=measured)
                 | asked_of(model, target.name, split, most=most, styles=asked_in, n=measured)
             ),
             (*gap, "asked"),
@@ -110,7 +117,7 @@ def maker(told: Text, target: str, decoder: Mapping[str, Any], **planned: Any) -
 
 WIDTH = 64
 """Of the tokens of texts, and of the planner."""
-PLANS = 32
+PLANNED = 32
 """Rows a step from which the planner learns, about: far fewer than the decoder needs."""
 PLANNING = {"planner.*": 4.0}
 """It moves faster: of 200 relations, what its plans of clips say after 1,200 steps holds of 0.93, and at a rate like

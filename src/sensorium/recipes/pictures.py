@@ -17,7 +17,7 @@ STRIDE = 8
 
 def pictures(
     *,
-    steps: int = 1500,
+    steps: int = 900,
     batch: int = 96,
     lr: float = 2e-3,
     side: int = 32,

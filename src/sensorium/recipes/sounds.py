@@ -18,7 +18,7 @@ SCENES = 500
 
 def sounds(
     *,
-    steps: int = 1200,
+    steps: int = 800,
     batch: int = 32,
     lr: float = 2e-3,
     most: int = MOST,

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
+from sensorium.core.errors import UnknownName, nearest
 from sensorium.world.motion import MOTIONS, draw
 from sensorium.world.scene import COLOURS, MOST, PLACES, SHAPES, Scenes, choice, focus, uniform
 
@@ -54,13 +55,17 @@ LOOSE = "loose"
 """As people ask for things: of each its colour and shape, and of its size, its texture and its place some or none; of two things,
 now and then, how they lie to each other instead."""
 MOVING_LOOSE = "moving loose"
-MORE = (MOTION, READING, MOVING_LIST, LOOSE, MOVING_LOOSE)
-MOVING = {MOTION: "short", MOVING_LIST: "list", MOVING_LOOSE: LOOSE}
+PLAN = "plan"
+"""All of each thing in the same words, first where it is: as a planner writes what it was told, in the order in which it was."""
+MOVING_PLAN = "moving plan"
+MORE = (MOTION, READING, MOVING_LIST, LOOSE, MOVING_LOOSE, PLAN, MOVING_PLAN)
+MOVING = {MOTION: "short", MOVING_LIST: "list", MOVING_LOOSE: LOOSE, MOVING_PLAN: PLAN}
 """What those who say how things move say before that."""
 
 Thing = tuple[int, int, int, int, int]  # size, texture, colour, shape, place
 _DRAWS = 5  # numbers drawn a caption: where places are said, relation, and three for the wording
 _LOOSELY = 1 + 3 * MOST  # numbers drawn a `LOOSE` one: whether it is a relation, and of each thing what is said
+_SAME = (0.0, 0.0, 0.0, 0.99, 0.0)  # numbers of a `PLAN`: "small" or "large", "plain", "centre"
 _LIE = 0.3  # the share of those of two things or more that are
 
 
@@ -79,6 +84,7 @@ def render(scenes: Scenes, style: Sequence[str] | str, variant: int = 0) -> list
     if not set(styles) & set(MOVING):
         return said
     which = choice(uniform(scenes.key, f"moves{variant}", 1)[:, 0], 2)
+    which = np.where(np.array(styles) == MOVING_PLAN, 0, which)
     phrases = [PHRASES[MOTIONS[kind]][i] for kind, i in zip(draw(scenes).kind, which, strict=True)]
     return [f"{one} {phrase}" if s in MOVING else one for one, phrase, s in zip(said, phrases, styles, strict=True)]
 
@@ -88,6 +94,14 @@ def styles(scenes: Scenes, weights: Sequence[float], variant: int = 0) -> list[s
     edges = np.cumsum(weights)[:-1] / np.sum(weights)
     drawn = np.searchsorted(edges, uniform(scenes.key, f"style{variant}", 1)[:, 0], side="right")
     return [(*STYLES, *MORE)[i] for i in drawn]
+
+
+def weights(**shares: float) -> tuple[float, ...]:
+    """The weights of `styles` by their names, `_` for a space: `weights(list=1, moving_plan=2)`."""
+    known = [name.replace(" ", "_") for name in (*STYLES, *MORE)]
+    if other := sorted(shares.keys() - set(known)):
+        raise UnknownName(f"no style is called {other[0]!r}.{nearest(other[0], known)}")
+    return tuple(float(shares.get(name, 0.0)) for name in known)
 
 
 def objects(scenes: Scenes) -> list[list[Thing]]:
@@ -107,9 +121,11 @@ def scenes(things: Sequence[Sequence[Thing]]) -> Scenes:
     return Scenes(shape, colour, texture, size, place, key=np.zeros(len(things), np.uint64))
 
 
-def sentence(things: list[Thing], style: str, u: list[float]) -> str:
+def sentence(things: list[Thing], style: str, u: Sequence[float]) -> str:
     """One sentence about `things`, in their order (`READING`: in that of their places); `u`: five numbers in
-    [0, 1) that choose among the ways to say it."""
+    [0, 1) that choose among the ways to say it; of a `PLAN` there is one."""
+    if style == PLAN:
+        return " and ".join(_placed(t, _SAME, before=True) for t in things)
     if style == READING:
         return " and ".join(_placed(t, u, before=True) for t in sorted(things, key=lambda t: t[4]))
     if style == "list" or len(things) == 1:
@@ -123,18 +139,18 @@ def sentence(things: list[Thing], style: str, u: list[float]) -> str:
     return f"{thing(a, u)} {relation} {thing(b, u)}{rest}"
 
 
-def thing(t: Thing, u: list[float], bare: bool = False) -> str:
+def thing(t: Thing, u: Sequence[float], bare: bool = False) -> str:
     return _called(t, u, not bare, not bare)
 
 
-def _called(t: Thing, u: list[float], sized: bool, textured: bool) -> str:
+def _called(t: Thing, u: Sequence[float], sized: bool, textured: bool) -> str:
     size, texture = SIZE_WORDS[t[0]], TEXTURE_WORDS[t[1]]
     words = (size[int(u[2] * len(size))] if sized else "", texture[int(u[3] * len(texture))] if textured else "")
     said = " ".join(w for w in (*words, COLOURS[t[2]], SHAPES[t[3]]) if w)
     return f"an {said}" if said[0] in "aeiou" else f"a {said}"
 
 
-def _loose(things: list[Thing], u: list[float], w: list[float]) -> str:
+def _loose(things: list[Thing], u: Sequence[float], w: list[float]) -> str:
     says = [[x < 0.5 for x in w[1 + 3 * i : 4 + 3 * i]] for i in range(len(things))]
     called = [_called(t, u, sized, textured) for t, (sized, textured, _) in zip(things, says, strict=True)]
     clauses = [
@@ -191,10 +207,10 @@ def _focused(things: list[Thing], first: int, second: int) -> list[Thing]:
     return [things[first], things[second], *(t for i, t in enumerate(things) if i not in (first, second))]
 
 
-def _placed(t: Thing, u: list[float], before: bool) -> str:
+def _placed(t: Thing, u: Sequence[float], before: bool) -> str:
     return _where(t, u, thing(t, u), before)
 
 
-def _where(t: Thing, u: list[float], name: str, before: bool) -> str:
+def _where(t: Thing, u: Sequence[float], name: str, before: bool) -> str:
     place = PLACES[t[4]] if u[4] < 0.7 else PLACES[t[4]].replace("centre", "middle")
     return f"in the {place} {name}" if before else f"{name} in the {place}"
