@@ -9,6 +9,8 @@ import optax
 import pytest
 
 from sensorium.core.errors import UnknownName
+from sensorium.core.trainer import Trainer
+from sensorium.optim.dials import optimizer_of
 from sensorium.optim.optimizer import OPTIMIZERS, hold_norm, optimizer, shares
 from sensorium.training import adamw
 
@@ -158,6 +160,12 @@ def test_shares_of_the_rate_by_depth_and_by_pattern():
     made = optimizer("sgd", 0.1, 9, layer_decay=0.5, rates=rates, **CONSTANT)
     (change,) = updates(made, [parameters], parameters)
     np.testing.assert_allclose([float(change[name]) for name in names], [-0.1 * share for share in by_hand], rtol=1e-6)
+
+
+def test_a_recipe_lets_a_part_of_its_model_move_at_a_rate_of_its_own():
+    made = optimizer_of(Trainer(schedule="constant"), 1e-2, 9, rates={"bias": 4.0})
+    first = updates(made, [{name: np.ones_like(x) for name, x in PARAMETERS.items()}])[0]
+    np.testing.assert_allclose(first["bias"], 4 * first["scale"], rtol=1e-6)
 
 
 def test_clipping_scales_what_is_too_long_and_nothing_else():

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sensorium.core.errors import UnknownName
 from sensorium.world import caption, judge, judge_text, motion, scene
 
 SCENES = scene.draw("train", np.arange(400))
@@ -45,6 +46,33 @@ def test_a_moving_list_is_a_list_and_how_everything_moves():
     assert all(sentence.startswith(f"{one} ") for sentence, one in zip(moved, lists, strict=True))
     assert [judge_text.motion_said(one) for one in moved] == motion.draw(SCENES).kind.tolist()
     assert set(caption.styles(SCENES, (0, 0, 0, 0, 0, 1))) == {caption.MOVING_LIST}
+
+
+def test_a_plan_says_all_of_each_thing_always_in_the_same_words():
+    things = [(0, 0, 0, 0, 7), (1, 1, 1, 5, 4)]
+    said = "in the bottom a small plain red circle and in the centre a large striped orange ring"
+    assert caption.sentence(things, caption.PLAN, [0.99] * 5) == caption.sentence(things, caption.PLAN, [0.0] * 5) == said
+    plans, others, lists = (caption.render(SCENES, *how) for how in ((caption.PLAN,), (caption.PLAN, 1), ("list",)))
+    for plan, other, told, own in zip(plans, others, lists, OBJECTS, strict=True):
+        read, as_told = judge_text.read(plan), judge_text.read(told)
+        assert read is not None and as_told is not None and read.things == as_told.things, "in the order in which it is told"
+        assert sorted(read.things, key=lambda thing: thing[4]) == own
+        assert sorted(plan.split(" and ")) == sorted(other.split(" and ")), "of another variant the order differs, and no word"
+
+
+def test_a_moving_plan_is_a_plan_and_how_everything_moves_in_the_same_words():
+    plans, moved = caption.render(SCENES, caption.PLAN), caption.render(SCENES, caption.MOVING_PLAN, 1)
+    ends = [caption.PHRASES[motion.MOTIONS[kind]][0] for kind in motion.draw(SCENES).kind]
+    assert all(one.endswith(f" {end}") for one, end in zip(moved, ends, strict=True))
+    assert caption.render(SCENES, caption.MOVING_PLAN) == [f"{one} {end}" for one, end in zip(plans, ends, strict=True)]
+
+
+def test_weights_of_styles_by_their_names():
+    assert caption.weights(list=1, moving_plan=2) == (1.0, *[0.0] * 8, 2.0)
+    drawn = caption.styles(SCENES, caption.weights(short=1, moving_loose=1))
+    assert set(drawn) == {"short", caption.MOVING_LOOSE}
+    with pytest.raises(UnknownName, match="no style is called 'moving_lists'"):
+        caption.weights(list=1, moving_lists=1)
 
 
 def test_captions_do_not_depend_on_their_neighbours_and_variants_differ():
