@@ -35,7 +35,7 @@ Numbers = dict[str, float]
 SPLITS = ("validation", "compositional")
 SCENES = 1000
 """How many are measured on unless told otherwise: an interval of 95 % is at most 6 % wide."""
-OPEN = (0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 2.0)
+OPEN = caption.weights(relation=1, short=1, loose=2)
 """The styles of sentences that leave something open."""
 AT_ONCE = 100
 """Questions that are answered side by side."""
@@ -105,7 +105,7 @@ def made_of(
     source: str = "text",
     *,
     most: int = scene.MOST,
-    styles: Sequence[float] = (1.0, 0.0, 0.0),
+    styles: Sequence[float] = caption.LISTS,
     how: Drawing | None = None,
     n: int = SCENES,
     seed: int = 0,
@@ -174,7 +174,7 @@ def there_and_back(
     """What is told of what was made of a text: `n` distinct scenes of a split are said in the field `words`, made in the field
     `through`, and what came of that is told again. `judged` against the scenes."""
     scenes = scene.distinct(split, n, seed, most)
-    said = RENDERERS["text"](scenes, (1.0, 0.0, 0.0))
+    said = RENDERERS["text"](scenes, caption.LISTS)
     things = model.making(model.parameters(), through, {words: said}, seed=seed)
     return judged(scenes, model.making(model.parameters(), words, {through: things}))
 
@@ -193,7 +193,7 @@ JUDGES: Table[Callable[[np.ndarray], tuple[Scenes, np.ndarray | None]]] = Table(
 def shown(model: Sensorium, scenes: Scenes) -> list[Any]:
     """Scenes as raw things of the first field that a model reads."""
     name = next(iter(model.model.encoders))
-    return RENDERERS[model.field(name).kind](scenes, (1.0, 0.0, 0.0))
+    return RENDERERS[model.field(name).kind](scenes, caption.LISTS)
 
 
 def _answers(model: Sensorium, scenes: Scenes, drawn: Sequence[Question]) -> list[str]:

@@ -18,7 +18,7 @@ from sensorium.sensorium import Sensorium
 from sensorium.show import Made, Measure, Sheet, Shown
 from sensorium.truth import JUDGES, OPEN, fulfilled
 from sensorium.world import caption, motion, scene
-from sensorium.world.caption import Thing
+from sensorium.world.caption import LISTS, Thing
 from sensorium.world.judge_text import read
 from sensorium.world.scene import Scenes
 
@@ -32,7 +32,6 @@ LEARNED: Mapping[str, Mapping[str, Any]] = {
 }
 """The recipes, and their dials."""
 SAMPLES = 12
-TEXT = (1.0, 0.0, 0.0)
 
 
 def learn_all(
@@ -53,7 +52,7 @@ def learn_all(
 
 def _captions(run: Run) -> Sheet:
     scenes = scene.distinct("validation", SAMPLES)
-    pictures = RENDERERS["image"](scenes, TEXT)
+    pictures = RENDERERS["image"](scenes, LISTS)
     told = run.sensorium.caption(pictures)
     made = []
     for picture, text, things in zip(pictures, told, caption.objects(scenes), strict=True):
@@ -65,7 +64,7 @@ def _captions(run: Run) -> Sheet:
 
 def _questions(run: Run) -> Sheet:
     scenes, drawn = even("validation", 3, types_of("image"))
-    pictures = RENDERERS["image"](scenes, TEXT)
+    pictures = RENDERERS["image"](scenes, LISTS)
     answers = run.sensorium.ask([pictures[one.row] for one in drawn], [one.question for one in drawn])
     made = []
     for one, answer in zip(drawn, answers, strict=True):
@@ -76,13 +75,13 @@ def _questions(run: Run) -> Sheet:
 
 
 def _from_words(
-    run: Run, title: str, target: str, most: int, styles: tuple[float, ...] = TEXT, asked_in: tuple[float, ...] = OPEN
+    run: Run, title: str, target: str, most: int, styles: tuple[float, ...] = LISTS, asked_in: tuple[float, ...] = OPEN
 ) -> Sheet:
     scenes = scene.distinct("validation", SAMPLES, most=most)
     texts, true = (RENDERERS[kind](scenes, styles) for kind in ("text", target))
     asked = [Shown(text, **_shown(target, one)) for text, one in zip(texts, true, strict=True)]  # and as the world has it
     things = run.sensorium.generate(target, text=[one.caption for one in asked])
-    names = ("motion", "asked") if target == "video" else ("exact", "attributes", "asked")
+    names = ("motion", "asked", "planned") if target == "video" else ("exact", "attributes", "asked", "planned")
     made = _judged(run.sensorium, target, scenes, asked, things) + _planned(run.sensorium, target, most, asked_in)
     return Sheet(title, _note(run), _measures(run, *names), made)
 
@@ -106,7 +105,7 @@ def _planned(model: Sensorium, target: str, most: int, styles: tuple[float, ...]
 def _anything(run: Run) -> Sheet:
     """Sounds to pictures: a direction that no decoder was trained for alone."""
     scenes = scene.distinct("validation", SAMPLES, most=2)
-    heard = RENDERERS["audio"](scenes, TEXT)
+    heard = RENDERERS["audio"](scenes, LISTS)
     asked = [Shown(sound=one, label="heard") for one in heard]
     things = run.sensorium.generate("image", audio=heard)
     made = _judged(run.sensorium, "image", scenes, asked, things)
@@ -164,7 +163,7 @@ def _note(run: Run) -> str:
 def _measures(run: Run, *names: str) -> list[Measure]:
     said = {"validation": "scenes never seen", "compositional": "combinations never seen"}
     told = {"exact": "everything right", "attributes": "attributes right", "accuracy": "answers right", "motion": "motions right"}
-    told |= {"asked": "what was asked for, where much was left open"}
+    told |= {"asked": "what was asked for, where much was left open", "planned": "the same of the plans alone"}
     keys = [(f"{split}/{name}", f"{told[name]}, {said[split]}") for name in names for split in said]
     return [Measure(text, run.metrics[key], run.metrics.get(f"{key}/chance", np.nan)) for key, text in keys if key in run.metrics]
 

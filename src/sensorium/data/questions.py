@@ -13,6 +13,7 @@ from sensorium.core.protocols import Modality, Taken
 from sensorium.data.synthetic import RENDERERS
 from sensorium.modalities import Text
 from sensorium.world import question, scene
+from sensorium.world.caption import LISTS
 from sensorium.world.question import TYPES, Question
 from sensorium.world.scene import COLOURS, SHAPES, Scenes
 
@@ -91,7 +92,7 @@ def rendered(fields: Sequence[Modality], scenes: Scenes) -> Batch:
     """What of scenes some fields make."""
     batch: Batch = {}
     for field in fields:
-        batch |= stack([field.prepare(raw) for raw in RENDERERS[field.kind](scenes, (1.0, 0.0, 0.0))])
+        batch |= stack([field.prepare(raw) for raw in RENDERERS[field.kind](scenes, LISTS)])
     return batch
 
 

@@ -30,7 +30,7 @@ class World:
         seed: int = 0,
         missing: float = 0.0,
         twins: float = 0.0,
-        styles: Sequence[float] | Mapping[str, Sequence[float]] = (1.0, 0.0, 0.0),
+        styles: Sequence[float] | Mapping[str, Sequence[float]] = caption.LISTS,
         most: int = scene.MOST,
     ):
         for field in fields:

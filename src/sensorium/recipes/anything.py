@@ -26,6 +26,7 @@ from sensorium.sensorium import Sensorium
 from sensorium.training import Card, Experiment
 from sensorium.training.experiment import Start
 from sensorium.truth import Numbers, made_of, of_splits, there_and_back
+from sensorium.world.caption import LISTS
 
 Losses = dict[str, tuple[Weight, Loss]]
 
@@ -72,7 +73,7 @@ def anything(
         recipe="anything",
         arguments=arguments | {"most": most, "seed": seed},
         fields=start.fields,
-        source=World(start.fields, items=steps * batch, seed=seed, most=most, styles=(1.0, 0.0, 0.0)),
+        source=World(start.fields, items=steps * batch, seed=seed, most=most, styles=LISTS),
         model=card,
         losses={name: loss for _, losses, _ in made.values() for name, loss in losses.items()},
         optimizer=optimizer_of(trainer, lr, steps, usual="muon", plain=REFINING),

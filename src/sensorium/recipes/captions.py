@@ -52,7 +52,7 @@ def captions(
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
     trainer, told = trainer or Trainer(), words()
     fields = (SOURCES[source], told)
-    styles = (0.0, 0.0, 0.0, motion, 1.0 - motion)
+    styles = caption.weights(motion=motion, reading=1.0 - motion)
     return Experiment(
         recipe="captions",
         arguments=arguments,

@@ -16,7 +16,7 @@ from sensorium.recipes.captions import words
 from sensorium.recipes.tellers import teller
 from sensorium.training import Card, Experiment
 from sensorium.truth import OPEN, SCENES, asked_of, made_of, of_splits
-from sensorium.world.caption import weights
+from sensorium.world.caption import LISTS, weights
 
 EMA = 0.995
 """The decay of the average, unless told otherwise."""
@@ -29,7 +29,6 @@ PROMPTS = weights(list=1, relation=1, short=1, loose=3)
 PLANS = weights(plan=1)
 """And that of the plans that are made of them, which leave nothing open and always say it in the same way: what is made is
 learned sooner from them (after 400 steps of pictures 0.56 of the shapes are right, from lists 0.44)."""
-WHOLE = weights(list=1)
 
 
 def smoothed(trainer: Trainer | None) -> Trainer:
@@ -64,7 +63,7 @@ def making(
     outline: Weight = OUTLINE,
     prompts: Sequence[float] = PROMPTS,
     plans: Sequence[float] = PLANS,
-    whole: Sequence[float] = WHOLE,
+    whole: Sequence[float] = LISTS,
     asked_in: Sequence[float] = OPEN,
     gap: Sequence[str] = ("exact", "attributes"),
     measured: int = SCENES,

@@ -12,6 +12,7 @@ from sensorium.world import caption
 
 FINE = {"convnet": {"widths": [32, 64]}}
 """Cells of 8 pixels and not of 16: textures and shapes are small things."""
+STYLES = caption.weights(list=0.4, relation=0.1, short=0.5)
 
 
 def senses(
@@ -45,7 +46,7 @@ def senses(
         recipe="senses",
         arguments=arguments,
         fields=fields,
-        source=World(fields, items=steps * batch, seed=seed, missing=missing, twins=twins, styles=(0.4, 0.1, 0.5)),
+        source=World(fields, items=steps * batch, seed=seed, missing=missing, twins=twins, styles=STYLES),
         model=space(fields, width, FINE),
         losses=pairs(fields),
         optimizer=optimizer_of(trainer, lr, steps, usual="muon"),

@@ -104,6 +104,9 @@ def weights(**shares: float) -> tuple[float, ...]:
     return tuple(float(shares.get(name, 0.0)) for name in known)
 
 
+LISTS = weights(list=1)
+
+
 def objects(scenes: Scenes) -> list[list[Thing]]:
     """The objects of each scene, in the order of their places."""
     parts = np.stack([scenes.size, scenes.texture, scenes.colour, scenes.shape, scenes.place], -1).tolist()
