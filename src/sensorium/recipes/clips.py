@@ -22,7 +22,7 @@ FRAMES, SIDE = 8, 32
 
 def clips(
     *,
-    steps: int = 800,
+    steps: int = 1200,
     batch: int = 64,
     lr: float = 2e-3,
     most: int = 2,
