@@ -52,7 +52,8 @@ def test_a_plan_says_all_of_each_thing_always_in_the_same_words():
     things = [(0, 0, 0, 0, 7), (1, 1, 1, 5, 4)]
     said = "in the bottom a small plain red circle and in the centre a large striped orange ring"
     assert caption.sentence(things, caption.PLAN, [0.99] * 5) == caption.sentence(things, caption.PLAN, [0.0] * 5) == said
-    plans, others, lists = (caption.render(SCENES, *how) for how in ((caption.PLAN,), (caption.PLAN, 1), ("list",)))
+    plans, others = (caption.render(SCENES, caption.PLAN, variant) for variant in (0, 1))
+    lists = caption.render(SCENES, "list")
     for plan, other, told, own in zip(plans, others, lists, OBJECTS, strict=True):
         read, as_told = judge_text.read(plan), judge_text.read(told)
         assert read is not None and as_told is not None and read.things == as_told.things, "in the order in which it is told"
