@@ -45,9 +45,19 @@ def clips(
     """
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
     moving = Video(size=64, frames=clip.FRAMES, seconds=motion.SECONDS)
-    decoder = mover(moving, width, depth)
-    said = {"prompts": PROMPTS, "plans": PLANS, "whole": MOVING, "asked_in": OPEN}
-    return making("clips", arguments, moving, decoder, trainer, outline=1.0, gap=("motion",), **said)
+    return making(
+        "clips",
+        arguments,
+        moving,
+        mover(moving, width, depth),
+        trainer,
+        outline=1.0,
+        prompts=PROMPTS,
+        plans=PLANS,
+        whole=MOVING,
+        asked_in=OPEN,
+        gap=("motion",),
+    )
 
 
 def mover(moving: Video, width: int = 192, depth: int = 2) -> dict[str, Any]:
