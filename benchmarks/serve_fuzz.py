@@ -234,7 +234,7 @@ def paths(rng: np.random.Generator, media: list[bytes]) -> bytes:
     return request(_any(rng, ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW")), path)
 
 
-def asked(rng: np.random.Generator, media: list[bytes]) -> bytes:
+def addresses(rng: np.random.Generator, media: list[bytes]) -> bytes:
     """What is asked for in the address: pages of items and maps."""
     path, names = _any(rng, (("/items", ("after", "k", "where")), ("/items", ("k", "where")), ("/map", ("field",))))
     wishes = {"after": "00100", "k": 20, "where": "id > '00005'"}
@@ -261,7 +261,7 @@ def real(rng: np.random.Generator, media: list[bytes]) -> bytes:
 
 
 ATTACKS: tuple[Callable[[np.random.Generator, list[bytes]], bytes], ...] = (
-    *(values, nearly, nearly, files, files, files, broken_json, broken_form, heads, paths, asked, lengths, real),
+    *(values, nearly, nearly, files, files, files, broken_json, broken_form, heads, paths, addresses, lengths, real),
 )
 
 

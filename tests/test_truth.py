@@ -110,7 +110,7 @@ def test_plans_of_clips_say_how_things_move(monkeypatch):
         return caption.render(scenes, "list")[:9] + caption.render(scenes, caption.MOVING_LIST)[9:]
 
     monkeypatch.setitem(truth.JUDGES, "video", lambda made: (made, np.zeros(len(made), np.int64)))
-    styles = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0)
+    styles = caption.weights(motion=1, loose=1, moving_loose=1)
     found = truth.asked_of(Mover(monkeypatch, plans=plans), "video", "validation", most=2, styles=styles, n=60, seed=5)
     assert found["planned"] == 51 / 60, "a plan of a clip that says no motion is none"
 

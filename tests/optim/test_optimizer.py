@@ -163,8 +163,9 @@ def test_shares_of_the_rate_by_depth_and_by_pattern():
 
 
 def test_a_recipe_lets_a_part_of_its_model_move_at_a_rate_of_its_own():
-    made = optimizer_of(Trainer(schedule="constant"), 1e-2, 9, rates={"bias": 4.0})
+    made = optimizer_of(Trainer(schedule="constant"), 1e-2, 9, rates={"bias": 4.0, "frozen.*": 2.0})
     first = updates(made, [{name: np.ones_like(x) for name, x in PARAMETERS.items()}])[0]
+    assert first["scale"] < 0
     np.testing.assert_allclose(first["bias"], 4 * first["scale"], rtol=1e-6)
 
 

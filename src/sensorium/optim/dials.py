@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import optax
 
 from sensorium.core.trainer import BadDial, Trainer
+from sensorium.optim.names import map_named, rate_of
 from sensorium.optim.optimizer import optimizer
 from sensorium.optim.trainable import Trainable
 
@@ -24,8 +25,8 @@ def optimizer_of(
     rates: Mapping[str, float] | None = None,
 ) -> optax.GradientTransformation:
     """The optimizer of a run of `steps` batches with the highest rate `lr`: the `usual` one, and `weight_decay`, unless others
-    are asked for; `plain`, `rates`: see `optimizer`."""
-    return optimizer(
+    are asked for; `plain`: see `optimizer`. `rates`: shares of the rate by pattern, of a recipe, all of which may be frozen."""
+    made = optimizer(
         trainer.optimizer or usual,
         lr,
         max(1, steps // trainer.accumulate),
@@ -33,9 +34,12 @@ def optimizer_of(
         clip=trainer.clip,
         plain=plain,
         layer_decay=trainer.layer_decay,
-        rates=rates,
         weight_decay=weight_decay if trainer.weight_decay is None else trainer.weight_decay,
     )
+    if not rates:
+        return made
+    shared = optax.stateless(lambda updates, _: map_named(lambda name, u: u * rate_of(name, rates), updates))
+    return optax.chain(made, shared)
 
 
 def trainable_of(trainer: Trainer, trained: bool = False) -> Trainable:

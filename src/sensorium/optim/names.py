@@ -87,4 +87,9 @@ def _tower(name: str) -> str:
 def by_pattern(names: Sequence[str], rates: Mapping[str, float]) -> dict[str, float]:
     """The number of the first pattern that a name has, or 1."""
     check_patterns("rates", rates, names)
-    return {name: next((rate for pattern, rate in rates.items() if fnmatchcase(name, pattern)), 1.0) for name in names}
+    return {name: rate_of(name, rates) for name in names}
+
+
+def rate_of(name: str, rates: Mapping[str, float]) -> float:
+    """The number of the first pattern that a name has, or 1."""
+    return next((rate for pattern, rate in rates.items() if fnmatchcase(name, pattern)), 1.0)

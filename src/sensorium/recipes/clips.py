@@ -16,6 +16,7 @@ OPEN = weights(relation=0.5, motion=1, loose=1, moving_loose=2)
 PROMPTS = weights(list=0.5, relation=0.5, motion=1, moving_list=1, loose=1, moving_loose=2)
 """What people say of clips: two in three say how things move."""
 PLANS = weights(moving_plan=1)
+"""And the plans that are made of it."""
 FRAMES, SIDE = 8, 32
 """Of what is made: every second frame, at half the size."""
 
