@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sensorium.core.errors import UnknownName
-from sensorium.world import caption, judge, judge_text, motion, scene
+from sensorium.world import caption, judge, judge_text, layout, motion, scene
 
 SCENES = scene.draw("train", np.arange(400))
 OBJECTS = caption.objects(SCENES)
@@ -61,15 +61,21 @@ def test_a_plan_says_all_of_each_thing_always_in_the_same_words():
         assert sorted(plan.split(" and ")) == sorted(other.split(" and ")), "of another variant the order differs, and no word"
 
 
-def test_a_moving_plan_is_a_plan_and_how_everything_moves_in_the_same_words():
-    plans, moved = caption.render(SCENES, caption.PLAN), caption.render(SCENES, caption.MOVING_PLAN, 1)
-    ends = [caption.PHRASES[motion.MOTIONS[kind]][0] for kind in motion.draw(SCENES).kind]
-    assert all(one.endswith(f" {end}") for one, end in zip(moved, ends, strict=True))
-    assert caption.render(SCENES, caption.MOVING_PLAN) == [f"{one} {end}" for one, end in zip(plans, ends, strict=True)]
+def test_a_layout_is_a_plan_with_details_and_a_moving_one_says_how_everything_moves():
+    plans, laid, moved = (caption.render(SCENES, style) for style in (caption.PLAN, caption.LAYOUT, caption.MOVING_LAYOUT))
+    for plan, own, one, details in zip(plans, laid, moved, layout.details(SCENES), strict=True):
+        assert " ".join(word for word in own.split() if word not in layout.WORDS) == plan and one.startswith(own)
+        asides = {" ".join((*where.split(), *how.split())) for where, how in details}
+        said = {" ".join(word for word in clause.split() if word in layout.WORDS) for clause in own.split(" and ")}
+        assert said == asides
+    phrases = [caption.PHRASES[motion.MOTIONS[kind]][0] for kind in motion.draw(SCENES).kind]
+    ends = [phrase + way for phrase, way in zip(phrases, layout.ways(motion.draw(SCENES)), strict=True)]
+    assert moved == [f"{one} {end}" for one, end in zip(laid, ends, strict=True)]
+    assert all(one.endswith(f" {end}") for one, end in zip(caption.render(SCENES, caption.MOVING_LAYOUT, 1), ends, strict=True))
 
 
 def test_weights_of_styles_by_their_names():
-    assert caption.weights(list=1, moving_plan=2) == (1.0, *[0.0] * 8, 2.0)
+    assert caption.weights(list=1, moving_layout=2) == (1.0, *[0.0] * 9, 2.0)
     drawn = caption.styles(SCENES, caption.weights(short=1, moving_loose=1))
     assert set(drawn) == {"short", caption.MOVING_LOOSE}
     with pytest.raises(UnknownName, match="no style is called 'moving_lists'"):

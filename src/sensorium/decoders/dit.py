@@ -13,6 +13,7 @@ from sensorium.core.encoding import Encoding
 from sensorium.decoders.patches import cells, cut, joined
 from sensorium.decoders.places import Places
 from sensorium.decoders.sketch import Sketch
+from sensorium.decoders.slots import Slots
 from sensorium.nn.attention import CrossAttention, geglu, mixed_by
 from sensorium.nn.norms import rms_norm
 from sensorium.nn.sizes import check_heads
@@ -37,8 +38,8 @@ class DiT(nnx.Module):
     Peebles & Xie (2023): patches as tokens, whose layers are scaled and shifted by time and condition. Every place reads the
     pooled vector of the condition with a small matrix of its own before the first layer, so that what belongs where is learned
     at once. `looks`: the layers also look at the tokens of the condition (of width `tokens`). `sketch`: the arguments of a
-    `Sketch`, which looks at them instead, once for all times, and of whose cells the patches get their part; its own patch is a
-    multiple of `patch`. `apart`: the sketch, and whatever makes the condition, learn from the error of the sketch alone, and the
+    `Sketch`, or where it has `things` of `Slots`, which looks at them instead, once for all times, and of whose cells the patches
+    get their part; its own patch is a multiple of `patch`. `apart`: the sketch, and whatever makes the condition, learn from the error of the sketch alone, and the
     rest takes what they find as it is: noise teaches them little and unsettles them. Whatever has to be 0 so that an untrained
     network changes nothing is 0 at the start.
     """
@@ -71,11 +72,11 @@ class DiT(nnx.Module):
         self.place = nnx.Param(0.5 * initial(rngs.params(), (places, width)))
         self.gist = nnx.Linear(vector, width, rngs=rngs)
         self.time = nnx.Linear(2 * WAVES, width, rngs=rngs)
-        self.sketch = None if sketch is None else Sketch(self.shape, channels, **sketch, vector=vector, tokens=tokens, rngs=rngs)
+        self.sketch = None if sketch is None else _sketch(self.shape, channels, sketch, vector, tokens, rngs)
         self.reads = Places(vector, places, width, rngs=rngs) if self.sketch is None else None
         if self.sketch is not None:
             self.part = cells(self.sketch.patch, self.patch)
-            self.spread = nnx.Linear(self.sketch.place.shape[1], math.prod(self.part) * width, use_bias=False, rngs=rngs)
+            self.spread = nnx.Linear(self.sketch.token, math.prod(self.part) * width, use_bias=False, rngs=rngs)
         seen = tokens if looks else None
         self.layers = nnx.List([DiTBlock(width, heads, places, seen, rngs=rngs) for _ in range(depth)])
         self.leave = nnx.Linear(width, inside, kernel_init=nnx.initializers.zeros, rngs=rngs)
@@ -103,6 +104,14 @@ class DiT(nnx.Module):
         for layer in self.layers:
             y = layer(y, how, heard.about)
         return joined(self.leave(rms_norm(y)), self.cells, self.patch)
+
+
+def _sketch(
+    shape: tuple[int, ...], channels: int, arguments: Mapping[str, Any], vector: int, tokens: int, rngs: nnx.Rngs
+) -> Sketch | Slots:
+    if "things" in arguments:
+        return Slots(shape, channels, **arguments, tokens=tokens, rngs=rngs)
+    return Sketch(shape, channels, **arguments, vector=vector, tokens=tokens, rngs=rngs)
 
 
 class DiTBlock(nnx.Module):

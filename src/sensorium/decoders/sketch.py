@@ -64,8 +64,13 @@ class Sketch(nnx.Module):
         self.leave = nnx.Linear(features if self.rank is None else width, out, kernel_init=zeros, rngs=rngs)
         self.forms = None if self.rank is None else nnx.Linear(features, self.rank * math.prod(self.patch), rngs=rngs)
 
+    @property
+    def token(self) -> int:
+        """Numbers in a cell."""
+        return self.place.shape[1]
+
     def __call__(self, about: Encoding) -> Sketched:
-        shift, scale = jnp.split(self.gist(_gist(about))[:, None], [self.place.shape[1]], axis=-1)
+        shift, scale = jnp.split(self.gist(gist_of(about))[:, None], [self.place.shape[1]], axis=-1)
         x = self.place[...][None] + self.reads(about.pooled) + shift
         everywhere = jnp.ones(x.shape[:2], bool)
         for look, layer in zip(self.look, self.layers, strict=True):
@@ -81,7 +86,7 @@ class Sketch(nnx.Module):
         return Sketched(x, joined(said, self.cells, self.patch))
 
 
-def _gist(about: Encoding) -> Float[jax.Array, "B P"]:
+def gist_of(about: Encoding) -> Float[jax.Array, "B P"]:
     """The mean and the greatest numbers of the tokens that are there, of unit mean square; zeros where there are none."""
     mask = about.mask[:, :, None]
     tokens = jnp.where(mask, about.tokens, 0.0)

@@ -134,7 +134,7 @@ class UNet(nnx.Module):
 
 def _spread(sketch: Sketch, width: int, rngs: nnx.Rngs) -> nnx.Linear:
     """What each cell of a sketch tells each cell of its patch."""
-    return nnx.Linear(sketch.place.shape[1], math.prod(sketch.patch) * width, use_bias=False, rngs=rngs)
+    return nnx.Linear(sketch.token, math.prod(sketch.patch) * width, use_bias=False, rngs=rngs)
 
 
 def _checked(shape: tuple[int, ...], widths: Sequence[int], heads: Sequence[int]) -> int:

@@ -1,10 +1,11 @@
 """Clips of the built-in world made by what is said of them: what is there, and how it moves."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from sensorium.core.trainer import Trainer
 from sensorium.modalities import Video
-from sensorium.recipes.makers import FORMED, PAINTED, SKETCHED, denoiser, making
+from sensorium.recipes.makers import FORMED, PAINTED, SKETCHED, denoiser, layouts, making, slots
 from sensorium.training import Experiment
 from sensorium.world import clip, motion
 from sensorium.world.caption import weights
@@ -15,10 +16,12 @@ OPEN = weights(relation=0.5, motion=1, loose=1, moving_loose=2)
 """Those that leave something open, two in three of which say how things move."""
 PROMPTS = weights(list=0.5, relation=0.5, motion=1, moving_list=1, loose=1, moving_loose=2)
 """What people say of clips: two in three say how things move."""
-PLANS = weights(moving_plan=1)
+PLANS = weights(moving_layout=1)
 """And the plans that are made of it."""
 FRAMES, SIDE = 8, 32
 """Of what is made: every second frame, at half the size."""
+MOVES = 6
+"""Pixels that things go to either side, at most: 3.6 of their way, and 2 more for what is away from the middle and comes closer."""
 
 
 def clips(
@@ -50,9 +53,10 @@ def clips(
         "clips",
         arguments,
         moving,
-        mover(moving, width, depth),
+        mover(moving, width, depth, slots([SIDE] * 2, most, moves=MOVES)),
         trainer,
         outline=1.0,
+        told=layouts(most, moves=True),
         prompts=PROMPTS,
         plans=PLANS,
         whole=MOVING,
@@ -61,8 +65,8 @@ def clips(
     )
 
 
-def mover(moving: Video, width: int = 192, depth: int = 2) -> dict[str, Any]:
+def mover(moving: Video, width: int = 192, depth: int = 2, sketch: Mapping[str, Any] = FORMED) -> dict[str, Any]:
     """The arguments of a `Denoiser` of clips, but for the widths of what it is told."""
     form = {"form": "pixels", "every": [1, moving.size // SIDE, moving.size // SIDE], "frames": moving.frames // FRAMES}
     patch = [FRAMES, SIDE // 4, SIDE // 4]
-    return denoiser(form, [FRAMES, SIDE, SIDE], 3, patch, width, depth, FORMED, apart=True) | PAINTED | SKETCHED
+    return denoiser(form, [FRAMES, SIDE, SIDE], 3, patch, width, depth, sketch, apart=True) | PAINTED | SKETCHED

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from string import digits
 from typing import Any
 
 from sensorium.core.objective import Loss
@@ -16,6 +17,7 @@ from sensorium.recipes.captions import words
 from sensorium.recipes.tellers import teller
 from sensorium.training import Card, Experiment
 from sensorium.truth import OPEN, SCENES, asked_of, made_of, of_splits
+from sensorium.world import layout
 from sensorium.world.caption import LISTS, weights
 
 EMA = 0.995
@@ -28,13 +30,29 @@ PROMPTS = weights(list=1, relation=1, short=1, loose=3)
 """The styles of what people say: lists, relations, and half of them sentences that leave out what they like."""
 PLANS = weights(plan=1)
 """And that of the plans that are made of them, which leave nothing open and always say it in the same way: what is made is
-learned sooner from them (the sketch of pictures alone has 0.56 of the shapes after 400 steps, from lists 0.44)."""
+learned sooner from them."""
+LAYOUTS = weights(layout=1)
+"""Those of plans that also say exactly where each thing is, how it is turned and how large: what is made of them is sharp. The
+`slots` of pictures alone, 900 steps: 0.98 of the scenes all right."""
 
 
 def smoothed(trainer: Trainer | None) -> Trainer:
     """A trainer that keeps a moving average of the parameters, by which things are drawn (Ho et al. 2020, appendix B)."""
     trainer = trainer or Trainer()
     return trainer if trainer.ema is not None else replace(trainer, ema=EMA)
+
+
+def slots(shape: Sequence[int], most: int, **more: Any) -> dict[str, Any]:
+    """The arguments of a sketch of so many things, by `Slots`: `shape` is that of the pictures, on which nothing is larger than three
+    eighths of them."""
+    return {"things": most, "canvas": [-(-3 * side // 8) for side in shape], **FORMED, **more}
+
+
+def layouts(most: int, moves: bool = False) -> Text:
+    """The field of plans that are layouts of at most so many things."""
+    base = words("plan")
+    known = (*base.words, *layout.WORDS)
+    return replace(base, words=known, alphabet=base.alphabet + digits, length=layout.most_words(most, moves) + 2)
 
 
 def denoiser(
@@ -61,6 +79,7 @@ def making(
     trainer: Trainer | None,
     *,
     outline: Weight = OUTLINE,
+    told: Text | None = None,
     prompts: Sequence[float] = PROMPTS,
     plans: Sequence[float] = PLANS,
     whole: Sequence[float] = LISTS,
@@ -71,10 +90,10 @@ def making(
     """A recipe by which things of the field `target` of the built-in world are made of what is said of them: `arguments` are its
     dials, and so many scenes of each split are `measured`, with the `gap` between the two.
 
-    A planner learns to say in the style `plans`, of which things are made, what people say in the styles `prompts`. Measured is
+    A planner learns to say in the style `plans`, in the field `told`, of which things are made, what people say in the styles `prompts`. Measured is
     what is made of sentences in the styles `whole`, which leave nothing open, and `asked_in`, which do."""
     steps, batch, most, seed = (arguments[name] for name in ("steps", "batch", "most", "seed"))
-    trainer, asked, told = smoothed(trainer), words(), words("plan")
+    trainer, asked, told = smoothed(trainer), words(), told or words("plan")
     return Experiment(
         recipe=recipe,
         arguments=dict(arguments),

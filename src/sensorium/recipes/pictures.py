@@ -1,5 +1,6 @@
 """Pictures of the built-in world painted by what is said of them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from sensorium.core.trainer import BadDial, Trainer
 from sensorium.modalities import Image
 from sensorium.models import PictureVAE
 from sensorium.recipes.latent import in_latents
-from sensorium.recipes.makers import FORMED, PAINTED, SKETCHED, denoiser, making
+from sensorium.recipes.makers import FORMED, LAYOUTS, PAINTED, SKETCHED, denoiser, layouts, making, slots
 from sensorium.sensorium import load
 from sensorium.training import Experiment
 
@@ -45,24 +46,27 @@ def pictures(
         trainer: How the steps are taken, watched and kept.
     """
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
-    painted = Image(size=64)
+    painted, told = Image(size=64), {"outline": 1.0, "told": layouts(most), "plans": LAYOUTS}
     if latent is None:
-        decoder = painter(painted, side, width, depth) | {"drawn": DRAWN}
-        return making("pictures", arguments, painted, decoder, trainer, outline=1.0)
+        decoder = painter(painted, side, width, depth, slots([side] * 2, most)) | {"drawn": DRAWN}
+        return making("pictures", arguments, painted, decoder, trainer, **told)
     trained = load(Path(latent))
     if not isinstance(trained.model, PictureVAE):
         raise BadDial(f"latent={latent}: expected a run of the recipe latent: sensorium learn latent --out runs/latent")
     form = dict(trained.card.arguments["vae"])
     cells = [painted.size // form["factor"]] * 2
+    sketch = slots(cells, most)
     painted_by = denoiser(
-        {"form": "latent", **form}, cells, form["latent"], [cells[0] // 4] * 2, width, depth, FORMED, apart=True
+        {"form": "latent", **form}, cells, form["latent"], [cells[0] // 4] * 2, width, depth, sketch, apart=True
     )
     painted_by |= SKETCHED | {"middle": 0.0, "scale": 3.0, "floor": 0.4, "stride": STRIDE}
-    return in_latents(making("pictures", arguments, painted, painted_by, trainer, outline=1.0), trained, latent)
+    return in_latents(making("pictures", arguments, painted, painted_by, trainer, **told), trained, latent)
 
 
-def painter(painted: Image, side: int = 32, width: int = 256, depth: int = 3) -> dict[str, Any]:
+def painter(
+    painted: Image, side: int = 32, width: int = 256, depth: int = 3, sketch: Mapping[str, Any] = FORMED
+) -> dict[str, Any]:
     """The arguments of a `Denoiser` of pictures of this side, but for the widths of what it is told."""
     form, patch = {"form": "pixels", "every": [painted.size // side] * 2}, [side // 4] * 2
-    painted_by = denoiser(form, [side] * 2, 3, patch, width, depth, FORMED, apart=True)
+    painted_by = denoiser(form, [side] * 2, 3, patch, width, depth, sketch, apart=True)
     return painted_by | PAINTED | SKETCHED | {"stride": STRIDE}

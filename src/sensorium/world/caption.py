@@ -10,11 +10,13 @@ leave out size and texture, as people do ("a red circle above a blue square").
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int
 
 from sensorium.core.errors import UnknownName, nearest
+from sensorium.world import layout
 from sensorium.world.motion import MOTIONS, draw
 from sensorium.world.scene import COLOURS, MOST, PLACES, SHAPES, Scenes, choice, focus, uniform
 
@@ -57,15 +59,19 @@ now and then, how they lie to each other instead."""
 MOVING_LOOSE = "moving loose"
 PLAN = "plan"
 """All of each thing in the same words, first where it is: as a planner writes what it was told, in the order in which it was."""
-MOVING_PLAN = "moving plan"
-MORE = (MOTION, READING, MOVING_LIST, LOOSE, MOVING_LOOSE, PLAN, MOVING_PLAN)
-MOVING = {MOTION: "short", MOVING_LIST: "list", MOVING_LOOSE: LOOSE, MOVING_PLAN: PLAN}
+LAYOUT = "layout"
+"""A plan of a picture that leaves next to nothing open: after each place and after each thing its `layout.details`."""
+MOVING_LAYOUT = "moving layout"
+"""And of a clip: with how everything moves, and the `layout.ways`."""
+MORE = (MOTION, READING, MOVING_LIST, LOOSE, MOVING_LOOSE, PLAN, LAYOUT, MOVING_LAYOUT)
+MOVING = {MOTION: "short", MOVING_LIST: "list", MOVING_LOOSE: LOOSE, MOVING_LAYOUT: LAYOUT}
 """What those who say how things move say before that."""
 
+T = TypeVar("T")
 Thing = tuple[int, int, int, int, int]  # size, texture, colour, shape, place
 _DRAWS = 5  # numbers drawn a caption: where places are said, relation, and three for the wording
 _LOOSELY = 1 + 3 * MOST  # numbers drawn a `LOOSE` one: whether it is a relation, and of each thing what is said
-_SAME = (0.0, 0.0, 0.0, 0.99, 0.0)  # numbers of a `PLAN`: "small" or "large", "plain", "centre"
+_SAME = (0.0, 0.0, 0.0, 0.99, 0.0)  # numbers of plans: "small" or "large", "plain", "centre"
 _LIE = 0.3  # the share of those of two things or more that are
 
 
@@ -81,11 +87,17 @@ def render(scenes: Scenes, style: Sequence[str] | str, variant: int = 0) -> list
     w = uniform(scenes.key, f"loose{variant}", _LOOSELY).tolist() if LOOSE in bases else u
     every = zip(ordered, bases, u, w, strict=True)
     said = [_loose(things, v, drawn) if s == LOOSE else sentence(things, s, v) for things, s, v, drawn in every]
+    if LAYOUT in bases:
+        asides = (_focused(*row) for row in zip(layout.details(scenes), first, second, strict=True))
+        every = zip(said, ordered, asides, bases, strict=True)
+        said = [_laid_out(things, aside) if s == LAYOUT else one for one, things, aside, s in every]
     if not set(styles) & set(MOVING):
         return said
-    which = choice(uniform(scenes.key, f"moves{variant}", 1)[:, 0], 2)
-    which = np.where(np.array(styles) == MOVING_PLAN, 0, which)
-    phrases = [PHRASES[MOTIONS[kind]][i] for kind, i in zip(draw(scenes).kind, which, strict=True)]
+    motions, which = draw(scenes), choice(uniform(scenes.key, f"moves{variant}", 1)[:, 0], 2)
+    phrases = [PHRASES[MOTIONS[kind]][i] for kind, i in zip(motions.kind, which, strict=True)]
+    if MOVING_LAYOUT in styles:
+        fixed = [PHRASES[MOTIONS[kind]][0] + way for kind, way in zip(motions.kind, layout.ways(motions), strict=True)]
+        phrases = [f if s == MOVING_LAYOUT else one for one, f, s in zip(phrases, fixed, styles, strict=True)]
     return [f"{one} {phrase}" if s in MOVING else one for one, phrase, s in zip(said, phrases, styles, strict=True)]
 
 
@@ -97,7 +109,7 @@ def styles(scenes: Scenes, weights: Sequence[float], variant: int = 0) -> list[s
 
 
 def weights(**shares: float) -> tuple[float, ...]:
-    """The weights of `styles` by their names, `_` for a space: `weights(list=1, moving_plan=2)`."""
+    """The weights of `styles` by their names, `_` for a space: `weights(list=1, moving_layout=2)`."""
     known = [name.replace(" ", "_") for name in (*STYLES, *MORE)]
     if other := sorted(shares.keys() - set(known)):
         raise UnknownName(f"no style is called {other[0]!r}.{nearest(other[0], known)}")
@@ -126,8 +138,9 @@ def scenes(things: Sequence[Sequence[Thing]]) -> Scenes:
 
 def sentence(things: list[Thing], style: str, u: Sequence[float]) -> str:
     """One sentence about `things`, in their order (`READING`: in that of their places); `u`: five numbers in
-    [0, 1) that choose among the ways to say it; of a `PLAN` there is one."""
-    if style == PLAN:
+    [0, 1) that choose among the ways to say it; of a `PLAN` there is one, and of a `LAYOUT`, of which this
+    leaves out the details."""
+    if style in (PLAN, LAYOUT):
         return " and ".join(_placed(t, _SAME, before=True) for t in things)
     if style == READING:
         return " and ".join(_placed(t, u, before=True) for t in sorted(things, key=lambda t: t[4]))
@@ -151,6 +164,11 @@ def _called(t: Thing, u: Sequence[float], sized: bool, textured: bool) -> str:
     words = (size[int(u[2] * len(size))] if sized else "", texture[int(u[3] * len(texture))] if textured else "")
     said = " ".join(w for w in (*words, COLOURS[t[2]], SHAPES[t[3]]) if w)
     return f"an {said}" if said[0] in "aeiou" else f"a {said}"
+
+
+def _laid_out(things: list[Thing], asides: list[tuple[str, str]]) -> str:
+    each = zip(things, asides, strict=True)
+    return " and ".join(f"in the {PLACES[t[4]]} {where} {thing(t, _SAME)} {how}" for t, (where, how) in each)
 
 
 def _loose(things: list[Thing], u: Sequence[float], w: list[float]) -> str:
@@ -203,7 +221,7 @@ def holds(things: list[Thing], a: Thing, relation: str, b: Thing) -> bool:
     return any(relation in relations(p[4], q[4]) for p, q in alike)
 
 
-def _focused(things: list[Thing], first: int, second: int) -> list[Thing]:
+def _focused(things: list[T], first: int, second: int) -> list[T]:
     """`things` with the two in focus first, in that order."""
     if first == second:
         return things

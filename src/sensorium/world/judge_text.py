@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from sensorium.world import layout
 from sensorium.world.caption import PHRASES, SIZE_WORDS, TEXTURE_WORDS, Thing
 from sensorium.world.motion import MOTIONS
 from sensorium.world.scene import COLOURS, MOST, PLACES, SHAPES
@@ -16,8 +17,8 @@ class Said(NamedTuple):
 
 
 def read(sentence: str) -> Said | None:
-    """What a sentence of the style `list` says, with a phrase of motion after it or without; None for any other sentence: of
-    another style, of no grammar, of more things than a scene holds, or of two at one place. Case and white space do not count."""
+    """What a sentence of the style `list` says, or a plan or layout, with a phrase of motion after it or without; None for any
+    other sentence: of another style, of no grammar, of more things than a scene holds, or of two at one place. Case and white space do not count."""
     said, motion = " ".join(sentence.lower().split()), None
     if moved := _MOVED.fullmatch(said):
         said, motion = moved[1], _MOTION[moved[2]]
@@ -44,9 +45,13 @@ def _any(words) -> str:
     return "|".join(sorted((word for word in words if word), key=len, reverse=True))
 
 
-_MOVED = re.compile(rf"(.*) ({_any(_MOTION)})")
+_MOVED = re.compile(rf"(.*) ({_any(_MOTION)})(?: ({_any(layout.REACHED)})(?: ({_any(layout.ROUND)}))?)?")
 _THING = rf"an? (?P<size>{_any(_SIZE)}) (?:(?P<texture>{_any(_TEXTURE)}) )?(?P<colour>{_any(COLOURS)}) (?P<shape>{_any(SHAPES)})"
-_CLAUSES = (re.compile(rf"{_THING} in the (?P<place>{_any(_PLACE)})"), re.compile(rf"in the (?P<place>{_any(_PLACE)}) {_THING}"))
+_WHERE, _HOW = (rf"(?: ({_any(a)}) ({_any(b)}))?" for a, b in ((layout.DOWN, layout.RIGHT), (layout.TURNED, layout.SCALED)))
+_CLAUSES = (
+    re.compile(rf"{_THING} in the (?P<place>{_any(_PLACE)})"),
+    re.compile(rf"in the (?P<place>{_any(_PLACE)}){_WHERE} {_THING}{_HOW}"),
+)
 
 
 def _thing(clause: str) -> Thing | None:

@@ -5,11 +5,12 @@ background, so rendering costs a few array operations for a whole batch.
 """
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
-from sensorium.world.scene import MOST, SHAPES, SIZES, TEXTURES, Scenes, uniform
+from sensorium.world.scene import MOST, SHAPES, SIZES, TEXTURES, Scenes, choice, uniform
 
 SIZE = 64
 PALETTE = np.array(
@@ -34,6 +35,21 @@ JITTER = 2
 CENTRES = tuple(round((i + 0.5) * SIZE / 3) for i in range(3))
 
 
+class Strays(NamedTuple):
+    """How the picture of each object differs from that of others that are told of in the same words: numbers in `TURNS` and
+    `SCALES`, and pixels to the bottom and to the right of the middle of its place."""
+
+    turn: Int[np.ndarray, "B M"]
+    scale: Int[np.ndarray, "B M"]
+    down: Int[np.ndarray, "B M"]
+    right: Int[np.ndarray, "B M"]
+
+
+def strays(scenes: Scenes) -> Strays:
+    """Those of the pictures of scenes; what they are where there is no object means nothing."""
+    return _strays(_drawn(scenes))
+
+
 def render(scenes: Scenes) -> UInt8[np.ndarray, "B 64 64 3"]:
     """One picture a scene."""
     return paint(scenes, 0)
@@ -41,23 +57,34 @@ def render(scenes: Scenes) -> UInt8[np.ndarray, "B 64 64 3"]:
 
 def paint(scenes: Scenes, margin: int) -> UInt8[np.ndarray, "B S S 3"]:
     """The pictures, with `margin` pixels more about each on every side: S = 64 + 2·margin."""
-    u = uniform(scenes.key, "picture", 4 + 7 * MOST).astype(np.float32)
-    u = np.minimum(u, np.float32(1 - 2**-24))  # in float32 the highest numbers below 1 are rounded to it
+    u = _drawn(scenes)
     ground = 255 * (0.06 + 0.20 * u[:, :1] + 0.05 * u[:, 1:4]) + 0.5
     side = SIZE + 2 * margin
     out = np.empty((len(scenes), side, side, 3), np.uint8)
     out[:] = ground.astype(np.uint8)[:, None, None, :]
-    alpha, shade = sprites()
+    (alpha, shade), (turn, scale, down, right) = sprites(), _strays(u)
     for b, i in zip(*np.nonzero(scenes.present), strict=True):
-        v = u[b, 4 + 7 * i : 11 + 7 * i]
-        which = (scenes.shape[b, i], scenes.size[b, i], scenes.texture[b, i], int(v[0] * len(TURNS)), int(v[1] * len(SCALES)))
-        colour = np.clip(PALETTE[scenes.colour[b, i]] + 0.08 * (v[4:7] - 0.5), 0, 1) * 255
+        which = (scenes.shape[b, i], scenes.size[b, i], scenes.texture[b, i], turn[b, i], scale[b, i])
+        colour = np.clip(PALETTE[scenes.colour[b, i]] + 0.08 * (u[b, 8 + 7 * i : 11 + 7 * i] - 0.5), 0, 1) * 255
         row, column = divmod(int(scenes.place[b, i]), 3)
-        y, ys = _span(margin + CENTRES[row] + int(v[2] * (2 * JITTER + 1)) - JITTER, side)
-        x, xs = _span(margin + CENTRES[column] + int(v[3] * (2 * JITTER + 1)) - JITTER, side)
+        y, ys = _span(margin + CENTRES[row] + int(down[b, i]), side)
+        x, xs = _span(margin + CENTRES[column] + int(right[b, i]), side)
         a, s = alpha[which][ys, xs, None], shade[which][ys, xs, None]
         out[b, y, x] = out[b, y, x] * (1 - a) + colour * s + 0.5
     return out
+
+
+def _drawn(scenes: Scenes) -> Float[np.ndarray, "B 25"]:
+    """Four numbers for the ground, and seven for each object: turn, scale, down, right, and three for its colour."""
+    u = uniform(scenes.key, "picture", 4 + 7 * MOST).astype(np.float32)
+    return np.minimum(u, np.float32(1 - 2**-24))  # in float32 the highest numbers below 1 are rounded to it
+
+
+def _strays(u: Float[np.ndarray, "B 25"]) -> Strays:
+    turn, scale, down, right = np.moveaxis(u[:, 4:].reshape(len(u), MOST, 7)[:, :, :4], -1, 0)
+    spread = 2 * JITTER + 1
+    pixels = (choice(v, spread) - JITTER for v in (down, right))
+    return Strays(choice(turn, len(TURNS)), choice(scale, len(SCALES)), *pixels)
 
 
 def _span(centre: int, side: int) -> tuple[slice, slice]:
