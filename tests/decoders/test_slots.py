@@ -4,12 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from models.makers import shaken
 
 from sensorium.core.encoding import Encoding
 from sensorium.decoders.dit import DiT
 from sensorium.decoders.patches import cut
 from sensorium.decoders.slots import Slots, banded
-from models.makers import shaken
 
 SURE = 60.0
 """What a slot says of a place of which it is certain."""

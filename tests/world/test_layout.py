@@ -1,5 +1,7 @@
 """Layouts: what they say of a picture is how it was painted, and of a clip how it goes."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -53,7 +55,7 @@ def test_a_way_round_begins_and_goes_as_is_said(turn):
     assert reach == "reach120"
     (down, right), *_ = steps = clip.offsets(int(motions.kind[0]), 2, turn)
     assert (np.sign(right), np.sign(down)) == {"right": (1, 0), "top": (0, -1), "left": (-1, 0), "bottom": (0, 1)}[side]
-    area = sum(float(a[1] * -b[0] + a[0] * b[1]) for a, b in zip(steps, steps[1:], strict=False))
+    area = sum(float(a[1] * -b[0] + a[0] * b[1]) for a, b in pairwise(steps))
     assert np.sign(area) == CLOCK[clock]
 
 

@@ -38,10 +38,10 @@ class DiT(nnx.Module):
     Peebles & Xie (2023): patches as tokens, whose layers are scaled and shifted by time and condition. Every place reads the
     pooled vector of the condition with a small matrix of its own before the first layer, so that what belongs where is learned
     at once. `looks`: the layers also look at the tokens of the condition (of width `tokens`). `sketch`: the arguments of a
-    `Sketch`, or where it has `things` of `Slots`, which looks at them instead, once for all times, and of whose cells the patches
-    get their part; its own patch is a multiple of `patch`. `apart`: the sketch, and whatever makes the condition, learn from the error of the sketch alone, and the
-    rest takes what they find as it is: noise teaches them little and unsettles them. Whatever has to be 0 so that an untrained
-    network changes nothing is 0 at the start.
+    `Sketch`, or of `Slots` where they say how many `things`: it looks at them instead, once for all times, and of its cells the
+    patches get their part; its own patch is a multiple of `patch`. `apart`: the sketch, and whatever makes the condition, learn
+    from the error of the sketch alone, and the rest takes what they find as it is: noise teaches them little and unsettles them.
+    Whatever has to be 0 so that an untrained network changes nothing is 0 at the start.
     """
 
     at_once: ClassVar[int | None] = None

@@ -23,17 +23,17 @@ URGE = 3.0
 
 
 class Slots(nnx.Module):
-    """An `Encoding` -> `Sketched`, whose cells are the patches of the grid itself. For grids of scenes: of some things on a ground.
+    """An `Encoding` -> `Sketched`, whose cells are the patches of the grid itself: for grids that show some things on a ground.
 
-    Each of `things` slots (Locatello et al. 2020) is a learned vector that looks at the tokens. It is drawn on a `canvas`, smaller
-    than the grid, as a sum of `rank` forms, each in one colour (channels), which are made of `wide` rectified features. For each axis
-    of the grid it says with what chance the middle of the canvas is at each place, and by a matrix of these for each axis the
-    canvas is written into the grid (DRAW, Gregor et al. 2015, section 3.2, whose matrices hold Gaussians): so what a thing looks
-    like is learned once, wherever it is. Where it is not told where a thing is, it is blurred. What is written is added up, on a
-    ground of one learned colour.
+    Each of `things` slots (Locatello et al. 2020) is a learned vector that looks at the tokens. What it finds is drawn on a
+    `canvas`, smaller than the grid, as a sum of `rank` forms, each in one colour (channels), which are made of `wide` rectified
+    features. For each axis of the grid the slot says with what chance the middle of its canvas is at each place, and by a matrix
+    of these for each axis the canvas is written into the grid (DRAW, Gregor et al. 2015, section 3.2, whose matrices hold
+    Gaussians). So what a thing looks like is learned once, wherever it is, and a thing is blurred only as far as it is open
+    where it is. What is written is added up, on a ground of one learned colour.
 
-    `moves`: the first axis of the grid is time. At each moment a thing is up to `moves` places away, in each direction, from where
-    it belongs, again by chances for each axis; and it looks like a mixture of `looks` drawings, as it may come closer.
+    `moves`: the first axis of the grid is time. At each moment a thing is up to `moves` places away, along each axis, from where
+    it belongs, again by chances; and it looks like a mixture of `looks` drawings, as it may come closer.
     """
 
     def __init__(

@@ -5,7 +5,7 @@ from typing import Any
 
 from sensorium.core.trainer import Trainer
 from sensorium.modalities import Video
-from sensorium.recipes.makers import FORMED, PAINTED, SKETCHED, denoiser, layouts, making, slots
+from sensorium.recipes.makers import DRAWN, FORMED, PAINTED, SKETCHED, denoiser, layouts, making, slots
 from sensorium.training import Experiment
 from sensorium.world import clip, motion
 from sensorium.world.caption import weights
@@ -20,13 +20,13 @@ PLANS = weights(moving_layout=1)
 """And the plans that are made of it."""
 FRAMES, SIDE = 8, 32
 """Of what is made: every second frame, at half the size."""
-MOVES = 6
-"""Pixels that things go to either side, at most: 3.6 of their way, and 2 more for what is away from the middle and comes closer."""
+MOVES = 4
+"""Pixels that things go to either side, at most."""
 
 
 def clips(
     *,
-    steps: int = 1200,
+    steps: int = 850,
     batch: int = 64,
     lr: float = 2e-3,
     most: int = 2,
@@ -53,7 +53,7 @@ def clips(
         "clips",
         arguments,
         moving,
-        mover(moving, width, depth, slots([SIDE] * 2, most, moves=MOVES)),
+        mover(moving, width, depth, slots([SIDE] * 2, most, moves=MOVES)) | {"drawn": DRAWN},
         trainer,
         outline=1.0,
         told=layouts(most, moves=True),

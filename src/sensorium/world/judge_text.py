@@ -17,8 +17,9 @@ class Said(NamedTuple):
 
 
 def read(sentence: str) -> Said | None:
-    """What a sentence of the style `list` says, or a plan or layout, with a phrase of motion after it or without; None for any
-    other sentence: of another style, of no grammar, of more things than a scene holds, or of two at one place. Case and white space do not count."""
+    """What a sentence of the style `list` says, or a plan or a layout, with a phrase of motion after it or without; None for any
+    other: of another style, of no grammar, of more things than a scene holds, or of two at one place. Case and white space do
+    not count."""
     said, motion = " ".join(sentence.lower().split()), None
     if moved := _MOVED.fullmatch(said):
         said, motion = moved[1], _MOTION[moved[2]]
