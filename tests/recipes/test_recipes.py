@@ -19,6 +19,7 @@ from sensorium.decoders import Drawing
 from sensorium.losses import total
 from sensorium.modalities import Audio, Image, Video
 from sensorium.recipes import RECIPES, WORLDLY
+from sensorium.recipes.makers import layouts
 from sensorium.recipes.senses import senses
 from sensorium.recipes.towers import space
 from sensorium.sensorium import Sensorium
@@ -114,6 +115,17 @@ def test_a_few_steps_of_a_small_batch_move_every_parameter_that_trains(name, mak
     for (path, old), (_, new) in zip(before, nnx.to_flat_state(nnx.state(model)), strict=True):
         still = name == "anything" and path[0] == "space"
         assert jnp.isfinite(new[...]).all() and (new[...] != old[...]).any() != still, path
+
+
+@pytest.mark.parametrize("moves", [False, True])
+@pytest.mark.parametrize("most", [2, 3])
+def test_layouts_are_read_whole_and_word_by_word(most, moves):
+    field = layouts(most, moves)
+    style = caption.MOVING_LAYOUT if moves else caption.LAYOUT
+    said = caption.render(scene.draw("train", np.arange(2000), 0, most), style)
+    assert [field.measure(one) for one in said] == [(len(one.split()) + 2, field.length) for one in said]
+    assert max(len(one.split()) + 2 for one in said) == field.length
+    assert [field.show(field.prepare(one)[field.name]) for one in said] == said
 
 
 @pytest.mark.parametrize("target", [Audio(), Video(size=64, frames=16, seconds=2.0)], ids=lambda field: field.kind)
