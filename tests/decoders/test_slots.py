@@ -28,10 +28,15 @@ def slots(moves: int | None = None, **more) -> Slots:
     return shaken(Slots(shape, 3, patch, 6, **(sizes | more), moves=moves, rngs=nnx.Rngs(0)))
 
 
-def sure(model: Slots, y: int, x: int) -> None:
-    """Every slot is certain that it belongs there."""
-    model.where.kernel[...] = jnp.zeros_like(model.where.kernel[...])
-    model.where.bias[...] = SURE * (jnp.zeros(14).at[y].set(1.0).at[8 + x].set(1.0))
+def always(layer: nnx.Linear, said: jnp.ndarray) -> None:
+    """It says so, whatever it reads."""
+    assert layer.bias is not None
+    layer.kernel[...], layer.bias[...] = jnp.zeros_like(layer.kernel[...]), said
+
+
+def sure(model: Slots, *places: int) -> None:
+    """Every slot is certain that it belongs there, in rows and 8 + in columns; as much in each of several rows."""
+    always(model.where, SURE * jnp.zeros(14).at[jnp.array(places)].set(1.0))
 
 
 def pasted(canvas: np.ndarray, y: int, x: int) -> np.ndarray:
@@ -58,7 +63,7 @@ def test_what_is_drawn_is_written_where_it_belongs_on_the_ground(place):
         drawn["canvas"] = Slots._drawn(model, x, features)
         return drawn["canvas"]
 
-    sure(model, *place)
+    sure(model, place[0], 8 + place[1])
     object.__setattr__(model, "_drawn", spying)
     found = model(told())
     canvas = np.asarray(drawn["canvas"]).reshape(2, 2, 3, 2, 3)
@@ -71,22 +76,22 @@ def test_what_is_drawn_is_written_where_it_belongs_on_the_ground(place):
 
 def test_a_thing_whose_place_is_open_is_blurred_over_all_of_them():
     model = slots(things=1)
-    sure(model, 2, 3)
+    sure(model, 2, 8 + 3)
     once = model(told()).whole
-    sure(model, 5, 2)
+    sure(model, 5, 8 + 2)
     twice = model(told()).whole
-    model.where.bias[...] = SURE * jnp.zeros(14).at[jnp.array([2, 5, 8 + 3])].set(1.0)
+    sure(model, 2, 5, 8 + 3)
     found = model(told()).whole
-    sure(model, 5, 3)
+    sure(model, 5, 8 + 3)
     np.testing.assert_allclose(found, (once + model(told()).whole) / 2, atol=1e-5)
     assert np.abs(once - twice).max() > 1e-2
 
 
 def test_a_form_is_the_same_wherever_it_is_and_in_every_colour():
     model = slots(rank=1, things=1)
-    sure(model, 3, 2)
+    sure(model, 3, 8 + 2)
     found = (np.asarray(model(told(1)).whole) - np.asarray(model.ground[...]))[0, 2:5, 1:3]
-    sure(model, 5, 4)
+    sure(model, 5, 8 + 4)
     np.testing.assert_allclose((np.asarray(model(told(1)).whole) - np.asarray(model.ground[...]))[0, 4:7, 3:5], found, atol=1e-5)
     assert np.linalg.matrix_rank(found.reshape(6, 3), tol=1e-4) == 1, "one form, in one colour"
 
@@ -94,15 +99,14 @@ def test_a_form_is_the_same_wherever_it_is_and_in_every_colour():
 def test_things_are_at_each_moment_where_they_have_come_to():
     model = slots(moves=1, looks=1, things=1)
     assert model.way is not None and model.mixed is not None
-    sure(model, 3, 2)
+    sure(model, 3, 8 + 2)
     steps = [(-1, 0), (0, 0), (1, -1)]  # (down, right) of the three moments
     chances = np.zeros((2, 3, 3), np.float32)
     for t, step in enumerate(steps):
         for axis, by in enumerate(step):
             chances[axis, t, by + 1] = SURE
-    model.way.kernel[...], model.way.bias[...] = jnp.zeros_like(model.way.kernel[...]), jnp.asarray(chances.reshape(-1))
-    model.mixed.kernel[...] = jnp.zeros_like(model.mixed.kernel[...])
-    model.mixed.bias[...] = jnp.array([0.0, 1.0, -0.5])  # one look, of which there is as much, twice as much and half as much
+    always(model.way, jnp.asarray(chances.reshape(-1)))
+    always(model.mixed, jnp.array([0.0, 1.0, -0.5]))  # one look, of which there is as much, twice as much and half as much
     found = (np.asarray(model(told(1)).whole) - np.asarray(model.ground[...]))[0]
     first = found[0, 1:4, 1:3]
     assert np.abs(first).max() > 1e-2

@@ -34,6 +34,8 @@ class Slots(nnx.Module):
 
     `moves`: the first axis of the grid is time. At each moment a thing is up to `moves` places away, along each axis, from where
     it belongs, again by chances; and it looks like a mixture of `looks` drawings, as it may come closer.
+
+    A `ValueError` where the patches do not fill the grid, or the canvas has not one side for each axis (but that of time).
     """
 
     def __init__(

@@ -26,7 +26,7 @@ MOVES = 4
 
 def clips(
     *,
-    steps: int = 850,
+    steps: int = 800,
     batch: int = 64,
     lr: float = 2e-3,
     most: int = 2,

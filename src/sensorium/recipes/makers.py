@@ -152,7 +152,7 @@ SKETCHED = {"stride": 4, "drawn": {"guidance": 1.0, "steps": 4, "temperature": 0
 """Where the sketch says most of it: noise on every fourth row; drawn in few steps, out of little noise and without guidance: more
 of each takes shapes and textures away."""
 DRAWN = SKETCHED["drawn"] | {"steps": 2}
-"""What is drawn of `slots`: after 4 steps fewer clips are all right (of 300, 0.78 and not 0.81)."""
+"""How things are drawn that `slots` say: after 4 steps fewer clips are all right (of 300, 0.78 and not 0.81)."""
 
 
 REFINING = tuple(f"*.network.{part}.*" for part in ("enter", "time", "gist", "spread", "layers", "leave"))

@@ -44,10 +44,11 @@ def pictures(
         trainer: How the steps are taken, watched and kept.
     """
     arguments = {name: value for name, value in locals().items() if name != "trainer"}
-    painted, told = Image(size=64), {"outline": 1.0, "told": layouts(most), "plans": LAYOUTS}
+    painted = Image(size=64)
+    planned: dict[str, Any] = {"outline": 1.0, "told": layouts(most), "plans": LAYOUTS}
     if latent is None:
         decoder = painter(painted, side, width, depth, slots([side] * 2, most)) | {"drawn": DRAWN}
-        return making("pictures", arguments, painted, decoder, trainer, **told)
+        return making("pictures", arguments, painted, decoder, trainer, **planned)
     trained = load(Path(latent))
     if not isinstance(trained.model, PictureVAE):
         raise BadDial(f"latent={latent}: expected a run of the recipe latent: sensorium learn latent --out runs/latent")
@@ -58,7 +59,7 @@ def pictures(
         {"form": "latent", **form}, cells, form["latent"], [cells[0] // 4] * 2, width, depth, sketch, apart=True
     )
     painted_by |= SKETCHED | {"middle": 0.0, "scale": 3.0, "floor": 0.4, "stride": STRIDE}
-    return in_latents(making("pictures", arguments, painted, painted_by, trainer, **told), trained, latent)
+    return in_latents(making("pictures", arguments, painted, painted_by, trainer, **planned), trained, latent)
 
 
 def painter(

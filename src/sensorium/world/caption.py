@@ -67,7 +67,7 @@ MORE = (MOTION, READING, MOVING_LIST, LOOSE, MOVING_LOOSE, PLAN, LAYOUT, MOVING_
 MOVING = {MOTION: "short", MOVING_LIST: "list", MOVING_LOOSE: LOOSE, MOVING_LAYOUT: LAYOUT}
 """What those who say how things move say before that."""
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 Thing = tuple[int, int, int, int, int]  # size, texture, colour, shape, place
 _DRAWS = 5  # numbers drawn a caption: where places are said, relation, and three for the wording
 _LOOSELY = 1 + 3 * MOST  # numbers drawn a `LOOSE` one: whether it is a relation, and of each thing what is said
@@ -221,7 +221,7 @@ def holds(things: list[Thing], a: Thing, relation: str, b: Thing) -> bool:
     return any(relation in relations(p[4], q[4]) for p, q in alike)
 
 
-def _focused(things: list[T], first: int, second: int) -> list[T]:
+def _focused(things: list[_T], first: int, second: int) -> list[_T]:
     """`things` with the two in focus first, in that order."""
     if first == second:
         return things
