@@ -25,7 +25,7 @@ URGE = 3.0
 class Slots(nnx.Module):
     """An `Encoding` -> `Sketched`, whose cells are the patches of the grid itself: for grids that show some things on a ground.
 
-    Each of `things` slots (Locatello et al. 2020) is a learned vector that looks at the tokens, and at nothing else. What it finds
+    Each of `things` slots (Locatello et al. 2020) is a learned vector that looks at the tokens, at nothing else. What it finds
     is drawn on a `canvas`, smaller than the grid, as a sum of `rank` forms, each in one colour (channels), of `wide` rectified
     features. For each axis of the grid the slot says with what chance the middle of its canvas is at each place, and by a matrix
     of these for each axis the canvas is written into the grid (DRAW, Gregor et al. 2015, section 3.2, whose matrices hold
