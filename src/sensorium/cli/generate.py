@@ -72,7 +72,7 @@ def generate(
         sampler: euler, heun, ddim or dpm++.
         temperature: Of texts: how freely words are drawn; by default the likeliest are taken. Of other things: how much noise
             they are begun with, from 0, as expected, to 1, as various as they are.
-        as_told: Make what the prompt says, word by word: it is a plan, in the words of one. Otherwise a model that has learned
+        as_told: Make what the prompt says, word by word: it is a plan, in all words of one. Otherwise a model that has learned
             to plan writes out first, for each thing, what is where; the plan stands in the note of its file.
         seed: The same seed, the same files.
         sheet: Write one picture of all pictures or clips here, a .png.
