@@ -142,7 +142,9 @@ def test_a_network_hears_slots_as_a_sketch():
     heard = network.hear(told())
     assert isinstance(network.sketch, Slots) and heard.sketch is not None
     np.testing.assert_array_equal(heard.sketch, network.sketch(told()).whole)
-    assert np.abs(heard.places).max() > 0
+    said = np.asarray(network.spread(cut(heard.sketch, (4, 4)))).reshape(2, 2, 2, 2, 16)  # cell, row and column within it
+    places = np.asarray(heard.places).reshape(2, 2, 2, 2, 16)  # row, cell, column within it
+    np.testing.assert_allclose(places, said.transpose(0, 2, 1, 3, 4), rtol=1e-5)
 
 
 def test_errors_name_what_does_not_fit():

@@ -80,7 +80,8 @@ class Denoiser(nnx.Module):
     `{"times": "uniform"}`; `drawn` are the arguments of the `Drawing` by which things are drawn unless told otherwise.
 
     A network with a sketch that says x0 says what has to be added to the sketch. The sketch learns from all rows of a batch, the
-    rest from every `stride`-th: it costs far less, and what it has learned need not be found in noise.
+    rest from every `stride`-th: it costs far less, and what it has learned need not be found in noise. Where the condition learns
+    from the sketch alone and the sketch reads tokens alone (`Slots`), the vector of no condition stays 0.
     """
 
     def __init__(

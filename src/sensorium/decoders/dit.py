@@ -12,8 +12,7 @@ from jaxtyping import Float
 from sensorium.core.encoding import Encoding
 from sensorium.decoders.patches import cells, cut, joined
 from sensorium.decoders.places import Places
-from sensorium.decoders.sketch import Sketch
-from sensorium.decoders.slots import Slots
+from sensorium.decoders.slots import sketch_of
 from sensorium.nn.attention import CrossAttention, geglu, mixed_by
 from sensorium.nn.norms import rms_norm
 from sensorium.nn.sizes import check_heads
@@ -72,7 +71,7 @@ class DiT(nnx.Module):
         self.place = nnx.Param(0.5 * initial(rngs.params(), (places, width)))
         self.gist = nnx.Linear(vector, width, rngs=rngs)
         self.time = nnx.Linear(2 * WAVES, width, rngs=rngs)
-        self.sketch = None if sketch is None else _sketch(self.shape, channels, sketch, vector, tokens, rngs)
+        self.sketch = None if sketch is None else sketch_of(sketch, self.shape, channels, vector, tokens, rngs)
         self.reads = Places(vector, places, width, rngs=rngs) if self.sketch is None else None
         if self.sketch is not None:
             self.part = cells(self.sketch.patch, self.patch)
@@ -104,14 +103,6 @@ class DiT(nnx.Module):
         for layer in self.layers:
             y = layer(y, how, heard.about)
         return joined(self.leave(rms_norm(y)), self.cells, self.patch)
-
-
-def _sketch(
-    shape: tuple[int, ...], channels: int, arguments: Mapping[str, Any], vector: int, tokens: int, rngs: nnx.Rngs
-) -> Sketch | Slots:
-    if "things" in arguments:
-        return Slots(shape, channels, **arguments, tokens=tokens, rngs=rngs)
-    return Sketch(shape, channels, **arguments, vector=vector, tokens=tokens, rngs=rngs)
 
 
 class DiTBlock(nnx.Module):

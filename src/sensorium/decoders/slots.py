@@ -1,7 +1,8 @@
 """What should be where, thing by thing: each is drawn on a canvas of its own, which is then written where it belongs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from jaxtyping import Float
 
 from sensorium.core.encoding import Encoding
 from sensorium.decoders.patches import cells, cut
-from sensorium.decoders.sketch import Sketched, gist_of
+from sensorium.decoders.sketch import Sketch, Sketched, gist_of
 from sensorium.nn.attention import Block, CrossAttention
 from sensorium.nn.norms import rms_norm
 from sensorium.nn.sizes import whole
@@ -123,6 +124,15 @@ class Slots(nnx.Module):
             jnp.einsum("bknw,bktw->bktn", banded(one[:, :, 0], n, self.ways), moved[:, :, i])
             for i, (one, n) in enumerate(zip(placed, self.axes, strict=True))
         ]
+
+
+def sketch_of(
+    arguments: Mapping[str, Any], shape: Sequence[int], channels: int, vector: int, tokens: int, rngs: nnx.Rngs
+) -> Sketch | Slots:
+    """`Slots` where the arguments say how many `things`, else a `Sketch`."""
+    if "things" in arguments:
+        return Slots(shape, channels, **arguments, tokens=tokens, rngs=rngs)
+    return Sketch(shape, channels, **arguments, vector=vector, tokens=tokens, rngs=rngs)
 
 
 def banded(x: Float[jax.Array, "*B N"], n: int, size: int) -> Float[jax.Array, "*B N W"]:

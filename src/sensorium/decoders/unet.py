@@ -14,6 +14,7 @@ from sensorium.decoders.dit import Heard
 from sensorium.decoders.patches import joined
 from sensorium.decoders.places import Places
 from sensorium.decoders.sketch import Sketch
+from sensorium.decoders.slots import Slots, sketch_of
 from sensorium.decoders.unet_parts import GroupNorm, Level, Look, Residual, convolution, doubled
 from sensorium.diffusion.samplers import PART
 from sensorium.nn.sizes import whole
@@ -58,7 +59,7 @@ class UNet(nnx.Module):
         self.time_first, self.time_second = nnx.Linear(width, how, rngs=rngs), nnx.Linear(how, how, rngs=rngs)
         self.gist = nnx.Linear(vector, how, rngs=rngs)
         self.enter = convolution(channels, width, axes, rngs=rngs)
-        self.sketch = None if sketch is None else Sketch(self.shape, channels, **sketch, vector=vector, tokens=tokens, rngs=rngs)
+        self.sketch = None if sketch is None else sketch_of(sketch, self.shape, channels, vector, tokens, rngs)
         self.places = Places(vector, math.prod(self.shape), width, rngs=rngs) if reads and self.sketch is None else None
         self.spread = None if self.sketch is None else _spread(self.sketch, width, rngs)
 
@@ -132,7 +133,7 @@ class UNet(nnx.Module):
         return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=1)
 
 
-def _spread(sketch: Sketch, width: int, rngs: nnx.Rngs) -> nnx.Linear:
+def _spread(sketch: Sketch | Slots, width: int, rngs: nnx.Rngs) -> nnx.Linear:
     """What each cell of a sketch tells each cell of its patch."""
     return nnx.Linear(sketch.token, math.prod(sketch.patch) * width, use_bias=False, rngs=rngs)
 

@@ -1,6 +1,7 @@
 """Clips of the built-in world made by what is said of them: what is there, and how it moves."""
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 from sensorium.core.trainer import Trainer
@@ -20,8 +21,8 @@ PLANS = weights(moving_layout=1)
 """And the plans that are made of it."""
 FRAMES, SIDE = 8, 32
 """Of what is made: every second frame, at half the size."""
-MOVES = 4
-"""Pixels that things go to either side, at most."""
+MOVES = ceil(clip.STEP * max(motion.REACHES) * SIDE / clip.SIZE)
+"""Pixels of what is made that things go to either side, at most."""
 
 
 def clips(

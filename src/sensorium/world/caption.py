@@ -10,7 +10,7 @@ leave out size and texture, as people do ("a red circle above a blue square").
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Int
@@ -85,19 +85,16 @@ def render(scenes: Scenes, style: Sequence[str] | str, variant: int = 0) -> list
     ordered = [_focused(*row) for row in zip(objects(scenes), first, second, strict=True)]
     bases = [MOVING.get(s, s) for s in styles]
     w = uniform(scenes.key, f"loose{variant}", _LOOSELY).tolist() if LOOSE in bases else u
-    every = zip(ordered, bases, u, w, strict=True)
-    said = [_loose(things, v, drawn) if s == LOOSE else sentence(things, s, v) for things, s, v, drawn in every]
-    if LAYOUT in bases:
-        asides = (_focused(*row) for row in zip(layout.details(scenes), first, second, strict=True))
-        every = zip(said, ordered, asides, bases, strict=True)
-        said = [_laid_out(things, aside) if s == LAYOUT else one for one, things, aside, s in every]
+    asides = layout.details(scenes) if LAYOUT in bases else ordered
+    asides = [_focused(*row) for row in zip(asides, first, second, strict=True)]
+    said = [_said(*each) for each in zip(ordered, bases, u, w, asides, strict=True)]
     if not set(styles) & set(MOVING):
         return said
     motions, which = draw(scenes), choice(uniform(scenes.key, f"moves{variant}", 1)[:, 0], 2)
-    phrases = [PHRASES[MOTIONS[kind]][i] for kind, i in zip(motions.kind, which, strict=True)]
-    if MOVING_LAYOUT in styles:
-        fixed = [PHRASES[MOTIONS[kind]][0] + way for kind, way in zip(motions.kind, layout.ways(motions), strict=True)]
-        phrases = [f if s == MOVING_LAYOUT else one for one, f, s in zip(phrases, fixed, styles, strict=True)]
+    fixed = np.array(styles) == MOVING_LAYOUT
+    ways = layout.ways(motions) if fixed.any() else [""] * len(scenes)
+    every = zip(motions.kind, np.where(fixed, 0, which), np.where(fixed, ways, ""), strict=True)
+    phrases = [PHRASES[MOTIONS[kind]][i] + way for kind, i, way in every]
     return [f"{one} {phrase}" if s in MOVING else one for one, phrase, s in zip(said, phrases, styles, strict=True)]
 
 
@@ -138,9 +135,8 @@ def scenes(things: Sequence[Sequence[Thing]]) -> Scenes:
 
 def sentence(things: list[Thing], style: str, u: Sequence[float]) -> str:
     """One sentence about `things`, in their order (`READING`: in that of their places); `u`: five numbers in
-    [0, 1) that choose among the ways to say it; of a `PLAN` there is one, and of a `LAYOUT`, of which this
-    leaves out the details."""
-    if style in (PLAN, LAYOUT):
+    [0, 1) that choose among the ways to say it; of a `PLAN` there is one."""
+    if style == PLAN:
         return " and ".join(_placed(t, _SAME, before=True) for t in things)
     if style == READING:
         return " and ".join(_placed(t, u, before=True) for t in sorted(things, key=lambda t: t[4]))
@@ -164,6 +160,13 @@ def _called(t: Thing, u: Sequence[float], sized: bool, textured: bool) -> str:
     words = (size[int(u[2] * len(size))] if sized else "", texture[int(u[3] * len(texture))] if textured else "")
     said = " ".join(w for w in (*words, COLOURS[t[2]], SHAPES[t[3]]) if w)
     return f"an {said}" if said[0] in "aeiou" else f"a {said}"
+
+
+def _said(things: list[Thing], style: str, u: Sequence[float], w: list[float], asides: list[Any]) -> str:
+    """Of one scene, in any style; `asides` are read of a `LAYOUT`, and `w` of a `LOOSE` one."""
+    if style == LAYOUT:
+        return _laid_out(things, asides)
+    return _loose(things, u, w) if style == LOOSE else sentence(things, style, u)
 
 
 def _laid_out(things: list[Thing], asides: list[tuple[str, str]]) -> str:
