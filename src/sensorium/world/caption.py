@@ -85,8 +85,8 @@ def render(scenes: Scenes, style: Sequence[str] | str, variant: int = 0) -> list
     ordered = [_focused(*row) for row in zip(objects(scenes), first, second, strict=True)]
     bases = [MOVING.get(s, s) for s in styles]
     w = uniform(scenes.key, f"loose{variant}", _LOOSELY).tolist() if LOOSE in bases else u
-    asides = layout.details(scenes) if LAYOUT in bases else ordered
-    asides = [_focused(*row) for row in zip(asides, first, second, strict=True)]
+    details: Sequence[list[Any]] = layout.details(scenes) if LAYOUT in bases else ordered
+    asides = [_focused(*row) for row in zip(details, first, second, strict=True)]
     said = [_said(*each) for each in zip(ordered, bases, u, w, asides, strict=True)]
     if not set(styles) & set(MOVING):
         return said
