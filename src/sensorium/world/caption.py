@@ -85,7 +85,7 @@ def render(scenes: Scenes, style: Sequence[str] | str, variant: int = 0) -> list
     ordered = [_focused(*row) for row in zip(objects(scenes), first, second, strict=True)]
     bases = [MOVING.get(s, s) for s in styles]
     w = uniform(scenes.key, f"loose{variant}", _LOOSELY).tolist() if LOOSE in bases else u
-    details: Sequence[list[Any]] = layout.details(scenes) if LAYOUT in bases else ordered
+    details = layout.details(scenes) if LAYOUT in bases else ordered
     asides = [_focused(*row) for row in zip(details, first, second, strict=True)]
     said = [_said(*each) for each in zip(ordered, bases, u, w, asides, strict=True)]
     if not set(styles) & set(MOVING):
@@ -224,10 +224,10 @@ def holds(things: list[Thing], a: Thing, relation: str, b: Thing) -> bool:
     return any(relation in relations(p[4], q[4]) for p, q in alike)
 
 
-def _focused(things: list[_T], first: int, second: int) -> list[_T]:
+def _focused(things: Sequence[_T], first: int, second: int) -> list[_T]:
     """`things` with the two in focus first, in that order."""
     if first == second:
-        return things
+        return list(things)
     return [things[first], things[second], *(t for i, t in enumerate(things) if i not in (first, second))]
 
 
