@@ -138,7 +138,7 @@ def asked_of(
     scenes = scene.distinct(split, n, seed, most)
     asked = RENDERERS["text"](scenes, styles)
     given: dict[str, list[Any]] = {"text": asked}
-    plans = model.making.planned(model.parameters(), given, 1, seed) or {}
+    plans = model.making.planned(model.parameters(), given, target, 1, seed) or {}
     made = model.making.arrays(model.parameters(), target, plans or given, 1, None, seed)
     seen = {"asked": JUDGES[model.field(target).kind](made)}
     if plans:

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from models.makers import any_to_any, maker, planning
+from models.makers import any_planning, any_to_any, maker, planning
 from PIL import Image as Pillow
 
 import sensorium
@@ -27,6 +27,7 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     maker().save_pretrained(folder / "painter")
     any_to_any().save_pretrained(folder / "anything")
+    any_planning().save_pretrained(folder / "plans-anything")
     planning().save_pretrained(folder / "planner")
     return folder
 
@@ -34,7 +35,8 @@ def models(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def loaded(monkeypatch, models):
     """Each model is read, and compiled, once; no cache of programs is written."""
-    known = {str(models / "painter"): maker(), str(models / "anything"): any_to_any(), str(models / "planner"): planning()}
+    known = {"painter": maker(), "anything": any_to_any(), "planner": planning(), "plans-anything": any_planning()}
+    known = {str(models / name): model for name, model in known.items()}
     monkeypatch.setattr(sensorium, "load", lambda name: known[str(name)])
     monkeypatch.setattr(device, "prepare", lambda: None)
 
@@ -91,6 +93,19 @@ def test_a_plan_is_told_and_stands_in_the_file_and_can_be_left_out(models, tmp_p
     ):
         code, found = run(capsys, *wrong, "--model", models / "planner", "--as-told")
         assert code > 0 and told in found["error"]
+
+
+def test_what_a_photograph_is_planned_as_stands_in_the_file_and_a_plan_is_said_in_words(models, tmp_path, capsys):
+    photo, out = tmp_path / "photo.png", tmp_path / "out.png"
+    Pillow.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)).save(photo)
+    asked = ("--model", models / "plans-anything", "--to", "image", *FEW, "--out", out)
+    code, said = run(capsys, "--from-image", photo, *asked)
+    assert code == 0 and said["plans"] == any_planning().generate("plan", image=photo) == [sensorium.provenance(out)["plan"]]
+    told = ("red circle", *asked, "--overwrite", "--as-told")
+    assert run(capsys, *told)[1]["plans"] == ["red circle"]
+    for more in (("--from-image", photo), ("--without", "blue")):
+        code, found = run(capsys, *told, *more)
+        assert code == 2 and "a plan is said in words alone" in found["error"]
 
 
 def test_what_is_there_is_replaced_only_where_that_is_said(models, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """A denoiser: what it is trained on, what it forgets, what guidance does, and that it learns to draw what it is told."""
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -96,6 +97,20 @@ def test_guidance_goes_from_nothing_through_what_is_told_and_beyond():
         expected = np.clip(bounded[1] + guidance * (bounded[0] - bounded[1]), low, high) / SCALE + MIDDLE
         drawn = drawer(Drawing(steps=1, guidance=guidance))(told, KEYS)
         assert np.abs(drawn - (expected + 1) * 127.5).max() < 0.51, guidance
+
+
+def test_guidance_works_within_its_interval_and_as_far_as_contrasts_allow():
+    told, how = about(), Drawing(steps=4, guidance=4.0)
+    made = drawer(how)(told, KEYS).astype(int)
+    plain = drawer(replace(how, guidance=1.0))(told, KEYS).astype(int)
+    late = drawer(replace(how, interval=(0.6, 1.0)))(told, KEYS).astype(int)
+    assert np.abs(late - plain).max() > 1 and np.abs(late - made).max() > 1
+    last = replace(how, interval=(0.0, 0.2))  # of the times 1, 0.75, 0.5 and 0.25 none
+    assert (drawer(last)(told, KEYS) == plain).all()
+    calm = drawer(replace(how, rescale=1.0))(told, KEYS)
+    assert np.abs(calm.astype(int) - made).max() > 1 and calm.std() < made.std()
+    assert replace(last, guidance=1.0, rescale=0.5).compiled()[0] == Drawing(4, 1.0).compiled()[0], "one program without guidance"
+    assert replace(last, interval=[0.0, 0.2]) == last and hash(last)
 
 
 def test_temperature_is_the_deviation_of_the_noise_that_is_begun_with():
@@ -254,6 +269,8 @@ def test_it_learns_to_draw_what_it_is_told():
         ({"guidance": -0.5}, "guidance=-0.5"),
         ({"guidance": float("inf")}, "guidance=inf"),
         ({"temperature": 1.5}, "temperature=1.5"),
+        ({"interval": (0.5, 0.2)}, r"interval=\(0.5, 0.2\)"),
+        ({"rescale": 2.0}, "rescale=2.0"),
         ({"sampler": "oiler"}, "Did you mean 'euler'"),
     ],
 )

@@ -52,7 +52,7 @@ def test_guiding_the_data_is_guiding_the_noise():
 
 
 def test_what_cannot_guide_is_an_error():
-    with pytest.raises(ValueError, match=r"guidance of -1.0"):
+    with pytest.raises(ValueError, match=r"guidance=-1.0"):
         diffusion.guided(denoise, ABOUT, NOTHING, -1.0)
     with pytest.raises(ValueError, match="interval="):
         diffusion.guided(denoise, ABOUT, NOTHING, interval=(0.5, 0.5))

@@ -83,3 +83,18 @@ def any_to_any() -> Sensorium:
     for i, mean in enumerate(made.means.values()):
         mean[...] = 0.2 * jax.random.normal(jax.random.key(i), mean.shape)
     return Sensorium(made, (TEXT, IMAGE, SENSOR), ANY)
+
+
+def any_planning_card() -> Card:
+    """The same space, whose pictures are made of plans."""
+    said = any_card(image=PICTURES | {"decoder": "denoiser", "tokens": 8}, text=WORDS).arguments
+    writer = {key: value for key, value in WORDS.items() if key != "decoder"} | {"length": PLAN.length - 1}
+    planner = {"target": "plan", "decoder": writer, "reader": READER | {"length": PLAN.length}, "end": TEXT.end}
+    return Card("any_to_any", {**said, "planner": planner | {"pad": int(TEXT.blank()["text"][0])}})
+
+
+@cache
+def any_planning() -> Sensorium:
+    """It plans by chance: it was never trained."""
+    card = any_planning_card()
+    return Sensorium(shaken(card.build(0)), (TEXT, IMAGE, SENSOR, PLAN), card)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from models.makers import ANY, SENSOR, TEXT, any_to_any
+from models.makers import ANY, PLAN, SENSOR, TEXT, any_planning, any_planning_card, any_to_any
 
 from sensorium.core.batch import stack
 from sensorium.data.ready import read
@@ -17,6 +17,7 @@ from sensorium.nn.norms import unit
 
 ROWS = 4
 LOSSES = {"image": (1.0, Denoise("image")), "text": (1.0, Captioning("text", begun=True))}
+PLANNED = {"image": (1.0, Denoise("image", ("plan",))), "plan": (1.0, Captioning("plan", begun=True))}
 
 
 def batch(seed: int = 0) -> dict[str, jax.Array]:
@@ -33,14 +34,14 @@ def model() -> AnyToAny:
 
 
 @cache
-def compiled():
+def compiled(plans: bool = False):
     """Loss and outputs, gradients, and the state after a batch, of a model."""
-    graph, state, rest = nnx.split(any_to_any().model, nnx.Param, ...)
+    graph, state, rest = nnx.split((any_planning() if plans else any_to_any()).model, nnx.Param, ...)
 
     def loss(state, rest, batch, key):
         built = nnx.merge(graph, state, jax.tree.map(jnp.copy, rest))
         out = built(batch, key)
-        return total(LOSSES, out, batch)[0], (out, nnx.state(built, nnx.BatchStat))
+        return total(PLANNED if plans else LOSSES, out, batch)[0], (out, nnx.state(built, nnx.BatchStat))
 
     run = jax.jit(jax.value_and_grad(loss, has_aux=True))
     return lambda batch, key=0, rest=rest: run(state, rest, batch, jax.random.key(key))
@@ -113,6 +114,40 @@ def test_what_is_told_has_length_one_and_the_noise_its_own():
     cosines = jnp.sum(about.tokens[:, 0] * made.told("image", units["image"]), axis=1)
     off = np.sqrt(1 - made.noise**2)  # the noise is at most at a right angle to what makes the sum shortest
     assert (cosines >= off - 1e-5).all() and (cosines < 1 - 1e-5).all()
+
+
+def plans(*texts: str) -> dict[str, jax.Array]:
+    return {key: jnp.asarray(x) for key, x in read(stack([PLAN.prepare(text) for text in texts])).items()}
+
+
+def test_with_a_planner_pictures_owe_all_to_the_plan_and_the_plan_to_the_vector():
+    told = plans("red circle", "blue square", "red square", "blue circle")
+    (value, (out, _)), slopes = compiled(True)(batch() | told)
+    parts = {f"image/{part}" for part in ("said", "wanted", "weight", "rows", "clean")}
+    units = {"scale", "text/unit", "image/unit", "sensor/unit"}
+    assert out.keys() == {*units, "text/known", "text/logits", "plan/known", "plan/logits", *parts}
+    assert jnp.isfinite(value) and out["plan/logits"].shape == (ROWS, PLAN.length, PLAN.vocabulary_size)
+    learns = {name: any(x.any() for x in jax.tree.leaves(slope)) for name, slope in slopes["planner"].items()}
+    assert learns == {"decoder": True, "reader": True} and any(x.any() for x in jax.tree.leaves(slopes["decoders"]["image"]))
+    other = compiled(True)(batch() | plans("blue circle", "blue square", "red square", "blue circle"))[0][1][0]
+    differs = [(out[f"image/{part}"] != other[f"image/{part}"]).any((1, 2, 3)) for part in ("said", "wanted")]
+    assert differs[0].tolist() == [True, False, False, False] and not differs[1].any(), "one plan is another one, one picture is"
+    moved = compiled(True)({**batch(), "sensor": 2 * batch()["sensor"][::-1], **told})[0][1][0]
+    assert (moved["image/said"] == out["image/said"]).all() and (moved["plan/logits"] != out["plan/logits"]).any()
+    none = {f"{name}/here": jnp.asarray([True, True, True, False]) for name in ("text", "image", "sensor")}
+    assert compiled(True)(batch() | told | none)[0][1][0]["plan/known"].tolist() == [True, True, True, False]
+
+
+def test_without_a_plan_in_the_batch_nothing_is_drawn_nor_planned():
+    made = AnyToAny.build(**any_planning_card().arguments, rngs=nnx.Rngs(0))
+    out = made(batch(), jax.random.key(0))
+    assert not any(key.startswith(("plan", "image/said")) for key in out) and "text/logits" in out
+
+
+def test_a_planner_of_a_field_that_is_made_otherwise_is_an_error():
+    card = any_planning_card().arguments
+    with pytest.raises(ValueError, match="a planner that writes 'text': expected a field that is neither"):
+        AnyToAny.build(**{**card, "planner": card["planner"] | {"target": "text"}}, rngs=nnx.Rngs(0))
 
 
 def test_what_makes_no_such_model_is_an_error():

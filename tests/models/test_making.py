@@ -16,6 +16,7 @@ from models.makers import (
     TRACES,
     VIDEO,
     any_card,
+    any_planning,
     any_to_any,
     maker,
     planning,
@@ -70,8 +71,28 @@ def test_a_planner_writes_out_each_thing_and_the_thing_is_made_of_that():
     assert np.abs(made[0] - pixels(model.generate(plan="red circle", how=FEW, seed=1))[0]).max() > 1
     (one,) = model.generate("plan", text="red circle", seed=1)
     assert one == plans[0] and model.generate("plan", text="red circle", seed=2) != [one]
-    assert model.making.planned(model.parameters(), {"plan": ["red"]}) is None
-    assert maker().making.plan is None and maker().making.planned(maker().parameters(), {"text": ["red"]}) is None
+    assert model.making.planned(model.parameters(), {"plan": ["red"]}, "image") is None
+    assert maker().making.plan is None and maker().making.planned(maker().parameters(), {"text": ["red"]}, "image") is None
+
+
+def test_out_of_a_space_pictures_are_planned_and_texts_are_not():
+    model = any_planning()
+    assert model.making.plan == "plan" and model.making.model.targets == ("image", "text")
+    plans = model.generate("plan", image=PHOTO, n=3, seed=1)
+    assert len(set(plans)) == 3 and model.generate("plan", image=PHOTO, n=3, seed=2) != plans
+    made = pixels(model.generate("image", image=PHOTO, n=3, how=FEW, seed=1))
+    assert np.abs(made - pixels(model.generate("image", plan=plans, how=FEW, seed=1))).max() <= 1
+    assert model.generate("text", image=PHOTO) == any_planning().generate("text", image=PHOTO)
+    assert not model.making.plans("text") and model.making.planned(model.parameters(), {"image": [PHOTO]}, "text") is None
+    mixed = model.generate("image", text=Mix(("red", 1.0), ("blue", -1.0)), how=FEW, seed=1)
+    (plan,) = model.generate("plan", text=Mix(("red", 1.0), ("blue", -1.0)), seed=1)
+    assert np.abs(pixels(mixed) - pixels(model.generate("image", plan=plan, how=FEW, seed=1))).max() <= 1
+    for wrong, told in (
+        ({"to": "image", "text": "red", "plan": "red"}, "image is made from plan: given text and plan"),
+        ({"to": "text", "plan": "red"}, "text is made from text, image, sensor, not from 'plan'"),
+    ):
+        with pytest.raises(BadRaw, match=re.escape(told)):
+            model.generate(**wrong)
 
 
 @pytest.mark.parametrize(
@@ -103,11 +124,14 @@ def test_a_plan_that_was_spelt_too_long_is_cut_and_one_of_nothing_is_a_bare_grou
         model.generate("image", plan="red " * 50)
 
 
-def test_what_is_saved_makes_the_same(tmp_path):
-    any_to_any().save_pretrained(tmp_path)
+@pytest.mark.parametrize("model", [any_to_any, any_planning])
+def test_what_is_saved_makes_the_same(tmp_path, model):
+    model().save_pretrained(tmp_path)
     again = load(tmp_path)
-    assert again.fingerprint == any_to_any().fingerprint
-    assert again.generate("text", image=PHOTO) == any_to_any().generate("text", image=PHOTO)
+    assert again.fingerprint == model().fingerprint
+    assert again.generate("text", image=PHOTO) == model().generate("text", image=PHOTO)
+    made = [pixels(one.generate("image", image=PHOTO, how=FEW, seed=3)) for one in (again, model())]
+    assert (made[0] == made[1]).all()
     z = again.encode(text="red circle", image=[PHOTO])
     assert z["text"].shape == (1, 12) and z["image"].shape == (1, 12)
     planning().save_pretrained(tmp_path / "planning")

@@ -230,11 +230,14 @@ def _plans(
     model that plans nothing."""
     making = loaded.making
     if not as_told:
-        return None if target == making.plan else making.planned(loaded.parameters(), told, n, seed)
-    if making.plan is None or target == making.plan:
+        return making.planned(loaded.parameters(), told, target, n, seed)
+    if making.plan is None or not making.plans(target):
         raise WrongUsage("--as-told: nothing is planned before this is made, it is made as it is told anyway")
     making.told(loaded.parameters(), told, making.plan)  # so that what cannot be told is said of the prompt
-    return {making.plan: [prompt for prompts in told.values() for prompt in prompts for _ in range(n)]}
+    prompts = [prompt for prompts in told.values() for prompt in prompts]
+    if not all(isinstance(prompt, str) for prompt in prompts) or len(told) > 1:
+        raise WrongUsage("--as-told: a plan is said in words alone, without other sources, --without or --weights")
+    return {making.plan: [prompt for prompt in prompts for _ in range(n)]}
 
 
 def _made(loaded: "Sensorium", field: "Modality", told: Mapping[str, Any], n: int, how: Any, seed: int) -> list[Any]:

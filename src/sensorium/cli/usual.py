@@ -87,13 +87,17 @@ def _generator(said: Mapping[str, Any], kinds: Mapping[str, str]) -> Able:
 
 def _maker(said: Mapping[str, Any], kinds: Mapping[str, str]) -> Able:
     reads = frozenset(kinds[name] for name in (said.get("planner") or said)["encoders"])
-    plan = [said["planner"]["target"]] if said.get("planner") else []
-    return Able(frozenset(["generate"]), reads, frozenset([kinds[said["target"]]]), also=frozenset(plan))
+    return Able(frozenset(["generate"]), reads, frozenset([kinds[said["target"]]]), also=_plan(said))
 
 
 def _any_to_any(said: Mapping[str, Any], kinds: Mapping[str, str]) -> Able:
     reads, makes = (frozenset(kinds[name] for name in names) for names in (said["space"]["encoders"], said["decoders"]))
-    return Able(frozenset(["generate", *(["caption"] if "text" in makes else [])]), reads, makes, one=False)
+    return Able(frozenset(["generate", *(["caption"] if "text" in makes else [])]), reads, makes, one=False, also=_plan(said))
+
+
+def _plan(said: Mapping[str, Any]) -> frozenset[str]:
+    """The field of plans, where the model writes them."""
+    return frozenset([said["planner"]["target"]] if said.get("planner") else [])
 
 
 _READ = {"generator": _generator, "maker": _maker, "any_to_any": _any_to_any}

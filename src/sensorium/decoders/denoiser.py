@@ -1,6 +1,6 @@
 """A decoder that makes a picture, a sound or a clip out of noise: a network, and how it is trained and asked."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -14,7 +14,19 @@ from sensorium.core.table import Table, made
 from sensorium.decoders.dit import DiT
 from sensorium.decoders.form import formed
 from sensorium.decoders.unet import UNet
-from sensorium.diffusion import DRAWS, KINDS, SAMPLERS, SCHEDULES, corrupt, draw_noise, grid, guided, in_parts, sample
+from sensorium.diffusion import (
+    DRAWS,
+    KINDS,
+    SAMPLERS,
+    SCHEDULES,
+    check_guidance,
+    corrupt,
+    draw_noise,
+    grid,
+    guided,
+    in_parts,
+    sample,
+)
 from sensorium.nn.sizes import whole
 
 NETWORKS: Table[type] = Table("network", {"dit": DiT, "unet": UNet})
@@ -43,6 +55,8 @@ class Drawing:
     """How things are drawn: by `steps` of a `sampler` (see `diffusion.SAMPLERS`), `guidance` times as far away from what would
     be drawn of nothing in particular (1: not at all; Ho & Salimans 2022). `shift` over 1: more of the steps where noise is most.
     `temperature`: the deviation of the noise that is begun with; under 1 things are nearer to what is expected, and less various.
+    `interval`: the times, of 1 (noise) to 0, at which guidance works; `rescale`: how far it may not make contrasts stronger (see
+    `diffusion.guided`).
     """
 
     steps: int = 20
@@ -51,11 +65,13 @@ class Drawing:
     shift: float = 1.0
     eta: float = 0.0
     temperature: float = 1.0
+    interval: Sequence[float] = (0.0, 1.0)
+    rescale: float = 0.0
 
     def __post_init__(self):
         object.__setattr__(self, "steps", whole("steps", self.steps))
-        if not 0 <= self.guidance < float("inf"):
-            raise ValueError(f"guidance={self.guidance}: expected 0 (as if nothing were told), 1 (no guidance) or more")
+        object.__setattr__(self, "interval", tuple(self.interval))
+        check_guidance(self.guidance, self.interval, self.rescale)
         if not 0 <= self.temperature <= 1:
             raise ValueError(f"temperature={self.temperature}: expected from 0 (without noise) to 1 (as learned)")
         _ = SAMPLERS[self.sampler]
@@ -63,7 +79,9 @@ class Drawing:
     def compiled(self) -> tuple["Drawing", tuple[float, float]]:
         """What a program is compiled for, and the guidance and temperature that it is told: one serves all of these,
         and another one all drawing without guidance."""
-        return replace(self, guidance=1.0 if self.guidance == 1 else 2.0, temperature=1.0), (self.guidance, self.temperature)
+        unguided = {"guidance": 1.0, "interval": (0.0, 1.0), "rescale": 0.0}
+        plain = unguided if self.guidance == 1 else {"guidance": 2.0}
+        return replace(self, temperature=1.0, **plain), (self.guidance, self.temperature)
 
 
 class Denoiser(nnx.Module):
@@ -185,7 +203,14 @@ class Denoiser(nnx.Module):
             return self._within(x0)
 
         nothing = self.without(about, jnp.ones(len(about.pooled), bool))
-        asked = guided(denoise, self.network.hear(about), self.network.hear(nothing), 1.0 if how.guidance == 1 else guidance)
+        asked = guided(
+            denoise,
+            self.network.hear(about),
+            self.network.hear(nothing),
+            1.0 if how.guidance == 1 else guidance,
+            interval=how.interval,
+            rescale=how.rescale,
+        )
         noise = temperature * draw_noise(jax.vmap(jax.random.fold_in, (0, None))(keys, 0), self.shape)
         fresh = jax.vmap(jax.random.fold_in, (0, None))(keys, 1) if how.eta else None
         times = grid(how.steps, self.schedule, shift=how.shift)

@@ -3,6 +3,7 @@
 from sensorium.diffusion.corruption import KINDS as KINDS
 from sensorium.diffusion.corruption import Kind as Kind
 from sensorium.diffusion.corruption import corrupt as corrupt
+from sensorium.diffusion.guidance import check_guidance as check_guidance
 from sensorium.diffusion.guidance import guided as guided
 from sensorium.diffusion.samplers import SAMPLERS as SAMPLERS
 from sensorium.diffusion.samplers import draw_noise as draw_noise

@@ -1,6 +1,6 @@
 """Classifier-free guidance: away from what a network says without a condition, further than to what it says with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -19,7 +19,7 @@ def guided(
     nothing: About,
     scale: float | Float[jax.Array, ""] | Float[jax.Array, " B"] = 1.0,
     *,
-    interval: tuple[float, float] = (0.0, 1.0),
+    interval: Sequence[float] = (0.0, 1.0),
     rescale: float = 0.0,
     doubled: bool = True,
 ) -> Denoise:
@@ -30,12 +30,7 @@ def guided(
     `rescale`: how far, from 0 to 1, each row's deviation is brought back to that without guidance (Lin et al. 2023, eq. 15 and
     16). `doubled`: both are asked for in one batch of twice as many rows, or else one after the other, with less memory.
     """
-    if isinstance(scale, int | float) and not 0 <= scale < float("inf"):
-        raise ValueError(f"guidance of {scale}: expected 0 (no condition), 1 (no guidance) or more")
-    if not 0 <= interval[0] < interval[1] <= 1:
-        raise ValueError(f"interval={interval}: expected two times from 0 to 1, the smaller one first")
-    if not 0 <= rescale <= 1:
-        raise ValueError(f"rescale={rescale}: expected a share from 0 to 1")
+    check_guidance(scale if isinstance(scale, int | float) else 1.0, interval, rescale)
     if isinstance(scale, int | float) and scale == 1:
         return lambda x, t: denoise(x, t, about)
 
@@ -51,6 +46,16 @@ def guided(
         return _rescaled(out, told, rescale) if rescale else out
 
     return call
+
+
+def check_guidance(scale: float, interval: Sequence[float], rescale: float) -> None:
+    """A `ValueError` where one of these arguments of `guided` is none."""
+    if not 0 <= scale < float("inf"):
+        raise ValueError(f"guidance={scale}: expected 0 (as if nothing were told), 1 (no guidance) or more")
+    if len(interval) != 2 or not 0 <= interval[0] < interval[1] <= 1:
+        raise ValueError(f"interval={interval}: expected two times from 0 to 1, the smaller one first")
+    if not 0 <= rescale <= 1:
+        raise ValueError(f"rescale={rescale}: expected a share from 0 to 1")
 
 
 def _rescaled(x: jax.Array, like: jax.Array, share: float) -> jax.Array:

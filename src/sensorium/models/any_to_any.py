@@ -8,14 +8,32 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Bool, Float, Key
 
-from sensorium.core.encoding import Encoding
+from sensorium.core.encoding import Encoder, Encoding, encoded
 from sensorium.core.table import Table
 from sensorium.decoders import Denoiser, Ends, TellingDecoder, teacher_forced
+from sensorium.encoders import ENCODERS
 from sensorium.models.space import Outputs, Space
 from sensorium.nn.norms import unit
 
 SLOW = 0.99
 """How much of the mean of a field's vectors is left after a batch."""
+
+
+class Planner(nnx.Module):
+    """Writes out in full, as a text of the field `target`, what is to be made of a vector; and reads such texts.
+
+    A vector holds a thing only so far, and a grid that is made of it is blurred where it does not. Whoever writes word by word
+    has to choose, and chooses what goes together. (In DALL·E 2 a prior stands between the space and the pictures, of vectors
+    again, Ramesh et al. 2022, section 2.2.) The `reader` learns from whole texts, so that it and what is made by it owe nothing
+    to the space. `ends`: the ids that end and fill a text.
+    """
+
+    def __init__(self, target: str, decoder: TellingDecoder, reader: Encoder, ends: Ends):
+        self.target, self.decoder, self.reader, self.ends = target, decoder, reader, ends
+
+    def about(self, batch: dict[str, jax.Array]) -> Encoding:
+        """What grids are made from."""
+        return Encoding(*encoded(self.reader, batch, self.target))
 
 
 class AnyToAny(nnx.Module):
@@ -28,6 +46,9 @@ class AnyToAny(nnx.Module):
     gap, Liang et al. 2022): from each the mean of its field is taken, which is followed in training. And `noise` is added, whose
     length beside the vector's 1 it is, so that what lies near a vector is drawn like it (Zhou et al. 2022, LAFITE).
     The space is meant to be frozen: leave `space.*` out of what trains. `end` and `pad`: the ids that end and fill a text.
+
+    `planner`: every `Denoiser` is told a plan and no vector. In training it is the one of the batch, and beside it come
+    `"<plan>/logits"` and `"<plan>/known"`, as of any text.
     """
 
     def __init__(
@@ -37,13 +58,19 @@ class AnyToAny(nnx.Module):
         sources: Sequence[str] = (),
         noise: float = 0.25,
         ends: Ends = Ends(),  # noqa: B008 (frozen)
+        planner: Planner | None = None,
     ):
+        if planner is not None and planner.target in {*space.encoders, *decoders}:
+            raise ValueError(
+                f"a planner that writes {planner.target!r}: expected a field that is neither read nor made otherwise"
+            )
         if other := [name for name in sources if name not in space.encoders]:
             raise ValueError(f"sources={list(sources)}: {other[0]!r} is no field of a space of {sorted(space.encoders)}")
         self.space, self.decoders = space, nnx.Dict(dict(decoders))
         self.means = nnx.Dict({name: nnx.BatchStat(jnp.zeros(space.width)) for name in space.encoders})
         self.batches = nnx.BatchStat(jnp.zeros(()))
         self.sources, self.noise, self.ends = tuple(sources) or tuple(space.encoders), noise, ends
+        self.planner = planner
 
     @classmethod
     def build(
@@ -52,18 +79,23 @@ class AnyToAny(nnx.Module):
         decoders: Mapping[str, Mapping[str, Any]],
         end: int = 1,
         pad: int = 0,
+        planner: Mapping[str, Any] | None = None,
         *,
         rngs: nnx.Rngs,
         **dials: Any,
     ) -> "AnyToAny":
         """What JSON describes: `space` holds the arguments of `Space.build`; `decoders[field]` names "denoiser" or "tokens" and
-        holds the arguments of a `Denoiser` or a `TellingDecoder`, but for the widths of what they are told."""
+        holds the arguments of a `Denoiser` or a `TellingDecoder`, but for the widths of what they are told. `planner`: the field
+        that it writes as `target`, its `end` and `pad`, its `decoder` and its `reader`, which names an encoder and has its
+        arguments; a denoiser says then itself how wide the `tokens` of that are."""
         made = Space.build(**space, rngs=rngs)
-        out = {}
+        writer = None if planner is None else _planner(**planner, width=made.width, rngs=rngs)
+        vector = made.width if writer is None else writer.reader.pooled_width
+        out: dict[str, Denoiser | TellingDecoder] = {}
         for name, of in decoders.items():
             rest = {key: value for key, value in of.items() if key != "decoder"}
-            out[name] = INWARDS[of["decoder"]](rest, made.width, rngs)
-        return cls(made, out, ends=Ends(pad, end), **dials)
+            out[name] = INWARDS[of["decoder"]](rest, made.width, vector, rngs)
+        return cls(made, out, ends=Ends(pad, end), planner=writer, **dials)
 
     @property
     def encoders(self) -> Mapping[str, Any]:
@@ -96,13 +128,20 @@ class AnyToAny(nnx.Module):
             raise ValueError(f"a batch of {sorted(batch)}: to learn to make {wanted[0]} takes one of {', '.join(self.sources)}")
         here = {name: batch.get(f"{name}/here", jnp.ones(len(x), bool)) for name, x in units.items()}
         self._follow(units, here)
-        for i, name in enumerate(wanted):
-            about, out[f"{name}/known"] = self._drawn(units, here, jax.random.fold_in(key, 2 * i))
-            decoder = self.decoders[name]
-            if isinstance(decoder, Denoiser):
-                out |= decoder(batch[name], about, jax.random.fold_in(key, 2 * i + 1)).outputs(name)
-            else:
-                out[f"{name}/logits"] = teacher_forced(decoder, batch[name], about, batch.get(f"{name}/mask"))
+        writers = {name: decoder for name in wanted if isinstance(decoder := self.decoders[name], TellingDecoder)}
+        if (planner := self.planner) is not None and planner.target in batch:
+            writers[planner.target] = planner.decoder
+        for i, name in enumerate([*wanted, *(name for name in writers if name not in wanted)]):
+            told, known = self._drawn(units, here, jax.random.fold_in(key, 2 * i))
+            if name in writers:
+                out[f"{name}/logits"] = teacher_forced(writers[name], batch[name], told, batch.get(f"{name}/mask"))
+                out[f"{name}/known"] = known
+            elif planner is None:
+                out |= self.decoders[name](batch[name], told, jax.random.fold_in(key, 2 * i + 1)).outputs(name)
+                out[f"{name}/known"] = known
+            elif planner.target in batch:
+                about = planner.about(batch)
+                out |= self.decoders[name](batch[name], about, jax.random.fold_in(key, 2 * i + 1)).outputs(name)
         return out
 
     def all_outputs(self, batch: dict[str, jax.Array]) -> Outputs:
@@ -140,13 +179,28 @@ class AnyToAny(nnx.Module):
             known[...] = jnp.where(count > 0, keep * known[...] + (1 - keep) * mean, known[...])
 
 
-def _denoiser(rest: dict[str, Any], width: int, rngs: nnx.Rngs) -> Denoiser | TellingDecoder:
-    return Denoiser(**rest, vector=width, tokens=width, rngs=rngs)
+def _planner(
+    target: str,
+    decoder: Mapping[str, Any],
+    reader: Mapping[str, Any],
+    end: int = 1,
+    pad: int = 0,
+    *,
+    width: int,
+    rngs: nnx.Rngs,
+) -> Planner:
+    writer = TellingDecoder(**decoder, gist_width=width, context_width=width, rngs=rngs)
+    rest = {key: value for key, value in reader.items() if key != "encoder"}
+    return Planner(target, writer, ENCODERS[reader["encoder"]](**rest, rngs=rngs), Ends(pad, end))
 
 
-def _telling(rest: dict[str, Any], width: int, rngs: nnx.Rngs) -> Denoiser | TellingDecoder:
+def _denoiser(rest: dict[str, Any], width: int, vector: int, rngs: nnx.Rngs) -> Denoiser | TellingDecoder:
+    return Denoiser(**({"tokens": width} | rest), vector=vector, rngs=rngs)
+
+
+def _telling(rest: dict[str, Any], width: int, vector: int, rngs: nnx.Rngs) -> Denoiser | TellingDecoder:
     return TellingDecoder(**rest, gist_width=width, context_width=width, rngs=rngs)
 
 
 INWARDS = Table("decoder", {"denoiser": _denoiser, "tokens": _telling})
-"""Those that an `AnyToAny` may have, made of their arguments and the width of the space."""
+"""Those that an `AnyToAny` may have, made of their arguments, the width of the space, and that of the vectors denoisers read."""

@@ -49,7 +49,8 @@ class Making:
             return nnx.merge(graph, jax.tree.unflatten(tree, leaves))
 
         def about(leaves: Leaves, batch: dict[str, jax.Array]) -> Encoding:
-            return built(leaves).about(batch)
+            model = built(leaves)
+            return (model.planner if isinstance(model, AnyToAny) else model).about(batch)
 
         def units(leaves: Leaves, batch: dict[str, jax.Array], name: str) -> jax.Array:
             model = built(leaves)
@@ -80,7 +81,7 @@ class Making:
             model = built(leaves)
             decoder = _decoder(model, target)
             assert isinstance(decoder, TellingDecoder)
-            ends = model.ends if isinstance(model, AnyToAny) else model.planner.ends
+            ends = model.planner.ends if target == self.plan else model.ends
             prompt = jnp.full((len(told.pooled), 1), mark, jnp.int32)
             keys = _keys(seed, first, len(told.pooled))
             return write(decoder, Prompted(told, prompt), ends, how, keys, decoder.length)[0]
@@ -116,19 +117,25 @@ class Making:
     ) -> np.ndarray:
         """The same things as arrays: see `make`."""
         n, seed = whole("n", n), seed_of(seed)
-        if target != self.plan and (plans := self.planned(leaves, raws, n, seed)) is not None:
+        if (plans := self.planned(leaves, raws, target, n, seed)) is not None:
             raws, n = plans, 1
         return self.make(leaves, self.told(leaves, raws, target), target, n, how, seed, progress)
 
     @property
     def plan(self) -> str | None:
         """The field that a planner writes, where the model has one: it can be made, and given instead of what that reads."""
-        planner = self.model.planner if isinstance(self.model, Maker) else None
+        planner = self.model.planner
         return None if planner is None else planner.target
 
-    def planned(self, leaves: Leaves, raws: Mapping[str, list[Raw]], n: int = 1, seed: int = 0) -> dict[str, list[Raw]] | None:
-        """A plan for each of `n` things of each prompt. None where the model plans nothing, or what is given is no prompt."""
-        if self.plan is None or not set(raws) <= set(self.model.reads):
+    def plans(self, target: str) -> bool:
+        """Whether a field is made by plans: what is drawn is, where there is a planner, and what is written is not."""
+        return self.plan is not None and isinstance(_decoder(self.model, target), Denoiser)
+
+    def planned(
+        self, leaves: Leaves, raws: Mapping[str, list[Raw]], target: str, n: int = 1, seed: int = 0
+    ) -> dict[str, list[Raw]] | None:
+        """A plan for each of `n` things of each prompt. None where the target needs none, or what is given is no prompt."""
+        if self.plan is None or not self.plans(target) or not set(raws) <= set(self.model.reads):
             return None
         return {self.plan: self(leaves, self.plan, raws, n, None, seed)}
 
@@ -152,7 +159,7 @@ class Making:
     def told(self, leaves: Leaves, raws: Mapping[str, list[Raw]], target: str) -> Encoding:
         """What is to be made of raw things, by their fields: equally many of each, or one that stands for all. Of an `AnyToAny`
         each of them may be a `Mix`; the vectors of all fields are added up."""
-        known = [*self.model.reads, *([self.plan] if self.plan and target != self.plan else [])]
+        known = [*self.model.reads, *([self.plan] if self.plan and self.plans(target) else [])]
         if not raws:
             raise BadRaw(f"nothing to make {target} from: give one of {', '.join(known)}")
         if other := [name for name in raws if name not in known]:
@@ -163,7 +170,7 @@ class Making:
             raise BadRaw(f"{lengths}: expected as many of each, or one that stands for all")
         for name, things in raws.items():
             self._fits(self._fields[name], [raw for _, raw, _ in parts_of(things)])
-        if isinstance(self.model, AnyToAny):
+        if isinstance(self.model, AnyToAny) and not self.plans(target):
             return self.model.about(jnp.asarray(self._mixed(leaves, raws, rows)))
         return self._read(leaves, raws, rows, target)
 
@@ -215,8 +222,10 @@ class Making:
         self._programs.add(program)
 
     def _read(self, leaves: Leaves, raws: Mapping[str, list[Raw]], rows: int, target: str) -> Encoding:
-        """What a `Maker` makes things from: all that it reads."""
+        """What a `Maker` makes things from: all that it reads. And plans, by which an `AnyToAny` does."""
         known = self.model.reads if target == self.plan else tuple(self.model.encoders)
+        if isinstance(self.model, AnyToAny):
+            known = (self.plan or "",)
         if set(raws) != set(known):
             raise BadRaw(f"{target} is made from {' and '.join(known)}: given {' and '.join(raws)}")
         if mixed := [name for name, things in raws.items() if any(isinstance(thing, Mix) for thing in things)]:
@@ -315,9 +324,9 @@ def _fitting(usual: Drawing | Sampling, target: str, how: Drawing | Sampling | N
 
 def _decoder(model: Maker | AnyToAny, target: str) -> Any:
     """A `Denoiser` or a `TellingDecoder`."""
-    if isinstance(model, AnyToAny):
-        return model.decoders[target]
-    return model.planner.decoder if model.planner is not None and target == model.planner.target else model.decoder
+    if model.planner is not None and target == model.planner.target:
+        return model.planner.decoder
+    return model.decoders[target] if isinstance(model, AnyToAny) else model.decoder
 
 
 def _keys(seed: jax.Array, first: jax.Array, rows: int) -> jax.Array:

@@ -64,7 +64,7 @@ class Tellers:
     def __call__(self, things: Sequence[Raw] = (), field: str = "") -> Teller:
         name = self._read(things[0] if things else None, field)
         if name not in self._made:
-            text = next((field.name for field in self._fields if isinstance(field, Text)), "")
+            text = next(filter(self._is_text, self._model.targets)) if name else ""
             self._made[name] = Teller(Spoken(self._model, name, text) if name else self._model, self._fields)
         return self._made[name]
 

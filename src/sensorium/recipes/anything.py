@@ -1,6 +1,6 @@
 """Any sense of a trained space made from any other: decoders out of it, trained on vectors of the built-in world."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -13,12 +13,15 @@ from sensorium.core.protocols import Modality
 from sensorium.core.table import Table
 from sensorium.core.trainer import BadDial, Trainer
 from sensorium.data.synthetic import World
+from sensorium.encoders import ENCODERS
 from sensorium.losses import Captioning, Weight
 from sensorium.modalities import Audio, Image, Text, Video
 from sensorium.models import AnyToAny
 from sensorium.optim.dials import optimizer_of
-from sensorium.recipes.clips import mover
-from sensorium.recipes.makers import REFINING, denoising, smoothed
+from sensorium.recipes.captions import words
+from sensorium.recipes.clips import MOVES, SIDE, mover
+from sensorium.recipes.clips import PLANS as MOVING_PLANS
+from sensorium.recipes.makers import DRAWN, LAYOUTS, PLAN, PLANS, REFINING, WIDTH, denoising, layouts, slots, smoothed
 from sensorium.recipes.pictures import painter
 from sensorium.recipes.sounds import player
 from sensorium.recipes.start import start_of
@@ -62,20 +65,32 @@ def anything(
         raise BadDial(
             f"targets={list(targets)}: {other}: expected some of {', '.join(n for n, f in fields.items() if f.kind in DECODED)}"
         )
-    made = {name: DECODED[fields[name].kind](fields[name]) for name in targets}
+    made = {name: DECODED[fields[name].kind](fields[name], most) for name in targets}
     decoders = {name: decoder for name, (decoder, _, _) in made.items()}
     ends = next((ends for _, _, ends in made.values() if ends), {})
-    card = Card("any_to_any", {"space": dict(start.card.arguments), "decoders": decoders, "noise": noise, **ends})
+    losses = {name: loss for _, losses, _ in made.values() for name, loss in losses.items()}
+    said = {"space": dict(start.card.arguments), "decoders": decoders, "noise": noise, **ends}
+    styles = {field.name: LISTS for field in start.fields if field.kind == "text"}
+    planned = plan_of({fields[name].kind for name in targets}, most)
+    if planned is not None:
+        (plan, styles[PLAN]), reader = planned, ENCODERS[planned[0].tower]
+        writer, written, marks = _written(plan, most)
+        read_by = {"encoder": plan.tower, **reader.arguments(plan), "width": WIDTH}
+        writer = {key: value for key, value in writer.items() if key != "decoder"}
+        said["planner"] = {"target": PLAN, "decoder": writer, "reader": read_by, **marks}
+        losses |= written
+    card = Card("any_to_any", said)
+    every = start.fields if planned is None else (*start.fields, planned[0])
     arguments = {"init": start.name, "targets": list(targets), "steps": steps, "batch": batch, "lr": lr, "noise": noise}
     trainer = smoothed(trainer)
     trainer = replace(trainer, freeze=(*trainer.freeze, "space.*"))
     return Experiment(
         recipe="anything",
         arguments=arguments | {"most": most, "seed": seed},
-        fields=start.fields,
-        source=World(start.fields, items=steps * batch, seed=seed, most=most, styles=LISTS),
+        fields=every,
+        source=World(every, items=steps * batch, seed=seed, most=most, styles=styles),
         model=card,
-        losses={name: loss for _, losses, _ in made.values() for name, loss in losses.items()},
+        losses=losses,
         optimizer=optimizer_of(trainer, lr, steps, usual="muon", plain=REFINING),
         steps=steps,
         batch=batch,
@@ -101,12 +116,12 @@ def measured(model: Sensorium, most: int) -> Numbers:
                 )
                 out |= {f"{source}->{target}/{name}": value for name, value in found.items()}
     texts = [name for name in made.targets if model.field(name).kind == "text"]
-    for words, through in product(texts, made.targets):
+    for text, through in product(texts, made.targets):
         if through not in texts:
             found = of_splits(
-                lambda split, w=words, t=through: there_and_back(model, w, t, split, most=most), ("exact", "attributes")
+                lambda split, w=text, t=through: there_and_back(model, w, t, split, most=most), ("exact", "attributes")
             )
-            out |= {f"{words}->{through}->{words}/{name}": value for name, value in found.items()}
+            out |= {f"{text}->{through}->{text}/{name}": value for name, value in found.items()}
     return out
 
 
@@ -122,23 +137,35 @@ def _around(start: Start, card: Card, seed: int) -> Callable[[], AnyToAny]:
     return read
 
 
-def _painted(field: Any) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
+def plan_of(kinds: Set[str], most: int) -> tuple[Text, Sequence[float]] | None:
+    """The field of the plans by which things of some kinds are made, and the style that says of them what a sense does; None
+    where nothing but texts is made, which need no plan."""
+    if "video" in kinds:
+        return layouts(most, moves=True), MOVING_PLANS
+    if "image" in kinds:
+        return layouts(most), LAYOUTS
+    return (words(PLAN), PLANS) if "audio" in kinds else None
+
+
+def _painted(field: Any, most: int) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
     assert isinstance(field, Image)
-    decoder = painter(field, field.size // 2)
-    return {"decoder": "denoiser", **decoder}, denoising(field.name, "", f"{field.name}/", 1.0), {}
+    side = field.size // 2
+    decoder = painter(field, side, sketch=slots([side] * 2, most)) | {"drawn": DRAWN}
+    return {"decoder": "denoiser", "tokens": WIDTH, **decoder}, denoising(field.name, PLAN, f"{field.name}/", 1.0), {}
 
 
-def _played(field: Any) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
+def _played(field: Any, most: int) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
     assert isinstance(field, Audio)
-    return {"decoder": "denoiser", **player(field)}, denoising(field.name, "", f"{field.name}/"), {}
+    return {"decoder": "denoiser", "tokens": WIDTH, **player(field)}, denoising(field.name, PLAN, f"{field.name}/"), {}
 
 
-def _moved(field: Any) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
+def _moved(field: Any, most: int) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
     assert isinstance(field, Video)
-    return {"decoder": "denoiser", **mover(field)}, denoising(field.name, "", f"{field.name}/", 1.0), {}
+    decoder = mover(field, sketch=slots([SIDE] * 2, most, moves=MOVES)) | {"drawn": DRAWN}
+    return {"decoder": "denoiser", "tokens": WIDTH, **decoder}, denoising(field.name, PLAN, f"{field.name}/", 1.0), {}
 
 
-def _written(field: Any) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
+def _written(field: Any, most: int) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
     assert isinstance(field, Text)
     if field.end is None:
         raise BadDial(f"{field.name}: its texts have no mark of their end, so nobody could learn when to stop")
@@ -147,7 +174,7 @@ def _written(field: Any) -> tuple[Mapping[str, Any], Losses, dict[str, int]]:
     return decoder, {f"{field.name}/caption": (1.0, Captioning(field.name, begun=True))}, ends
 
 
-DECODED: Table[Callable[[Modality], tuple[Mapping[str, Any], Losses, dict[str, int]]]] = Table(
+DECODED: Table[Callable[[Modality, int], tuple[Mapping[str, Any], Losses, dict[str, int]]]] = Table(
     "kind of thing that is made", {"image": _painted, "audio": _played, "video": _moved, "text": _written}
 )
-"""A field -> the arguments of its decoder, its losses, and the ids that end and fill a text."""
+"""A field, and of how many things at most -> the arguments of its decoder, its losses, and the ids that end and fill a text."""

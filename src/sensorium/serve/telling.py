@@ -130,7 +130,7 @@ def _make(model: Sensorium, target: str, sources: dict[str, Any], how: Generate)
         if how.n > 1:  # the likeliest text is one
             dials = {"temperature": 1.0} | dials
     chosen = replace(usual, **dials)
-    planned = model.making.planned(model.parameters(), {name: [raw] for name, raw in sources.items()}, how.n, how.seed)
+    planned = model.making.planned(model.parameters(), {name: [raw] for name, raw in sources.items()}, target, how.n, how.seed)
     if planned is None:
         things, plans = model.generate(target, n=how.n, how=chosen, seed=how.seed, **sources), []
     else:
