@@ -43,11 +43,15 @@ from sensorium.training.weights import arrays
 class Sensorium:
     """A model and the fields that it reads. `encode` goes through one compiled function for each field and size of batch.
 
-    `family`: of which family of published checkpoints it is (see `sensorium.pretrained`), None for a model of the house.
+    `fields`: all of them, but for that of the plans by which an `AnyToAny` makes things, of which no space has vectors (`field`
+    knows it by its name). `family`: of which family of published checkpoints it is (see `sensorium.pretrained`), None for a
+    model of the house.
     """
 
     def __init__(self, model: Model, fields: Sequence[Modality], card: Card, family: str | None = None):
-        self.model, self.fields, self.card, self.family = model, tuple(fields), card, family
+        self.model, self.card, self.family, self._every = model, card, family, tuple(fields)
+        plan = model.planner.target if isinstance(model, AnyToAny) and model.planner else None
+        self.fields = tuple(field for field in self._every if field.name != plan)
         self.origin = Origin()
         self.traces, self._fingerprint = 0, ""
         self._transcriber: Transcriber | None = None
@@ -80,7 +84,7 @@ class Sensorium:
 
     def field(self, name: str) -> Modality:
         """The field of a name; an `UnknownName` that lists those there are."""
-        for field in self.fields:
+        for field in self._every:
             if field.name == name:
                 return field
         raise UnknownName(f"this model has no field {name!r}.{nearest(name, self.modalities)}")
@@ -257,7 +261,7 @@ class Sensorium:
     @cached_property
     def making(self) -> Making:
         """What `generate` calls; `NoDecoder` where the model makes nothing."""
-        return Making(self.model, self.fields)
+        return Making(self.model, self._every)
 
     @property
     def fingerprint(self) -> str:
@@ -296,7 +300,7 @@ class Sensorium:
         """
         path, layout = Path(path), family or self.family or OWN
         model = merge(self.model) if adapted(self.model) else self.model
-        what = (path, model, self.card, self.fields)
+        what = (path, model, self.card, self._every)
         if layout == OWN:
             write_own(*what, dtype, shard_size)
         else:
@@ -334,7 +338,7 @@ class Sensorium:
         return push(lambda folder: self.save_pretrained(folder, family, licence=licence), repo_id, **how)
 
     def _hash(self) -> str:
-        digest = hashlib.sha256(json.dumps(configuration(self.card, self.fields), sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(configuration(self.card, self._every), sort_keys=True).encode())
         for name, value in sorted(arrays(self.model).items()):
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)

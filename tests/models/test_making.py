@@ -78,6 +78,9 @@ def test_a_planner_writes_out_each_thing_and_the_thing_is_made_of_that():
 def test_out_of_a_space_pictures_are_planned_and_texts_are_not():
     model = any_planning()
     assert model.making.plan == "plan" and model.making.model.targets == ("image", "text")
+    assert model.modalities == ("text", "image", "sensor") and model.field("plan") == PLAN, "whoever indexes meets no plans"
+    with pytest.raises(UnknownName, match="vectors of text, image, sensor, and none of 'plan'"):
+        model.encode(plan="red")
     plans = model.generate("plan", image=PHOTO, n=3, seed=1)
     assert len(set(plans)) == 3 and model.generate("plan", image=PHOTO, n=3, seed=2) != plans
     made = pixels(model.generate("image", image=PHOTO, n=3, how=FEW, seed=1))

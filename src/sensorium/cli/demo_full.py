@@ -106,8 +106,9 @@ def _anything(run: Run) -> Sheet:
     """Sounds to pictures: a direction that no decoder was trained for alone."""
     scenes = scene.distinct("validation", SAMPLES, most=2)
     heard = RENDERERS["audio"](scenes, LISTS)
-    asked = [Shown(sound=one, label="heard") for one in heard]
-    things = run.sensorium.generate("image", audio=heard)
+    plans = run.sensorium.generate("plan", audio=heard)
+    things = run.sensorium.generate("image", plan=plans)
+    asked = [Shown(sound=one, label=f"heard: {plan}") for one, plan in zip(heard, plans, strict=True)]
     made = _judged(run.sensorium, "image", scenes, asked, things)
     return Sheet("Sounds painted, through the shared space", _note(run), _directions(run), made)
 

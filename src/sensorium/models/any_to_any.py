@@ -14,9 +14,24 @@ from sensorium.decoders import Denoiser, Ends, TellingDecoder, teacher_forced
 from sensorium.encoders import ENCODERS
 from sensorium.models.space import Outputs, Space
 from sensorium.nn.norms import unit
+from sensorium.nn.sizes import whole
 
 SLOW = 0.99
 """How much of the mean of a field's vectors is left after a batch."""
+
+
+class Prefix(nnx.Module):
+    """Vectors f32[B D] of length 1 -> tokens f32[B count D]: what a vector holds all at once, taken apart by a perceptron (the
+    mapping network of ClipCap, Mokady et al. 2021, section 3.1), so that who looks at the tokens finds each part by itself."""
+
+    def __init__(self, width: int, count: int, hidden: int = 1024, *, rngs: nnx.Rngs):
+        self.count = whole("prefix", count)
+        self.enter = nnx.Linear(width, hidden, rngs=rngs)
+        self.leave = nnx.Linear(hidden, count * width, rngs=rngs)
+
+    def __call__(self, x: Float[jax.Array, "B D"]) -> Float[jax.Array, "B N D"]:
+        parts = self.leave(jax.nn.gelu(self.enter(x * jnp.sqrt(jnp.float32(x.shape[1])))))
+        return parts.reshape(len(x), self.count, -1)
 
 
 class Planner(nnx.Module):
@@ -47,6 +62,7 @@ class AnyToAny(nnx.Module):
     length beside the vector's 1 it is, so that what lies near a vector is drawn like it (Zhou et al. 2022, LAFITE).
     The space is meant to be frozen: leave `space.*` out of what trains. `end` and `pad`: the ids that end and fill a text.
 
+    `prefix`: decoders look at so many tokens that are made of the vector, and not at it alone (see `Prefix`).
     `planner`: every `Denoiser` is told a plan and no vector. In training it is the one of the batch, and beside it come
     `"<plan>/logits"` and `"<plan>/known"`, as of any text.
     """
@@ -59,6 +75,7 @@ class AnyToAny(nnx.Module):
         noise: float = 0.25,
         ends: Ends = Ends(),  # noqa: B008 (frozen)
         planner: Planner | None = None,
+        prefix: Prefix | None = None,
     ):
         if planner is not None and planner.target in {*space.encoders, *decoders}:
             raise ValueError(
@@ -70,7 +87,7 @@ class AnyToAny(nnx.Module):
         self.means = nnx.Dict({name: nnx.BatchStat(jnp.zeros(space.width)) for name in space.encoders})
         self.batches = nnx.BatchStat(jnp.zeros(()))
         self.sources, self.noise, self.ends = tuple(sources) or tuple(space.encoders), noise, ends
-        self.planner = planner
+        self.planner, self.prefix = planner, prefix
 
     @classmethod
     def build(
@@ -80,6 +97,7 @@ class AnyToAny(nnx.Module):
         end: int = 1,
         pad: int = 0,
         planner: Mapping[str, Any] | None = None,
+        prefix: int | None = None,
         *,
         rngs: nnx.Rngs,
         **dials: Any,
@@ -95,7 +113,8 @@ class AnyToAny(nnx.Module):
         for name, of in decoders.items():
             rest = {key: value for key, value in of.items() if key != "decoder"}
             out[name] = INWARDS[of["decoder"]](rest, made.width, vector, rngs)
-        return cls(made, out, ends=Ends(pad, end), planner=writer, **dials)
+        first = None if prefix is None else Prefix(made.width, prefix, rngs=rngs)
+        return cls(made, out, ends=Ends(pad, end), planner=writer, prefix=first, **dials)
 
     @property
     def encoders(self) -> Mapping[str, Any]:
@@ -128,20 +147,23 @@ class AnyToAny(nnx.Module):
             raise ValueError(f"a batch of {sorted(batch)}: to learn to make {wanted[0]} takes one of {', '.join(self.sources)}")
         here = {name: batch.get(f"{name}/here", jnp.ones(len(x), bool)) for name, x in units.items()}
         self._follow(units, here)
-        writers = {name: decoder for name in wanted if isinstance(decoder := self.decoders[name], TellingDecoder)}
-        if (planner := self.planner) is not None and planner.target in batch:
-            writers[planner.target] = planner.decoder
-        for i, name in enumerate([*wanted, *(name for name in writers if name not in wanted)]):
+        planner = self.planner if self.planner is not None and self.planner.target in batch else None
+        plan = None if planner is None else planner.about(batch)
+        if self.planner is not None and plan is None:
+            wanted = [name for name in wanted if isinstance(self.decoders[name], TellingDecoder)]
+        decoders = {name: self.decoders[name] for name in wanted}
+        if planner is not None:
+            decoders[planner.target] = planner.decoder
+        for i, (name, decoder) in enumerate(decoders.items()):
             told, known = self._drawn(units, here, jax.random.fold_in(key, 2 * i))
-            if name in writers:
-                out[f"{name}/logits"] = teacher_forced(writers[name], batch[name], told, batch.get(f"{name}/mask"))
+            writes = isinstance(decoder, TellingDecoder)
+            if writes:
+                out[f"{name}/logits"] = teacher_forced(decoder, batch[name], told, batch.get(f"{name}/mask"))
+            else:
+                about = told if plan is None else plan
+                out |= decoder(batch[name], about, jax.random.fold_in(key, 2 * i + 1)).outputs(name)
+            if writes or plan is None:
                 out[f"{name}/known"] = known
-            elif planner is None:
-                out |= self.decoders[name](batch[name], told, jax.random.fold_in(key, 2 * i + 1)).outputs(name)
-                out[f"{name}/known"] = known
-            elif planner.target in batch:
-                about = planner.about(batch)
-                out |= self.decoders[name](batch[name], about, jax.random.fold_in(key, 2 * i + 1)).outputs(name)
         return out
 
     def all_outputs(self, batch: dict[str, jax.Array]) -> Outputs:
@@ -154,7 +176,8 @@ class AnyToAny(nnx.Module):
 
     def about(self, told: Float[jax.Array, "B D"]) -> Encoding:
         """Of vectors of length 1, sums of what was `told` perhaps: what decoders decode."""
-        return Encoding(told[:, None], jnp.ones((len(told), 1), bool), told * jnp.sqrt(jnp.float32(told.shape[1])))
+        tokens = told[:, None] if self.prefix is None else self.prefix(told)
+        return Encoding(tokens, jnp.ones(tokens.shape[:2], bool), told * jnp.sqrt(jnp.float32(told.shape[1])))
 
     def _drawn(
         self, units: dict[str, jax.Array], here: dict[str, Bool[jax.Array, " B"]], key: Key[jax.Array, ""]

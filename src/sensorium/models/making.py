@@ -52,6 +52,9 @@ class Making:
             model = built(leaves)
             return (model.planner if isinstance(model, AnyToAny) else model).about(batch)
 
+        def told(leaves: Leaves, batch: dict[str, jax.Array]) -> Encoding:
+            return built(leaves).about(batch["told"])
+
         def units(leaves: Leaves, batch: dict[str, jax.Array], name: str) -> jax.Array:
             model = built(leaves)
             return model.told(name, model.space(batch)[f"{name}/unit"])
@@ -86,7 +89,8 @@ class Making:
             keys = _keys(seed, first, len(told.pooled))
             return write(decoder, Prompted(told, prompt), ends, how, keys, decoder.length)[0]
 
-        self._about, self._open, self._units = jax.jit(about), jax.jit(open_), jax.jit(units, static_argnames="name")
+        self._about, self._open, self._told = jax.jit(about), jax.jit(open_), jax.jit(told)
+        self._units = jax.jit(units, static_argnames="name")
         self._draw: Any = jax.jit(draw, static_argnums=(5, 6, 7))
         self._words: Any = jax.jit(words, static_argnums=(5, 6))
 
@@ -171,7 +175,7 @@ class Making:
         for name, things in raws.items():
             self._fits(self._fields[name], [raw for _, raw, _ in parts_of(things)])
         if isinstance(self.model, AnyToAny) and not self.plans(target):
-            return self.model.about(jnp.asarray(self._mixed(leaves, raws, rows)))
+            return self._encoded(self._told, leaves, {"told": self._mixed(leaves, raws, rows)}, rows)
         return self._read(leaves, raws, rows, target)
 
     def make(
@@ -233,8 +237,12 @@ class Making:
         batch: Batch = {}
         for name, things in raws.items():
             batch |= read(prepared(self._fields[name], things * rows if len(things) == 1 else things))
-        read_by = self._open if target == self.plan else self._about
-        parts = [read_by(leaves, part) for part in _padded(batch, rows)]
+        return self._encoded(self._open if target == self.plan else self._about, leaves, batch, rows)
+
+    @staticmethod
+    def _encoded(by: Callable[[Leaves, Batch], Encoding], leaves: Leaves, batch: Batch, rows: int) -> Encoding:
+        """All rows of a batch, in parts of the sizes that are compiled."""
+        parts = [by(leaves, part) for part in _padded(batch, rows)]
         return jax.tree.map(lambda *x: jnp.concatenate(x)[:rows], *parts)
 
     def _mixed(self, leaves: Leaves, raws: Mapping[str, list[Raw]], rows: int) -> Float[np.ndarray, "B D"]:
