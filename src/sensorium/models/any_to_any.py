@@ -21,17 +21,17 @@ SLOW = 0.99
 
 
 class Prefix(nnx.Module):
-    """Vectors f32[B D] of length 1 -> tokens f32[B count D]: what a vector holds all at once, taken apart by a perceptron (the
-    mapping network of ClipCap, Mokady et al. 2021, section 3.1), so that who looks at the tokens finds each part by itself."""
+    """Vectors f32[B D] of length 1 -> tokens f32[B count D]: each reads the vector by a matrix of its own, and has a learned
+    vector by which whoever looks for it finds it. (ClipCap's mapping network, Mokady et al. 2021, section 3.1, of one layer.)
+    So what a vector holds all at once, of a red thing to the left and a blue one to the right, is taken apart."""
 
-    def __init__(self, width: int, count: int, hidden: int = 1024, *, rngs: nnx.Rngs):
-        self.count = whole("prefix", count)
-        self.enter = nnx.Linear(width, hidden, rngs=rngs)
-        self.leave = nnx.Linear(hidden, count * width, rngs=rngs)
+    def __init__(self, width: int, count: int, *, rngs: nnx.Rngs):
+        self.place = nnx.Param(nnx.initializers.normal(1.0)(rngs.params(), (whole("prefix", count), width)))
+        self.read = nnx.Linear(width, count * width, use_bias=False, rngs=rngs)
 
     def __call__(self, x: Float[jax.Array, "B D"]) -> Float[jax.Array, "B N D"]:
-        parts = self.leave(jax.nn.gelu(self.enter(x * jnp.sqrt(jnp.float32(x.shape[1])))))
-        return parts.reshape(len(x), self.count, -1)
+        parts = self.read(x * jnp.sqrt(jnp.float32(x.shape[1])))
+        return self.place[...][None] + parts.reshape(len(x), *self.place.shape)
 
 
 class Planner(nnx.Module):

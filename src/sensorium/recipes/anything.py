@@ -31,7 +31,7 @@ from sensorium.training.experiment import Start
 from sensorium.truth import Numbers, made_of, of_splits, there_and_back
 from sensorium.world.caption import LISTS
 
-PREFIX = 8
+PREFIX = 16
 """Tokens that are made of a vector."""
 WRITING = 3.0
 """How much faster those who write move than those who paint: in 600 steps they come as far at three times the rate as in many
@@ -97,7 +97,7 @@ def anything(
         source=World(every, items=steps * batch, seed=seed, most=most, styles=styles),
         model=card,
         losses=losses,
-        optimizer=optimizer_of(trainer, lr, steps, usual="muon", plain=(*REFINING, "prefix.*"), rates=rates),
+        optimizer=optimizer_of(trainer, lr, steps, usual="muon", plain=REFINING, rates=rates),
         steps=steps,
         batch=batch,
         seed=seed,
