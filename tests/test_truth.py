@@ -64,7 +64,7 @@ class Painter(Sensorium):
     def parameters(self):
         return []
 
-    def planned(self, leaves, raws, n, seed):
+    def planned(self, leaves, raws, target, n, seed):
         return None if self.plans is None else {"plan": self.plans(raws["text"], seed)}
 
     def arrays(self, leaves, target, raws, n, how, seed):

@@ -82,14 +82,17 @@ def test_a_plan_is_told_and_stands_in_the_file_and_can_be_left_out(models, tmp_p
     assert capsys.readouterr().out.splitlines() == lines
     code, said = run(capsys, *asked, "--as-told", "--out", tmp_path / "told.png")
     assert code == 0 and said["plans"] == ["red circle"] * 2
+    long = " ".join(["red circle"] * 9)  # more than a prompt may be, and no more than a plan
+    assert run(capsys, long, *asked[1:], "--as-told", "--out", tmp_path / "long.png")[1]["plans"] == [long] * 2
     made = planning().generate(plan=["red circle"] * 2, how=Drawing(2, 2.0), seed=1)
     assert (np.asarray(opened(tmp_path / "told-2.png")) == np.asarray(made[1])).all()
     assert run(capsys, *asked[:3], "--to", "plan", "--seed", 1, "-n", 2)[1]["texts"] == plans
     out = ("--out", tmp_path / "w.png")
     for wrong, told in (
         (("red", "--to", "plan"), "nothing is planned"),
-        (("red", "--without", "blue", *out), "a Mix of text"),
-        (("", *out), "an empty text"),
+        (("red", "--without", "blue", *out), "a plan is said in words alone"),
+        (("", *out), "an empty plan"),
+        (("red " * 41, *out), "where at most 40 are read"),
     ):
         code, found = run(capsys, *wrong, "--model", models / "planner", "--as-told")
         assert code > 0 and told in found["error"]

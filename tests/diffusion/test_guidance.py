@@ -51,6 +51,14 @@ def test_guiding_the_data_is_guiding_the_noise():
     np.testing.assert_allclose(diffusion.guided(denoise, ABOUT, NOTHING, 3.0)(X, T), by_noise, rtol=1e-4, atol=1e-4)
 
 
+def test_less_than_no_guidance_is_less_at_every_time_and_keeps_its_contrasts():
+    """Of scale 0 nothing that is told is left, whatever the interval, and however contrasts are held."""
+    nothing = denoise(X, T, NOTHING)
+    for scale in (0.0, jnp.zeros(len(X))):
+        made = diffusion.guided(denoise, ABOUT, NOTHING, scale, interval=(0.1, 0.5), rescale=0.7)(X, T)
+        np.testing.assert_allclose(made, nothing, rtol=1e-6)
+
+
 def test_what_cannot_guide_is_an_error():
     with pytest.raises(ValueError, match=r"guidance=-1.0"):
         diffusion.guided(denoise, ABOUT, NOTHING, -1.0)

@@ -86,11 +86,11 @@ def any_to_any() -> Sensorium:
 
 
 def any_planning_card() -> Card:
-    """The same space, whose pictures are made of plans."""
+    """The same space, whose pictures are made of plans, and whose writers look at three tokens."""
     said = any_card(image=PICTURES | {"decoder": "denoiser", "tokens": 8}, text=WORDS).arguments
     writer = {key: value for key, value in WORDS.items() if key != "decoder"} | {"length": PLAN.length - 1}
     planner = {"target": "plan", "decoder": writer, "reader": READER | {"length": PLAN.length}, "end": TEXT.end}
-    return Card("any_to_any", {**said, "planner": planner | {"pad": int(TEXT.blank()["text"][0])}})
+    return Card("any_to_any", {**said, "planner": planner | {"pad": int(TEXT.blank()["text"][0])}, "prefix": 3})
 
 
 @cache

@@ -125,7 +125,7 @@ def test_with_a_planner_pictures_owe_all_to_the_plan_and_the_plan_to_the_vector(
     (value, (out, _)), slopes = compiled(True)(batch() | told)
     parts = {f"image/{part}" for part in ("said", "wanted", "weight", "rows", "clean")}
     units = {"scale", "text/unit", "image/unit", "sensor/unit"}
-    assert out.keys() == {*units, "text/known", "text/logits", "plan/known", "plan/logits", *parts}
+    assert out.keys() == {*units, "image/known", "text/known", "text/logits", "plan/known", "plan/logits", *parts}
     assert jnp.isfinite(value) and out["plan/logits"].shape == (ROWS, PLAN.length, PLAN.vocabulary_size)
     learns = {name: any(x.any() for x in jax.tree.leaves(slope)) for name, slope in slopes["planner"].items()}
     assert learns == {"decoder": True, "reader": True} and any(x.any() for x in jax.tree.leaves(slopes["decoders"]["image"]))
@@ -135,13 +135,30 @@ def test_with_a_planner_pictures_owe_all_to_the_plan_and_the_plan_to_the_vector(
     moved = compiled(True)({**batch(), "sensor": 2 * batch()["sensor"][::-1], **told})[0][1][0]
     assert (moved["image/said"] == out["image/said"]).all() and (moved["plan/logits"] != out["plan/logits"]).any()
     none = {f"{name}/here": jnp.asarray([True, True, True, False]) for name in ("text", "image", "sensor")}
-    assert compiled(True)(batch() | told | none)[0][1][0]["plan/known"].tolist() == [True, True, True, False]
+    out = compiled(True)(batch() | told | none)[0][1][0]
+    assert out["plan/known"].tolist() == [True, True, True, False] and out["image/known"].all(), "it is made of its plan alone"
+    out = compiled(True)(batch() | told | {"plan/here": jnp.asarray([True, False, True, True])})[0][1][0]
+    assert out["image/known"].tolist() == [True, False, True, True]
+
+
+def test_each_token_of_a_vector_reads_it_by_a_matrix_of_its_own():
+    made = any_planning().model
+    assert isinstance(made, AnyToAny) and made.prefix is not None
+    vectors = np.asarray(unit(jax.random.normal(jax.random.key(0), (ROWS, made.width))))
+    about, read_by = made.about(jnp.asarray(vectors)), np.asarray(made.prefix.read.kernel[...]).reshape(12, 3, 12)
+    expected = np.asarray(made.prefix.place[...]) + np.einsum("bd,dnw->bnw", vectors * np.sqrt(12), read_by)
+    np.testing.assert_allclose(about.tokens, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(about.pooled, vectors * np.sqrt(12), rtol=1e-5)
+    assert about.mask.shape == (ROWS, 3) and about.mask.all()
 
 
 def test_without_a_plan_in_the_batch_nothing_is_drawn_nor_planned():
     made = AnyToAny.build(**any_planning_card().arguments, rngs=nnx.Rngs(0))
     out = made(batch(), jax.random.key(0))
     assert not any(key.startswith(("plan", "image/said")) for key in out) and "text/logits" in out
+    told = plans("red circle", "blue square", "red square", "blue circle")
+    alone = {key: x for key, x in batch().items() if key.startswith("sensor")} | told
+    assert "plan/logits" in made(alone, jax.random.key(0)), "with nothing that is made of it"
 
 
 def test_a_planner_of_a_field_that_is_made_otherwise_is_an_error():

@@ -88,10 +88,17 @@ def test_out_of_a_space_pictures_are_planned_and_texts_are_not():
     assert model.generate("text", image=PHOTO) == any_planning().generate("text", image=PHOTO)
     assert not model.making.plans("text") and model.making.planned(model.parameters(), {"image": [PHOTO]}, "text") is None
     mixed = model.generate("image", text=Mix(("red", 1.0), ("blue", -1.0)), how=FEW, seed=1)
+    leaves = [x * 0 if x.shape == model.model.prefix.place.shape else x for x in model.parameters()]
+    assert model.making(leaves, "plan", {"image": [PHOTO]}, 3, seed=1) != plans, "of the parameters that are given"
     (plan,) = model.generate("plan", text=Mix(("red", 1.0), ("blue", -1.0)), seed=1)
     assert np.abs(pixels(mixed) - pixels(model.generate("image", plan=plan, how=FEW, seed=1))).max() <= 1
     for wrong, told in (
-        ({"to": "image", "text": "red", "plan": "red"}, "image is made from plan: given text and plan"),
+        (
+            {"to": "image", "image": PHOTO, "plan": "red"},
+            "a plan says by itself all that image is made from: given image and plan",
+        ),
+        ({"to": "image", "plan": Mix(("red", 1.0), ("blue", 1.0))}, "a Mix of plan: it is read word by word here"),
+        ({"to": "image"}, "nothing to make image from: give one of text, image, sensor, plan"),
         ({"to": "text", "plan": "red"}, "text is made from text, image, sensor, not from 'plan'"),
     ):
         with pytest.raises(BadRaw, match=re.escape(told)):
@@ -101,12 +108,12 @@ def test_out_of_a_space_pictures_are_planned_and_texts_are_not():
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"text": Mix(("red", 1), ("blue", 1))}, "has no space in which things can be added"),
-        ({"text": "red", "plan": "red"}, "image is made from plan: given text and plan"),
+        ({"text": Mix(("red", 1), ("blue", 1))}, "lies in no space in which things can be added"),
+        ({"text": "red", "plan": "red"}, "a plan says by itself all that image is made from: given text and plan"),
         ({"sensor": "red"}, "image is made from text, plan, not from 'sensor'"),
         ({"text": "red " * 9}, "tokens, where at most 10 are read"),
         ({"text": ""}, "an empty text"),
-        ({}, "nothing to make plan from: give one of text"),
+        ({}, "nothing to make image from: give one of text, plan"),
     ],
 )
 def test_what_a_planner_is_not_told(asked, told):
@@ -269,7 +276,7 @@ def test_a_wrong_question_is_told_what_is_wrong(asked, told):
 
 
 def test_a_maker_reads_all_that_it_was_made_for_and_mixes_nothing():
-    with pytest.raises(BadRaw, match="has no space in which things can be added"):
+    with pytest.raises(BadRaw, match="lies in no space in which things can be added"):
         maker().generate(text=Mix(("red", 1), ("blue", 1)))
     with pytest.raises(BadRaw, match="made from text, not from 'image'"):
         maker().generate(image=PHOTO)

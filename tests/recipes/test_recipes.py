@@ -21,6 +21,7 @@ from sensorium.modalities import Audio, Image, Video
 from sensorium.recipes import RECIPES, WORLDLY
 from sensorium.recipes.makers import layouts
 from sensorium.recipes.senses import senses
+from sensorium.recipes.start import begun, keep
 from sensorium.recipes.towers import space
 from sensorium.sensorium import Sensorium
 from sensorium.training import Experiment, fit
@@ -117,6 +118,16 @@ def test_a_few_steps_of_a_small_batch_move_every_parameter_that_trains(name, mak
     for (path, old), (_, new) in zip(before, nnx.to_flat_state(nnx.state(model)), strict=True):
         still = (name == "anything" and path[0] == "space") or (name in SLOTTED and path[-1] == "nothing")
         assert jnp.isfinite(new[...]).all() and (new[...] != old[...]).any() != still, path
+
+
+def test_a_run_of_anything_is_gone_on_with_from_what_it_began_with(tmp_path):
+    first = RECIPES["anything"](init=untrained())
+    assert first.start is not None
+    keep(first.start, tmp_path)
+    init = begun(tmp_path)
+    assert init is not None
+    again = RECIPES["anything"](init=init)
+    assert (again.model, again.fields, again.arguments) == (first.model, first.fields, first.arguments)
 
 
 @pytest.mark.parametrize("moves", [False, True])

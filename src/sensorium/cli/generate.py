@@ -233,10 +233,11 @@ def _plans(
         return making.planned(loaded.parameters(), told, target, n, seed)
     if making.plan is None or not making.plans(target):
         raise WrongUsage("--as-told: nothing is planned before this is made, it is made as it is told anyway")
-    making.told(loaded.parameters(), told, making.plan)  # so that what cannot be told is said of the prompt
     prompts = [prompt for prompts in told.values() for prompt in prompts]
-    if not all(isinstance(prompt, str) for prompt in prompts) or len(told) > 1:
+    if any(loaded.field(name).kind != "text" for name in told) or not all(isinstance(prompt, str) for prompt in prompts):
         raise WrongUsage("--as-told: a plan is said in words alone, without other sources, --without or --weights")
+    if not all(prompt.strip() for prompt in prompts):
+        raise WrongUsage("--as-told: an empty plan: say what is to be made")
     return {making.plan: [prompt for prompt in prompts for _ in range(n)]}
 
 

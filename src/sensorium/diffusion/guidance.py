@@ -40,10 +40,11 @@ def guided(
             told, untold = jnp.split(denoise(jnp.concatenate([x, x]), jnp.concatenate([t, t]), both), 2)
         else:
             told, untold = denoise(x, t, about), denoise(x, t, nothing)
+        scales = jnp.broadcast_to(jnp.asarray(scale, jnp.float32), t.shape)
         inside = (interval[0] <= t) & (t <= interval[1])
-        by = jnp.where(inside, jnp.asarray(scale, jnp.float32), 1.0).reshape((len(x),) + (1,) * (x.ndim - 1))
+        by = jnp.where(inside | (scales < 1), scales, 1.0).reshape((len(x),) + (1,) * (x.ndim - 1))
         out = untold + by * (told - untold)
-        return _rescaled(out, told, rescale) if rescale else out
+        return jnp.where(by > 1, _rescaled(out, told, rescale), out) if rescale else out
 
     return call
 

@@ -63,8 +63,8 @@ class AnyToAny(nnx.Module):
     The space is meant to be frozen: leave `space.*` out of what trains. `end` and `pad`: the ids that end and fill a text.
 
     `prefix`: decoders look at so many tokens that are made of the vector, and not at it alone (see `Prefix`).
-    `planner`: every `Denoiser` is told a plan and no vector. In training it is the one of the batch, and beside it come
-    `"<plan>/logits"` and `"<plan>/known"`, as of any text.
+    `planner`: every `Denoiser` is told a plan and no vector. In training it is the one of the batch, so that `"<target>/known"`
+    says where that is there; and `"<plan>/logits"` and `"<plan>/known"` are given as of any text.
     """
 
     def __init__(
@@ -139,32 +139,36 @@ class AnyToAny(nnx.Module):
 
     def __call__(self, batch: dict[str, jax.Array], key: Key[jax.Array, ""] | None = None) -> Outputs:
         out = self.space(batch)
-        wanted = [name for name in self.decoders if name in batch]
-        if key is None or not wanted:
+        decoders = self._wanted(batch)
+        if key is None or not decoders:
             return out
         units = {name: jax.lax.stop_gradient(out[f"{name}/unit"]) for name in self.sources if f"{name}/unit" in out}
         if not units:
-            raise ValueError(f"a batch of {sorted(batch)}: to learn to make {wanted[0]} takes one of {', '.join(self.sources)}")
+            raise ValueError(
+                f"a batch of {sorted(batch)}: to learn to make {next(iter(decoders))} takes one of {', '.join(self.sources)}"
+            )
         here = {name: batch.get(f"{name}/here", jnp.ones(len(x), bool)) for name, x in units.items()}
         self._follow(units, here)
-        planner = self.planner if self.planner is not None and self.planner.target in batch else None
-        plan = None if planner is None else planner.about(batch)
-        if self.planner is not None and plan is None:
-            wanted = [name for name in wanted if isinstance(self.decoders[name], TellingDecoder)]
-        decoders = {name: self.decoders[name] for name in wanted}
-        if planner is not None:
-            decoders[planner.target] = planner.decoder
+        plan = None if self.planner is None or self.planner.target not in batch else self.planner.about(batch)
         for i, (name, decoder) in enumerate(decoders.items()):
             told, known = self._drawn(units, here, jax.random.fold_in(key, 2 * i))
-            writes = isinstance(decoder, TellingDecoder)
-            if writes:
+            if isinstance(decoder, TellingDecoder):
                 out[f"{name}/logits"] = teacher_forced(decoder, batch[name], told, batch.get(f"{name}/mask"))
             else:
-                about = told if plan is None else plan
-                out |= decoder(batch[name], about, jax.random.fold_in(key, 2 * i + 1)).outputs(name)
-            if writes or plan is None:
-                out[f"{name}/known"] = known
+                if self.planner is not None and plan is not None:
+                    told, known = plan, batch.get(f"{self.planner.target}/here", jnp.ones(len(known), bool))
+                out |= decoder(batch[name], told, jax.random.fold_in(key, 2 * i + 1)).outputs(name)
+            out[f"{name}/known"] = known
         return out
+
+    def _wanted(self, batch: dict[str, jax.Array]) -> dict[str, Denoiser | TellingDecoder]:
+        """The decoders that learn from a batch, by what they make, that of plans among them."""
+        planner, found = self.planner, {name: decoder for name, decoder in self.decoders.items() if name in batch}
+        if planner is None:
+            return found
+        if planner.target in batch:
+            return {**found, planner.target: planner.decoder}
+        return {name: decoder for name, decoder in found.items() if isinstance(decoder, TellingDecoder)}
 
     def all_outputs(self, batch: dict[str, jax.Array]) -> Outputs:
         """See `Space.all_outputs`."""

@@ -139,7 +139,7 @@ class Making:
         self, leaves: Leaves, raws: Mapping[str, list[Raw]], target: str, n: int = 1, seed: int = 0
     ) -> dict[str, list[Raw]] | None:
         """A plan for each of `n` things of each prompt. None where the target needs none, or what is given is no prompt."""
-        if self.plan is None or not self.plans(target) or not set(raws) <= set(self.model.reads):
+        if self.plan is None or not raws or not self.plans(target) or not set(raws) <= set(self.model.reads):
             return None
         return {self.plan: self(leaves, self.plan, raws, n, None, seed)}
 
@@ -230,10 +230,12 @@ class Making:
         known = self.model.reads if target == self.plan else tuple(self.model.encoders)
         if isinstance(self.model, AnyToAny):
             known = (self.plan or "",)
+        if self.plan in raws and len(raws) > 1:
+            raise BadRaw(f"a plan says by itself all that {target} is made from: given {' and '.join(raws)}")
         if set(raws) != set(known):
             raise BadRaw(f"{target} is made from {' and '.join(known)}: given {' and '.join(raws)}")
         if mixed := [name for name, things in raws.items() if any(isinstance(thing, Mix) for thing in things)]:
-            raise BadRaw(f"a Mix of {mixed[0]}: this model reads it word by word, and has no space in which things can be added")
+            raise BadRaw(f"a Mix of {mixed[0]}: it is read word by word here, and lies in no space in which things can be added")
         batch: Batch = {}
         for name, things in raws.items():
             batch |= read(prepared(self._fields[name], things * rows if len(things) == 1 else things))

@@ -32,10 +32,9 @@ from sensorium.truth import Numbers, made_of, of_splits, there_and_back
 from sensorium.world.caption import LISTS
 
 PREFIX = 16
-"""Tokens that are made of a vector."""
+"""Tokens that are made of a vector: see `Prefix`, and docs/log.md for what they change."""
 WRITING = 3.0
-"""How much faster those who write move than those who paint: in 600 steps they come as far at three times the rate as in many
-more at one."""
+"""How much faster those who write move than those who paint."""
 Losses = dict[str, tuple[Weight, Loss]]
 
 
@@ -103,7 +102,7 @@ def anything(
         seed=seed,
         shuffle=False,
         trainer=trainer,
-        start=replace(start, card=card, read=_around(start, card, seed)),
+        start=replace(start, read=_around(start, card, seed)),
         truth=lambda model: measured(model, most),
     )
 
