@@ -1,6 +1,7 @@
 """Making: what a user gets of what they ask for, mixtures of what is told, and every wrong question."""
 
 import re
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +27,7 @@ from models.makers import (
 from sensorium import Drawing, Mix, Sampling
 from sensorium.core.errors import SensoriumError, UnknownName
 from sensorium.modalities import BadRaw
-from sensorium.models import Maker, Space, making
+from sensorium.models import AnyToAny, Maker, Space, making
 from sensorium.models.making import Making, NoDecoder, _pieces, shown
 from sensorium.models.mix import between
 from sensorium.sensorium import Sensorium, load
@@ -88,19 +89,20 @@ def test_out_of_a_space_pictures_are_planned_and_texts_are_not():
     assert model.generate("text", image=PHOTO) == any_planning().generate("text", image=PHOTO)
     assert not model.making.plans("text") and model.making.planned(model.parameters(), {"image": [PHOTO]}, "text") is None
     mixed = model.generate("image", text=Mix(("red", 1.0), ("blue", -1.0)), how=FEW, seed=1)
-    leaves = [x * 0 if x.shape == model.model.prefix.place.shape else x for x in model.parameters()]
+    assert isinstance(model.model, AnyToAny) and model.model.prefix is not None
+    place = model.model.prefix.place.shape
+    leaves = [x * 0 if x.shape == place else x for x in model.parameters()]
     assert model.making(leaves, "plan", {"image": [PHOTO]}, 3, seed=1) != plans, "of the parameters that are given"
     (plan,) = model.generate("plan", text=Mix(("red", 1.0), ("blue", -1.0)), seed=1)
     assert np.abs(pixels(mixed) - pixels(model.generate("image", plan=plan, how=FEW, seed=1))).max() <= 1
-    for wrong, told in (
-        (
-            {"to": "image", "image": PHOTO, "plan": "red"},
-            "a plan says by itself all that image is made from: given image and plan",
-        ),
+    alone = "a plan says by itself all that image is made from: given image and plan"
+    wrongs: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"to": "image", "image": PHOTO, "plan": "red"}, alone),
         ({"to": "image", "plan": Mix(("red", 1.0), ("blue", 1.0))}, "a Mix of plan: it is read word by word here"),
         ({"to": "image"}, "nothing to make image from: give one of text, image, sensor, plan"),
         ({"to": "text", "plan": "red"}, "text is made from text, image, sensor, not from 'plan'"),
-    ):
+    )
+    for wrong, told in wrongs:
         with pytest.raises(BadRaw, match=re.escape(told)):
             model.generate(**wrong)
 

@@ -154,7 +154,7 @@ def test_sounds_and_clips_are_made_out_of_a_space_too(target):
         path: (new[...] != old[...]).any()
         for (path, old), (_, new) in zip(before, nnx.to_flat_state(nnx.state(model, nnx.Param)), strict=True)
     }
-    assert {path[0] for path, moves in moved.items() if moves} == {"decoders", "planner"}
+    assert {path[0] for path, moves in moved.items() if moves} == {"decoders", "planner", "prefix"}
     made = Sensorium(model, experiment.fields, experiment.model)
     (one,) = made.generate(target.name, image=np.zeros((64, 64, 3), np.uint8), how=Drawing(steps=1, guidance=1.0))
     assert np.isfinite(np.asarray(one[0], np.float32)).all() and np.asarray(one[0]).std() > 0

@@ -222,7 +222,8 @@ def _planner(
 
 
 def _denoiser(rest: dict[str, Any], width: int, vector: int, rngs: nnx.Rngs) -> Denoiser | TellingDecoder:
-    return Denoiser(**({"tokens": width} | rest), vector=vector, rngs=rngs)
+    arguments: dict[str, Any] = {"tokens": width} | rest
+    return Denoiser(**arguments, vector=vector, rngs=rngs)
 
 
 def _telling(rest: dict[str, Any], width: int, vector: int, rngs: nnx.Rngs) -> Denoiser | TellingDecoder:

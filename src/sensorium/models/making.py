@@ -50,9 +50,10 @@ class Making:
 
         def about(leaves: Leaves, batch: dict[str, jax.Array]) -> Encoding:
             model = built(leaves)
-            return (model.planner if isinstance(model, AnyToAny) else model).about(batch)
+            reads_it: Any = model.planner if isinstance(model, AnyToAny) else model
+            return reads_it.about(batch)
 
-        def told(leaves: Leaves, batch: dict[str, jax.Array]) -> Encoding:
+        def vectors(leaves: Leaves, batch: dict[str, jax.Array]) -> Encoding:
             return built(leaves).about(batch["told"])
 
         def units(leaves: Leaves, batch: dict[str, jax.Array], name: str) -> jax.Array:
@@ -89,7 +90,7 @@ class Making:
             keys = _keys(seed, first, len(told.pooled))
             return write(decoder, Prompted(told, prompt), ends, how, keys, decoder.length)[0]
 
-        self._about, self._open, self._told = jax.jit(about), jax.jit(open_), jax.jit(told)
+        self._about, self._open, self._told = jax.jit(about), jax.jit(open_), jax.jit(vectors)
         self._units = jax.jit(units, static_argnames="name")
         self._draw: Any = jax.jit(draw, static_argnums=(5, 6, 7))
         self._words: Any = jax.jit(words, static_argnums=(5, 6))

@@ -74,7 +74,7 @@ def anything(
     ends = next((ends for _, _, ends in made.values() if ends), {})
     losses = {name: loss for _, losses, _ in made.values() for name, loss in losses.items()}
     said = {"space": dict(start.card.arguments), "decoders": decoders, "noise": noise, "prefix": PREFIX, **ends}
-    styles = {field.name: LISTS for field in start.fields if field.kind == "text"}
+    styles: dict[str, Sequence[float]] = {field.name: LISTS for field in start.fields if field.kind == "text"}
     planned = plan_of({fields[name].kind for name in targets}, most)
     if planned is not None:
         (plan, styles[PLAN]), reader = planned, ENCODERS[planned[0].tower]
