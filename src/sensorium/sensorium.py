@@ -43,9 +43,8 @@ from sensorium.training.weights import arrays
 class Sensorium:
     """A model and the fields that it reads. `encode` goes through one compiled function for each field and size of batch.
 
-    `fields`: all of them, but for that of the plans by which an `AnyToAny` makes things, of which no space has vectors (`field`
-    knows it by its name). `family`: of which family of published checkpoints it is (see `sensorium.pretrained`), None for a
-    model of the house.
+    `fields`: all, but that of an `AnyToAny`'s plans, of which it has no vectors; `field` knows it too. `family`: of which family
+    of published checkpoints it is (see `sensorium.pretrained`), None for a model of the house.
     """
 
     def __init__(self, model: Model, fields: Sequence[Modality], card: Card, family: str | None = None):
