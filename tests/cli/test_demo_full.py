@@ -94,3 +94,25 @@ def test_sounds_are_compared_thing_by_thing():
     assert (
         wrong == "“a large striped yellow star in the top” is not there; a large striped yellow star in the top left is missing"
     )
+
+
+class Listener(Perfect):
+    """Plans what it hears by the number of the scene, and paints scenes by their numbers, but for the first one."""
+
+    def generate(self, target, *, how=None, **sources):
+        if target == "plan":
+            return [f"plan {i}" for i in range(len(sources["audio"]))]
+        scenes = scene.distinct("validation", SAMPLES, most=2)
+        made = self._render(scenes[np.array([int(plan.split()[1]) for plan in sources["plan"]])])
+        return [made[1], *made[1:]]
+
+
+def test_sounds_are_shown_with_the_plan_that_was_heard_in_them():
+    from sensorium.modalities import Image
+
+    metrics = {"audio->image/validation/attributes": 0.5, "audio->image/validation/attributes/chance": 0.06}
+    sheet = SHEETS["anything"](Run(Listener((Image(),), paint), [{"seconds": 61.0}], metrics))
+    assert [one.asked.label for one in sheet.made] == [f"heard: plan {i}" for i in range(SAMPLES)]
+    assert [bool(one.made.correct) for one in sheet.made] == [False] + [True] * (SAMPLES - 1)
+    assert "is missing" in sheet.made[0].read and all(one.asked.sound is not None for one in sheet.made)
+    assert [(one.name, one.value, one.chance) for one in sheet.measures] == [("attributes right, audio → image", 0.5, 0.06)]

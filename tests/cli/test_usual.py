@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from models.makers import any_to_any, maker, planning
+from models.makers import any_planning, any_to_any, maker, planning
 
 from sensorium.cli.main import WrongUsage, main
 from sensorium.cli.usual import able, kinds_of, model_for
@@ -29,7 +29,8 @@ def runs(tmp_path, monkeypatch):
     """Folders of configurations, the later ones newer; one that is broken, and one that is a published model's."""
     monkeypatch.chdir(tmp_path)
     models = {
-        one: (model.card, model.fields) for one, model in (("painter", maker()), ("planner", planning()), ("any", any_to_any()))
+        one: (model.card, model._every)
+        for one, model in (("any-plans", any_planning()), ("painter", maker()), ("planner", planning()), ("any", any_to_any()))
     }
     models |= {"captions": told(Image), "films": told(Video), "answers": told(Image, asks=True)}
     for age, name in enumerate([*models, "broken", "clip"]):
@@ -58,6 +59,7 @@ def runs(tmp_path, monkeypatch):
         ("generate", ["sensor", "text"], "image", "any"),
         ("generate", ["image"], "text", "any"),
         ("generate", ["text"], "plan", "planner"),
+        ("generate", ["image"], "plan", "any-plans"),
         ("generate", ["text"], "video", "make video from text: to make one, sensorium learn clips --out runs/clips"),
         ("generate", ["text"], "audio", "make audio from text: to make one, sensorium learn sounds --out runs/sounds"),
         ("generate", ["audio"], "image", "make image from audio: sensorium learn anything makes one"),
@@ -92,7 +94,7 @@ def test_what_cannot_be_looked_into_is_passed_over(runs, monkeypatch):
     denied = PermissionError(13, "Permission denied")
 
     def closed(path, *rest, **more):
-        if Path(path).parent.name == "any":
+        if Path(path).parent.name in ("any", "any-plans"):
             raise denied
         return stat(path, *rest, **more)
 

@@ -5,7 +5,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from models.makers import any_to_any, planning
+from models.makers import any_planning, any_to_any, planning
 from PIL import Image as Pillow
 from serve.served import Client
 
@@ -130,8 +130,9 @@ def test_a_space_with_a_decoder_of_texts_captions_all_that_it_reads(served):
         server.close()
 
 
-def test_what_was_planned_is_told_beside_what_was_made():
-    model = planning()
+@pytest.mark.parametrize("built", [planning, any_planning])
+def test_what_was_planned_is_told_beside_what_was_made(built):
+    model = built()
     made = _make(model, "image", {"text": "red circle"}, Generate(text="red circle", n=2, seed=1, steps=2))
     assert made.plans == model.generate("plan", text="red circle", n=2, seed=1) and made.note["prompt"] == "red circle"
     usual = model.making.how("image")

@@ -55,8 +55,8 @@ class Drawing:
     """How things are drawn: by `steps` of a `sampler` (see `diffusion.SAMPLERS`), `guidance` times as far away from what would
     be drawn of nothing in particular (1: not at all; Ho & Salimans 2022). `shift` over 1: more of the steps where noise is most.
     `temperature`: the deviation of the noise that is begun with; under 1 things are nearer to what is expected, and less various.
-    `interval`: the times, of 1 (noise) to 0, at which guidance works; `rescale`: how far it may not make contrasts stronger (see
-    `diffusion.guided`).
+    `interval`: the times, of 1 (noise) to 0, at which guidance works; `rescale`: how far, from 0 to 1, contrasts are brought back
+    to what they are without it (see `diffusion.guided`).
     """
 
     steps: int = 20

@@ -28,7 +28,8 @@ def guided(
     x0 and the noise are each a linear function of the other, so for both it is the same. `scale` may be one for each row; 1 is
     `denoise` itself, at the cost of it alone. `interval`: the times at which to guide (Kynkäänniemi et al. 2024).
     `rescale`: how far, from 0 to 1, each row's deviation is brought back to that without guidance (Lin et al. 2023, eq. 15 and
-    16). `doubled`: both are asked for in one batch of twice as many rows, or else one after the other, with less memory.
+    16). A scale under 1 holds at all times and rescales nothing. `doubled`: both are asked for in one batch of twice as many
+    rows, or else one after the other, with less memory.
     """
     check_guidance(scale if isinstance(scale, int | float) else 1.0, interval, rescale)
     if isinstance(scale, int | float) and scale == 1:

@@ -149,15 +149,16 @@ class AnyToAny(nnx.Module):
             )
         here = {name: batch.get(f"{name}/here", jnp.ones(len(x), bool)) for name, x in units.items()}
         self._follow(units, here)
-        plan = None if self.planner is None or self.planner.target not in batch else self.planner.about(batch)
         for i, (name, decoder) in enumerate(decoders.items()):
-            told, known = self._drawn(units, here, jax.random.fold_in(key, 2 * i))
-            if isinstance(decoder, TellingDecoder):
-                out[f"{name}/logits"] = teacher_forced(decoder, batch[name], told, batch.get(f"{name}/mask"))
+            if isinstance(decoder, Denoiser) and self.planner is not None:
+                told, plan = self.planner.about(batch), self.planner.target
+                known = batch.get(f"{plan}/here", jnp.ones(len(batch[plan]), bool))
             else:
-                if self.planner is not None and plan is not None:
-                    told, known = plan, batch.get(f"{self.planner.target}/here", jnp.ones(len(known), bool))
+                told, known = self._drawn(units, here, jax.random.fold_in(key, 2 * i))
+            if isinstance(decoder, Denoiser):
                 out |= decoder(batch[name], told, jax.random.fold_in(key, 2 * i + 1)).outputs(name)
+            else:
+                out[f"{name}/logits"] = teacher_forced(decoder, batch[name], told, batch.get(f"{name}/mask"))
             out[f"{name}/known"] = known
         return out
 

@@ -151,9 +151,9 @@ FORMED = {"rank": 4, "width": 192, "depth": 1, "wide": 512}
 """The sketch of pictures and clips: one layer, and wide. With 128 × 2 layers and no rectified features, 400 steps of pictures
 give 0.74 of the attributes and 0.09 of the scenes; with these 0.80 and 0.16, in a fifth more time."""
 GUIDED = {"guidance": 1.0, "interval": [0.15, 0.7], "rescale": 0.7}
-"""Pictures and clips are drawn without guidance, unless it is asked for; then neither where all is noise, where it would do no
-more than make colours too strong, nor at the end, where it draws seams and halos. Of 200 pictures at `--guidance 3 --steps 20`
-0.43 were all right with it everywhere, and 0.96 to 0.97 so, as without."""
+"""Pictures and clips are drawn without guidance, unless it is asked for; then not at the end, where it takes textures away, and
+without stronger contrasts. Of 200 pictures at `--guidance 3 --steps 20` 0.43 were all right with it everywhere, and 0.97 so,
+where 0.96 are without."""
 SKETCHED = {"stride": 4, "drawn": {**GUIDED, "steps": 4, "temperature": 0.5}}
 """Where the sketch says most of it: noise on every fourth row; drawn in few steps, out of little noise and without guidance: more
 of each takes shapes and textures away."""
