@@ -141,6 +141,9 @@ def test_scanning_goes_on_after_a_key_and_is_not_moved_by_a_writer(store):
     assert first == ODD[:5] and rest == ODD[5:]
     after = [key for table in store.scan(["id"], after=first[-1], rows=3) for key in table["id"].to_pylist()]
     assert after == ODD[5:11]
+    few = [table["id"].to_pylist() for table in store.scan(["id"], after="a", rows=2, most=3)]
+    assert few == [["a b", "b"], ['b"c']] and not list(store.scan(after=ODD[-1], most=3))
+    assert [len(table) for table in store.scan(most=99)] == [12]
     some = [table.to_pylist() for table in store.scan(["n", "id"], Compare("n", "=", 1.0), after="a", rows=2)]
     assert some == [[{"n": 1.0, "id": "b"}, {"n": 1.0, "id": "b'c"}], [{"n": 1.0, "id": "e\nf\tg"}, {"n": 1.0, "id": "日本"}]]
 

@@ -3,6 +3,7 @@ import math
 import pytest
 from search.fake import Tricolour
 
+from sensorium.core.errors import SensoriumError
 from sensorium.core.protocols import Item
 from sensorium.search import Collection
 from sensorium.search.wording import K1, B, Wording, query, words
@@ -32,6 +33,14 @@ def test_scores_are_those_of_bm25(made):
     )
     assert wording.find("gru\u0308n", 9)[0][0] == "e" and wording.find("nowhere", 9) == [] == wording.find("", 9)
     assert [id for id, _ in wording.find("red", 9, {"b"})] == ["b"]
+
+
+def test_more_words_than_are_held_are_refused(made, monkeypatch):
+    monkeypatch.setattr("sensorium.search.wording.MOST", 12)
+    assert len(Wording(made).items) == 5  # 2 + 7 + 1 + 1 + 1 different words
+    monkeypatch.setattr("sensorium.search.wording.MOST", 11)
+    with pytest.raises(SensoriumError, match="at most 11 different words of all items together in memory: the first 5 of 5"):
+        Wording(made)
 
 
 def test_words_that_the_model_does_not_know_find_what_says_them(made):

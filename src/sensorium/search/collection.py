@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import field as default
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -188,8 +187,8 @@ class Collection:
         if not self.store.schema.names:
             return []
         condition = FIRST if where is None else Every((FIRST, self._condition(where)))
-        found = self.store.scan(["record"], condition, None if after is None else key(after, MOST_PIECES), k)
-        return [row_of(record) for some in islice(found, 1) for record in some["record"].to_pylist()]
+        found = self.store.scan(["record"], condition, None if after is None else key(after, MOST_PIECES), most=k)
+        return [row_of(record) for some in found for record in some["record"].to_pylist()]
 
     def file(self, id: str, kind: str) -> Path | None:
         """Where the item's file of a kind was when the collection was made; None if it has none."""

@@ -176,3 +176,8 @@ def recall(found: Sequence[Sequence[Found]], exact: Sequence[Sequence[Found]]) -
         if all_
     )
     return right / max(1, sum(map(len, exact))) if any(exact) else 1.0
+
+
+def beside(x: Float[np.ndarray, "Q D"], seed: int = 0) -> Float[np.ndarray, "Q D"]:
+    """Queries to try an index with: a little off the places of vectors that it holds, as those of people are."""
+    return (x + np.random.default_rng(seed).normal(0, x.std() / 2, x.shape)).astype(np.float32)

@@ -19,13 +19,13 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
-from sensorium.core.errors import SensoriumError, UnknownName, need
-from sensorium.search.exact import Vectors, among, by_pass, candidates, nearest, of_table, recall
+from sensorium.core.errors import SensoriumError, need
+from sensorium.search.exact import Vectors, among, beside, by_pass, candidates, nearest, of_table, recall
 from sensorium.search.lance_again import Looked, again, declare
 from sensorium.search.lance_sql import sql
 from sensorium.search.lance_ways import ways
 from sensorium.search.precision import of_column, rounded, size
-from sensorium.search.store import KEY, Found, Index, checked, checked_filter, checked_query, steadily, vectors
+from sensorium.search.store import KEY, Found, Index, checked, checked_filter, checked_query, places_of, steadily, vectors
 from sensorium.search.where import Compare, Every, Where
 
 EXACT = 200_000
@@ -149,14 +149,16 @@ class Lance:
         for start in range(0, len(wanted), 1000):
             parts += self._read(list(dict.fromkeys([KEY, *names])), Compare(KEY, "in", tuple(wanted[start : start + 1000])))
         found = pa.concat_tables(parts) if parts else self.schema.empty_table()
-        places = {key: place for place, key in enumerate(found[KEY].to_pylist() if parts else [])}
-        for key in wanted:
-            if key not in places:
-                raise UnknownName(f"no row has the key {key!r}")
-        return found.select(names).take(pa.array([places[key] for key in ids], pa.int64()))
+        places = places_of({key: place for place, key in enumerate(found[KEY].to_pylist() if parts else [])}, ids)
+        return found.select(names).take(pa.array(places, pa.int64()))
 
     def scan(
-        self, columns: Sequence[str] | None = None, where: Where | None = None, after: str | None = None, rows: int = 1024
+        self,
+        columns: Sequence[str] | None = None,
+        where: Where | None = None,
+        after: str | None = None,
+        rows: int = 1024,
+        most: int | None = None,
     ) -> Iterator[pa.Table]:
         if not self.version:
             return
@@ -164,12 +166,13 @@ class Lance:
         parts += [] if after is None else [Compare(KEY, ">", after)]
         frozen = Lance(self.uri, self.exact, self.version)
         names = list(frozen.schema.names if columns is None else columns)
-        numbers = frozen._query([KEY], Every(tuple(parts))).with_row_id(True).to_arrow().sort_by(KEY)["_rowid"].to_numpy()
-        table = frozen._table(_ROWS)
+        found = frozen._query([KEY], Every(tuple(parts))).with_row_id(True)
+        if most is not None:  # the first few are found without the keys of all
+            found = found.order_by([self._lancedb.query.ColumnOrdering(column_name=KEY)]).limit(most)
+        numbers, table = found.to_arrow().sort_by(KEY)["_rowid"].to_pylist(), frozen._table(_ROWS)
         for start in range(0, len(numbers), rows):
-            some = numbers[start : start + rows].tolist()
-            read = [*dict.fromkeys([KEY, *names])]
-            yield table.take_row_ids(some).select(read).to_arrow().sort_by(KEY).select(names)  # they come in any order
+            some = table.take_row_ids(numbers[start : start + rows]).select([*dict.fromkeys([KEY, *names])])
+            yield some.to_arrow().sort_by(KEY).select(names)  # they come in any order
 
     @steadily
     def count(self, where: Where | None = None) -> int:
@@ -394,6 +397,4 @@ class Lance:
         """Vectors of rows spread over all keys, a little off their places, as queries are."""
         keys = np.sort(np.array(self._read([KEY], Compare(name, "known"))[0][KEY].to_pylist(), object))
         some = keys[np.linspace(0, len(keys) - 1, min(SAMPLE, len(keys))).astype(int)]
-        x = of_table(self.get(sorted(set(some.tolist())), [KEY, name]), name).numbers()
-        spread = x.std() * 0.5
-        return (x + np.random.default_rng(0).normal(0, spread, x.shape)).astype(np.float32)
+        return beside(of_table(self.get(sorted(set(some.tolist())), [KEY, name]), name).numbers())

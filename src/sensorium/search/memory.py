@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Float
 
-from sensorium.core.errors import SensoriumError, UnknownName
+from sensorium.core.errors import SensoriumError
 from sensorium.search.exact import Vectors, nearest, of_table
-from sensorium.search.store import KEY, Found, Index, checked, checked_filter, checked_query, vectors
+from sensorium.search.store import KEY, Found, Index, checked, checked_filter, checked_query, places_of, vectors
 from sensorium.search.where import Compare, Not, Some, Where
 
 _OPERATIONS = {"=": "equal", "!=": "not_equal", "<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal"}
@@ -82,21 +82,23 @@ class Memory:
             if not self._places:
                 self._places = {key: place for place, key in enumerate(_keys(rows))}
             places = self._places
-        for key in ids:
-            if key not in places:
-                raise UnknownName(f"no row has the key {key!r}")
-        rows = rows if columns is None else rows.select(list(columns))
-        return rows.take(pa.array([places[key] for key in ids], pa.int64()))
+        wanted = pa.array(places_of(places, ids), pa.int64())
+        return (rows if columns is None else rows.select(list(columns))).take(wanted)
 
     def scan(
-        self, columns: Sequence[str] | None = None, where: Where | None = None, after: str | None = None, rows: int = 1024
+        self,
+        columns: Sequence[str] | None = None,
+        where: Where | None = None,
+        after: str | None = None,
+        rows: int = 1024,
+        most: int | None = None,
     ) -> Iterator[pa.Table]:
         found = self._rows
         if after is not None:
             found = found.filter(pc.call_function("greater", [found[KEY], pa.scalar(after)]))
         if where is not None:
             found = found.filter(pa.array(mask(found, where)))
-        found = found if columns is None else found.select(list(columns))
+        found = (found if columns is None else found.select(list(columns))).slice(0, most)
         return (found.slice(start, rows) for start in range(0, len(found), rows))
 
     def count(self, where: Where | None = None) -> int:

@@ -25,12 +25,12 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
-from sensorium.core.errors import SensoriumError, UnknownName
-from sensorium.search.exact import by_pass, candidates, nearest, of_table, recall
+from sensorium.core.errors import SensoriumError
+from sensorium.search.exact import beside, by_pass, candidates, nearest, of_table, recall
 from sensorium.search.milvus_form import BORN, DIED, ROW, as_numbers, entities, expression, field, has, metric, rows_of
 from sensorium.search.milvus_tables import Head, Tables
 from sensorium.search.precision import of_column, rounded
-from sensorium.search.store import KEY, Found, Index, checked, checked_filter, checked_query, vectors
+from sensorium.search.store import KEY, Found, Index, checked, checked_filter, checked_query, places_of, vectors
 from sensorium.search.where import Compare, Every, Where
 
 EXACT = 100_000
@@ -124,23 +124,23 @@ class Milvus:
 
     def get(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         head, wanted = self._head(), list(dict.fromkeys(ids))
-        places = self._places(head, wanted)
-        for key in wanted:
-            if key not in places:
-                raise UnknownName(f"no row has the key {key!r}")
-        found = self._read(head, [places[key] for key in wanted], columns)
-        order = {key: place for place, key in enumerate(wanted)}
-        return found.take(pa.array([order[key] for key in ids], pa.int64()))
+        found = self._read(head, places_of(self._places(head, wanted), wanted), columns)
+        return found.take(pa.array(places_of({key: place for place, key in enumerate(wanted)}, ids), pa.int64()))
 
     def scan(
-        self, columns: Sequence[str] | None = None, where: Where | None = None, after: str | None = None, rows: int = 1024
+        self,
+        columns: Sequence[str] | None = None,
+        where: Where | None = None,
+        after: str | None = None,
+        rows: int = 1024,
+        most: int | None = None,
     ) -> Iterator[pa.Table]:
         parts = [] if where is None else [where]
         parts += [] if after is None else [Compare(KEY, ">", after)]
         head = self._head()
         if head.table:
             checked_filter(head.schema, Every(tuple(parts)))
-            yield from self._pages(head, columns, Every(tuple(parts)), rows)
+            yield from self._pages(head, columns, Every(tuple(parts)), rows, most)
 
     def count(self, where: Where | None = None) -> int:
         head = self._head()
@@ -225,8 +225,10 @@ class Milvus:
             parts.append(rows_of([found[number] for number in some], schema))
         return pa.concat_tables(parts).combine_chunks()
 
-    def _pages(self, head: Head, columns: Sequence[str] | None, where: Where, rows: int = 1024) -> Iterator[pa.Table]:
-        numbers = [number for _, number in self._pairs(head, where)]
+    def _pages(
+        self, head: Head, columns: Sequence[str] | None, where: Where, rows: int = 1024, most: int | None = None
+    ) -> Iterator[pa.Table]:
+        numbers = [number for _, number in self._pairs(head, where)][:most]
         for start in range(0, len(numbers), rows):
             yield self._read(head, numbers[start : start + rows], columns)
 
@@ -271,7 +273,7 @@ class Milvus:
         numbers = np.array([number for _, number in self._pairs(head, known)])
         some = numbers[np.linspace(0, len(numbers) - 1, min(SAMPLE, len(numbers))).astype(int)]
         x = of_table(self._read(head, np.unique(some).tolist(), [KEY, name]), name).numbers()
-        queries = (x + np.random.default_rng(0).normal(0, x.std() / 2, x.shape)).astype(np.float32)
+        queries = beside(x)
         exact, ef, found = by_pass(self._pages(head, [KEY, name], known), name, queries, NEAREST), 0, 0.0
         for ef in _EF:
             parts = [queries[i : i + _TOGETHER] for i in range(0, len(queries), _TOGETHER)]

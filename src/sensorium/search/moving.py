@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from sensorium.core.errors import SensoriumError
-from sensorium.search.exact import by_pass, of_table, recall, scored
+from sensorium.search.exact import beside, by_pass, of_table, recall, scored
 from sensorium.search.precision import converted
 from sensorium.search.store import KEY, Store, vectors
 from sensorium.search.where import Compare
@@ -97,8 +97,7 @@ def _recall(source: Store, target: Store, name: str) -> float:
         at += len(rows)
     if not some:
         return 1.0
-    x = np.stack(some)
-    queries = (x + np.random.default_rng(1).normal(0, x.std() / 2, x.shape)).astype(np.float32)
+    queries = beside(np.stack(some), seed=1)
     exact = by_pass(source.scan([KEY, name], there, rows=_ROWS), name, queries, NEAREST)
     found = target.search(name, queries, NEAREST)
     if target.schema.field(name).type != source.schema.field(name).type:

@@ -1,7 +1,7 @@
 """What a store of rows and vectors does for a collection. A driver is anything that fits the protocol."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
@@ -83,10 +83,15 @@ class Store(Protocol):
         ...
 
     def scan(
-        self, columns: Sequence[str] | None = None, where: Where | None = None, after: str | None = None, rows: int = 1024
+        self,
+        columns: Sequence[str] | None = None,
+        where: Where | None = None,
+        after: str | None = None,
+        rows: int = 1024,
+        most: int | None = None,
     ) -> Iterator[pa.Table]:
-        """All rows (that meet the filter, and whose keys come after `after`) in the order of the bytes of their keys, at most
-        `rows` at once, as they were when the scan began."""
+        """All rows, or the first `most`, (that meet the filter, and whose keys come after `after`) in the order of the bytes of
+        their keys, at most `rows` at once, as they were when the scan began."""
         ...
 
     def count(self, where: Where | None = None) -> int: ...
@@ -176,6 +181,14 @@ def checked_filter(schema: pa.Schema, where: Where) -> None:
             )
             if not any(fits):
                 raise SensoriumError(f"a filter {one.name} {one.op} {value!r}: the column holds {kind}")
+
+
+def places_of(places: Mapping[str, int], keys: Sequence[str]) -> list[int]:
+    """Where the rows of some keys are. `UnknownName` where one is not there."""
+    for key in keys:
+        if key not in places:
+            raise UnknownName(f"no row has the key {key!r}")
+    return [places[key] for key in keys]
 
 
 def _not_finite(rows: pa.Table, name: str) -> str:

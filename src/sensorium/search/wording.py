@@ -3,12 +3,13 @@
 import json
 import re
 import unicodedata
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
-from scipy.sparse import csr_array
+from jaxtyping import Float, Int
+from scipy.sparse import csc_array, csr_array
 
 from sensorium.core.errors import SensoriumError
 from sensorium.search.collection import FIRST, Collection, Hit
@@ -21,8 +22,8 @@ from sensorium.search.where import Compare, Every, Where, parse
 K1, B = 1.2, 0.75
 RANK = 60
 """Reciprocal rank fusion (Cormack et al. 2009): a hit at rank r of a list counts 1 / (`RANK` + r)."""
-MOST = 500_000
-"""Items whose words are held in memory."""
+MOST = 50_000_000
+"""Different words of all items together that are held in memory, 8 bytes each."""
 _DEEP = 50
 
 
@@ -30,43 +31,44 @@ class Wording:
     """The words of all items of a collection, as they are now."""
 
     def __init__(self, collection: Collection):
-        if len(collection) > MOST:
-            raise SensoriumError(f"{len(collection)} items are more than the {MOST} whose words are held in memory")
         self.collection, self.version = collection, collection.store.version
-        said: dict[str, Counter[str]] = {}
+        self.items: list[str] = []
+        self._numbers: dict[str, int] = {}
+        columns, counts, ends = array("i"), array("f"), array("i", [0])
         for some in collection.store.scan(["item", "record"], FIRST, rows=8192):  # captions hold the passages too
             for item, record in zip(some["item"].to_pylist(), some["record"].to_pylist(), strict=True):
-                said[item] = Counter(words("\n".join(json.loads(record)["captions"])))
-        self.items = list(said)
-        self._numbers: dict[str, int] = {}
-        self._matrix = self._weights(list(said.values()))
+                said = Counter(words("\n".join(json.loads(record)["captions"])))
+                self.items.append(item)
+                columns.extend(self._numbers.setdefault(word, len(self._numbers)) for word in said)
+                counts.extend(said.values())
+                ends.append(len(columns))
+            if len(columns) > MOST:
+                raise SensoriumError(
+                    f"a search by words holds at most {MOST} different words of all items together in memory: the first "
+                    f"{len(self.items)} of {len(collection)} items have more. Search without words, or index fewer"
+                )
+        self._weights = _bm25(np.asarray(columns), np.asarray(counts), np.asarray(ends), len(self._numbers))
 
     def find(self, text: str, k: int, allowed: set[str] | None = None) -> list[tuple[str, float]]:
         """The `k` items (as the store writes their ids) that say the words of a text best, (item, BM25) each; none that has none
         of them."""
         asked = [self._numbers[word] for word in dict.fromkeys(words(text)) if word in self._numbers]
-        scores = np.asarray(self._matrix[:, asked].sum(1)).ravel() if asked else np.zeros(len(self.items))
+        scores = np.asarray(self._weights[:, asked].sum(1)).ravel() if asked else np.zeros(len(self.items))
         if allowed is not None:
             scores = np.where([item in allowed for item in self.items], scores, 0)
         best = top(scores.astype(np.float32), k)
         return [(self.items[i], float(scores[i])) for i in best.tolist() if scores[i] > 0]
 
-    def _weights(self, said: list[Counter[str]]) -> csr_array:
-        """BM25 of each word in each item: [items, words]."""
-        rows, columns, counts = [], [], []
-        for row, counter in enumerate(said):
-            for word, count in counter.items():
-                rows.append(row)
-                columns.append(self._numbers.setdefault(word, len(self._numbers)))
-                counts.append(count)
-        shape = len(said), max(1, len(self._numbers))
-        n = np.array(counts, np.float32)
-        places = (np.array(rows, int), np.array(columns, int))
-        lengths = np.array([sum(counter.values()) for counter in said], np.float32)
-        having = np.bincount(places[1], minlength=shape[1])
-        rare = np.log1p((len(said) - having + 0.5) / (having + 0.5))
-        usual = 1 - B + B * lengths / max(1e-9, float(lengths.mean()) if len(lengths) else 1.0)
-        return csr_array((rare[places[1]] * n * (K1 + 1) / (n + K1 * usual[places[0]]), places), shape=shape)
+
+def _bm25(columns: Int[np.ndarray, " N"], counts: Float[np.ndarray, " N"], ends: Int[np.ndarray, " I1"], words: int) -> csc_array:
+    """BM25 of each word in each item, [items, words], of the words of the items in turn, and how often each has them."""
+    said = csr_array((counts, columns, ends), shape=(len(ends) - 1, words))
+    lengths = said.sum(1)
+    usual = 1 - B + B * lengths / max(1e-9, float(lengths.mean()) if len(lengths) else 1.0)
+    having = np.bincount(columns, minlength=words)
+    rare = np.log1p((len(lengths) - having + 0.5) / (having + 0.5)).astype(np.float32)
+    often = counts * (K1 + 1) / (counts + np.repeat((K1 * usual).astype(np.float32), np.diff(ends)))
+    return csr_array((rare[columns] * often, columns, ends), shape=said.shape).tocsc()
 
 
 def words(text: str) -> list[str]:
