@@ -74,8 +74,23 @@ def test_a_layout_is_a_plan_with_details_and_a_moving_one_says_how_everything_mo
     assert all(one.endswith(f" {end}") for one, end in zip(caption.render(SCENES, caption.MOVING_LAYOUT, 1), ends, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("as_told", "in_order"),
+    [(caption.LAYOUT, caption.READING_LAYOUT), (caption.MOVING_LAYOUT, caption.MOVING_READING_LAYOUT)],
+)
+def test_a_layout_in_reading_order_is_one_of_the_same_words_by_place(as_told, in_order):
+    told, laid = (caption.render(SCENES, style) for style in (as_told, in_order))
+    for one, other, own in zip(told, laid, OBJECTS, strict=True):
+        assert sorted(one.split()) == sorted(other.split())
+        read = judge_text.read(" ".join(w for w in other.split() if w not in layout.WORDS).partition(" moving ")[0])
+        assert in_order == caption.MOVING_READING_LAYOUT or (read is not None and read.things == own)
+        places = [i for clause in other.split(" and ") for i, p in enumerate(caption.PLACES) if f"in the {p} " in f"{clause} "]
+        assert len(own) == 1 or places[0] <= places[-1]
+    assert caption.render(SCENES, in_order, 3) == laid or told != laid
+
+
 def test_weights_of_styles_by_their_names():
-    assert caption.weights(list=1, moving_layout=2) == (1.0, *[0.0] * 9, 2.0)
+    assert caption.weights(list=1, moving_layout=2) == (1.0, *[0.0] * 9, 2.0, 0.0, 0.0)
     drawn = caption.styles(SCENES, caption.weights(short=1, moving_loose=1))
     assert set(drawn) == {"short", caption.MOVING_LOOSE}
     with pytest.raises(UnknownName, match="no style is called 'moving_lists'"):

@@ -31,7 +31,7 @@ LEARNED: Mapping[str, Mapping[str, Any]] = {
     "anything": {"targets": ("image", "text")},
 }
 """The recipes, and their dials."""
-SAMPLES = 12
+SAMPLES = 10
 
 
 def learn_all(

@@ -63,8 +63,11 @@ LAYOUT = "layout"
 """A plan of a picture that leaves next to nothing open: after each place and after each thing its `layout.details`."""
 MOVING_LAYOUT = "moving layout"
 """And of a clip: with how everything moves, and the `layout.ways`."""
-MORE = (MOTION, READING, MOVING_LIST, LOOSE, MOVING_LOOSE, PLAN, LAYOUT, MOVING_LAYOUT)
-MOVING = {MOTION: "short", MOVING_LIST: "list", MOVING_LOOSE: LOOSE, MOVING_LAYOUT: LAYOUT}
+READING_LAYOUT = "reading layout"
+MOVING_READING_LAYOUT = "moving reading layout"
+"""Layouts in reading order, as a planner writes them that was told nothing in any order."""
+MORE = (MOTION, READING, MOVING_LIST, LOOSE, MOVING_LOOSE, PLAN, LAYOUT, MOVING_LAYOUT, READING_LAYOUT, MOVING_READING_LAYOUT)
+MOVING = {MOTION: "short", MOVING_LIST: "list", MOVING_LOOSE: LOOSE, MOVING_LAYOUT: LAYOUT, MOVING_READING_LAYOUT: READING_LAYOUT}
 """What those who say how things move say before that."""
 
 _T = TypeVar("_T")
@@ -85,13 +88,13 @@ def render(scenes: Scenes, style: Sequence[str] | str, variant: int = 0) -> list
     ordered = [_focused(*row) for row in zip(objects(scenes), first, second, strict=True)]
     bases = [MOVING.get(s, s) for s in styles]
     w = uniform(scenes.key, f"loose{variant}", _LOOSELY).tolist() if LOOSE in bases else u
-    details = layout.details(scenes) if LAYOUT in bases else ordered
+    details = layout.details(scenes) if {LAYOUT, READING_LAYOUT} & set(bases) else ordered
     asides = [_focused(*row) for row in zip(details, first, second, strict=True)]
     said = [_said(*each) for each in zip(ordered, bases, u, w, asides, strict=True)]
     if not set(styles) & set(MOVING):
         return said
     motions, which = draw(scenes), choice(uniform(scenes.key, f"moves{variant}", 1)[:, 0], 2)
-    fixed = np.array(styles) == MOVING_LAYOUT
+    fixed = np.isin(styles, (MOVING_LAYOUT, MOVING_READING_LAYOUT))
     ways = layout.ways(motions) if fixed.any() else [""] * len(scenes)
     every = zip(motions.kind, np.where(fixed, 0, which), np.where(fixed, ways, ""), strict=True)
     phrases = [PHRASES[MOTIONS[kind]][i] + way for kind, i, way in every]
@@ -164,13 +167,13 @@ def _called(t: Thing, u: Sequence[float], sized: bool, textured: bool) -> str:
 
 def _said(things: list[Thing], style: str, u: Sequence[float], w: list[float], asides: list[Any]) -> str:
     """Of one scene, in any style; `asides` are read of a `LAYOUT`, and `w` of a `LOOSE` one."""
-    if style == LAYOUT:
-        return _laid_out(things, asides)
+    if style in (LAYOUT, READING_LAYOUT):
+        each = list(zip(things, asides, strict=True))
+        return _laid_out(each if style == LAYOUT else sorted(each, key=lambda one: one[0][4]))
     return _loose(things, u, w) if style == LOOSE else sentence(things, style, u)
 
 
-def _laid_out(things: list[Thing], asides: list[tuple[str, str]]) -> str:
-    each = zip(things, asides, strict=True)
+def _laid_out(each: list[tuple[Thing, tuple[str, str]]]) -> str:
     return " and ".join(f"in the {PLACES[t[4]]} {where} {thing(t, _SAME)} {how}" for t, (where, how) in each)
 
 
