@@ -47,6 +47,12 @@ def test_any_subset_nested_folders_upper_case_and_hidden_files(tmp_path):
     listing = scan(tmp_path)
     assert names(listing) == {"a/x": {"image"}, "b/x": {"image", "text"}}
     assert {path.name for path in listing.unused} == {"x.notes.md", "README.txt"}
+    save(tmp_path / "a" / "x.png", smooth(8, 8))
+    save(tmp_path / "y.png", smooth(8, 8))
+    write(tmp_path / "labels.csv", "id,label\n")
+    whole = scan(tmp_path, alone=True)
+    assert names(whole) == names(listing) | {"README": {"text"}, "a/x.png": {"image"}, "y": {"image"}}, "a/x is taken"
+    assert {path.name for path in whole.unused} == {"x.notes.md", "labels.csv"}
 
 
 def test_files_side_by_side(tmp_path):
@@ -59,6 +65,8 @@ def test_files_side_by_side(tmp_path):
     listing = scan(tmp_path)
     assert names(listing) == {"cat": {"image", "text", "audio"}, "trip/photo.v2": {"image", "text"}}
     assert [path.name for path in listing.unused] == ["LICENSE.txt"]
+    whole = scan(tmp_path, alone=True)
+    assert names(whole) == names(listing) | {"LICENSE": {"text"}} and whole.unused == () and whole.layout == listing.layout
     assert listing.layout.startswith("files side by side")
 
 

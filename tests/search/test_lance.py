@@ -14,6 +14,7 @@ from sensorium.search.exact import Vectors, nearest, of_table, recall
 from sensorium.search.lance import CACHES, Lance
 from sensorium.search.lance_again import declare
 from sensorium.search.lance_sql import sql
+from sensorium.search.places import store_at
 from sensorium.search.where import Compare, Every, parse
 
 ROWS, WIDTH = 3000, 24
@@ -228,3 +229,13 @@ def test_filters_are_escaped():
     assert sql(parse("word = 'it''s' and not n < -2.5")) == told
     assert sql(Every(())) == "true" and sql(Compare("word", "in", ())) == "false"
     assert sql(parse("n in (1, 2)")) == "(n IS NOT NULL AND n IN (1, 2))"
+
+
+def test_a_bucket_that_does_not_answer_is_told_in_a_sentence(monkeypatch):
+    def refused(*args, **kwargs):
+        raise RuntimeError("lance error: LanceError(IO): Generic S3 error: no region, /root/registry/src/aws.rs:319:13")
+
+    monkeypatch.setattr("lancedb.connect", refused)
+    for create in (False, True):
+        with pytest.raises(SensoriumError, match=r"s3://none/c: no answer, .* AWS_REGION.* It was said: .*: no region$"):
+            store_at("s3://none/c", create)

@@ -1,8 +1,10 @@
 """What is Milvus's own; what all stores have in common is in test_store.py, which runs on it as a file and as a server."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -168,6 +170,20 @@ os._exit(0)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "True True\n", run.stderr
+
+
+def test_what_another_process_made_is_there(tmp_path):
+    place = f"milvus://{tmp_path}/c.db"
+    code = f"""
+import os
+from search.drivers import rows
+from sensorium.search.milvus import Milvus
+Milvus({place!r}).upsert(rows(["a", "b"], n=[1.0, 2.0]))
+os._exit(0)
+"""
+    here = str(Path(__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": here}, capture_output=True)
+    assert [row["id"] for row in contents(store_at(place))] == ["a", "b"]
 
 
 def test_negation_reaches_the_comparisons():

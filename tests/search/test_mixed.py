@@ -73,6 +73,12 @@ def test_errors_of_a_sum_point_at_the_place(made, text, cause, at):
     assert cause in message and mark == f"  {' ' * at}^"
 
 
+def test_a_sum_without_files(made):
+    assert terms('"a" - 0.5*text:"b"', Tricolour().fields, root=None) == [Term(1.0, "text", "a"), Term(-0.5, "text", "b")]
+    with pytest.raises(Unreadable, match="files are sent along with a query"):
+        terms('"a" + image:/etc/passwd', Tricolour(), root=None)
+
+
 def test_a_sum_of_another_model_or_without_a_direction_is_refused(made):
     with pytest.raises(SensoriumError, match="cannot be compared"):
         mixed.query(made, Tricolour(fingerprint="other"), '"a"')
@@ -94,6 +100,13 @@ def test_nearly_the_same_is_told_once(tmp_path):
     seen = grouped(made, made.query(Tricolour(), text="red", k=9, within="image"))
     assert len(seen) == 3 and sorted([hit.id, *hit.alike] for hit in seen)
     assert {frozenset([hit.id, *hit.alike]) for hit in seen} == {frozenset([f"{i}jpg", f"{i}png"]) for i in range(3)}
+    for i, at in enumerate(((20, 20), (100, 100))):  # small things on a plain ground, of which nearly all is the same
+        plain = np.full((160, 160, 3), 40, np.uint8)
+        plain[at[0] : at[0] + 24, at[1] : at[1] + 24] = (220, 30, 30)
+        Pillow.fromarray(plain).save(tmp_path / f"plain {i}.png")
+    plain = [Item(f"plain {i}", {"image": (tmp_path / f"plain {i}.png",)}) for i in range(2)]
+    other = Collection.update(Tricolour(), plain, "memory:", root=tmp_path)
+    assert [hit.alike for hit in grouped(other, other.query(Tricolour(), text="red", k=9, within="image"))] == [(), ()]
     scores = [hit.score for hit in seen]
     assert scores == sorted(scores, reverse=True)
     said = grouped(made, made.query(Tricolour(), text="red", k=9, within="text"))

@@ -12,6 +12,7 @@ from sensorium.search.files import export, load
 from sensorium.search.lance import Lance
 from sensorium.search.moving import checksum, push, verified
 from sensorium.search.precision import converted
+from sensorium.search.rows import key
 from sensorium.search.where import Compare
 
 
@@ -29,6 +30,11 @@ def test_what_is_pushed_is_there_and_nothing_else(made, tmp_path, driver):
     assert Collection(target).query(Tricolour(), text="blue") == made.query(Tricolour(), text="blue")
     made.store.delete(Compare("item", "=", "hum"))
     assert push(made.store, target)["rows"] == 5 and contents(target) == contents(made.store)
+    known = made.store.get([key(id) for id in ("red", "blue")])
+    fewer = Memory()
+    fewer.describe(made.store.about)
+    fewer.upsert(known.drop_columns([name for name in known.column_names if name.endswith("audio")]))
+    assert set(push(fewer, target)["recall"]) < set(told["recall"]) and target.count() == 2, "what it had before is no matter"
     with pytest.raises(SensoriumError, match="another model"):
         push(made.store, _told(target))
 

@@ -47,6 +47,7 @@ def test_search_finds_what_the_collection_finds(served):
     cases = [
         ({"json": {"text": "blue", "k": 3}}, {"text": "blue", "k": 3}),
         ({"json": {"text": "red", "within": ["audio"]}}, {"text": "red", "within": ["audio"]}),
+        ({"json": {"text": "red", "within": "audio"}}, {"text": "red", "within": ["audio"]}),
         ({"files": {"image": picture.read_bytes()}}, {"image": picture}),
         ({"files": {"audio": sound.read_bytes()}, "data": {"k": "2"}}, {"audio": sound, "k": 2}),
         (
@@ -99,6 +100,22 @@ def test_words_that_the_model_does_not_know_find_what_says_them(served):
     assert {"yellow", "words"} <= set(ids(mixed))
     for wrong in ({"words": True, "like": ["blue"]}, {"text": "red", "words": "perhaps"}):
         assert client.post("/search", json=wrong).status_code == 422
+
+
+def test_a_text_may_be_a_sum(served):
+    client, _ = served
+    asked = {"text": '"red" - "blue"', "k": 3}
+    whole, taken = client.post("/search", json=asked).json(), {"text": "red", "without": "blue", "k": 3}
+    assert whole == client.post("/search", json=taken).json() and whole["hits"]
+    assert whole != client.post("/search", json={"text": "red", "k": 3}).json()
+    for wrong, said in (
+        ({"text": '"red" + image:/etc/passwd'}, "files are sent along"),
+        ({"text": '"red" +'}, "got the end"),
+        ({"text": '"red"', "words": True}, "a sum has no words"),
+        ({"text": " + ".join(['"red"'] * 17)}, "17 texts in one query: at most 16"),
+    ):
+        answer = client.post("/search", json=wrong)
+        assert answer.status_code == 422 and said in answer.text
 
 
 def test_what_looks_the_same_is_told_as_one(tmp_path):

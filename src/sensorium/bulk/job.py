@@ -30,7 +30,7 @@ class Job:
         for file in spec.use:
             _import(Path(file))
         self.spec = spec
-        listing = data.scan(spec.source, spec.columns)
+        listing = data.scan(spec.source, spec.columns, alone=True)
         self.model = sensorium.load(spec.model)
         self.root = listing.root if isinstance(listing.root, Path) else None
         self.listed: Sequence[Item] = listing.items

@@ -62,7 +62,7 @@ def index(
     if not is_address(out):
         place.folder(Path(out))
     device.prepare()
-    listing = data.scan(folder, mapping.trained_on(model, folder).get("columns") if given is None else given)
+    listing = data.scan(folder, mapping.trained_on(model, folder).get("columns") if given is None else given, alone=True)
     loaded = sensorium.load(model)
     reader = loaded if dims is None else Prefix(loaded, dims)
     root = listing.root if isinstance(listing.root, Path) else None  # what is elsewhere is called by its whole address

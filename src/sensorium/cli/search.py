@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 else:
     Console = Collection = Hit = Model = Match = Term = Any
 
+LONG = 120
+"""Letters of a caption that are shown in the table; --json has all of it."""
 EXAMPLE = """sensorium search photos.collection "a red bicycle" -k 5
 sensorium search photos.collection --image cat.jpg --within audio --open
 sensorium search photos.collection '"a dog" + 0.5*image:beach.jpg - "snow"' --where "year > 2020 and kind = 'video'" --group"""
@@ -115,6 +118,9 @@ def search(
         "hits": answers,
         "problems": [asdict(problem) for problem in late.problems],
         "page": str(target) if target else None,
+        "words": words,
+        "of": len(opened),
+        "complete": opened.store.about.get("complete", True),
     }
 
 
@@ -125,17 +131,23 @@ def show(result: dict, console: "Console") -> None:
 
     from sensorium.models.summarizing import clock
 
+    if not result["hits"]:
+        console.print(
+            f"nothing found among {result['of']} items{'' if result['complete'] else ', and not all are in yet: run index again'}"
+        )
+        return
     late = any(hit["late"] is not None for hit in result["hits"])
-    table = Table(
-        "", "score", *(["by tokens"] if late else []), "by", "id", "path", "caption", box=box.SIMPLE_HEAD, pad_edge=False
-    )
+    scored = ["cosine" if result["words"] else "score", *(["by tokens"] if late else [])]
+    table = Table("", *scored, "by", "id", "path", "caption", box=box.SIMPLE_HEAD, pad_edge=False)
     for hit in result["hits"]:
         when = "" if hit["start"] is None else f" {clock(hit['start'])} to {clock(hit['end'])}"
         also = f" (and {len(hit['alike'])} alike)" if hit["alike"] else ""
-        cells = hit["field"] + when, hit["id"] + also, _near(hit["path"]), hit["caption"]
+        cells = hit["field"] + when, hit["id"] + also, _near(hit["path"]), shorten(hit["caption"], LONG, placeholder=" …")
         scores = [f"{hit['score']:.3f}", *([f"{hit['late']:.3f}" if hit["late"] is not None else "–"] if late else [])]
         table.add_row(str(hit["rank"]), *scores, *(escape(cell) for cell in cells))
     console.print(table)
+    if result["words"]:
+        console.print("in the order of meaning and words together, which is not that of the cosines", style="dim")
     for hit in result["hits"]:
         if hit.get("why"):
             near = "; ".join(f"{one['asked']} {one['cosine']:.2f} at {one['found']}" for one in hit["why"])

@@ -3,7 +3,7 @@
 import os
 import re
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -32,7 +32,7 @@ def serve(
     upload: int = 32,
     rate: int = 8,
     wait: float = 10.0,
-    open_page: bool = False,
+    open_page: Annotated[bool, tyro.conf.arg(name="open")] = False,
 ) -> dict:
     """Search a collection in the browser, and by a JSON API (see /docs there). Ctrl-C ends it.
 

@@ -25,25 +25,26 @@ class NoTable(UnknownName):
     """Columns were named for what has none."""
 
 
-def scan(uri: Path | str | Remote, columns: Given | None = None) -> Listing:
+def scan(uri: Path | str | Remote, columns: Given | None = None, alone: bool = False) -> Listing:
     """The items behind a path or an address, sorted by id, and what had to be left out.
 
     A file is a manifest (.csv, .tsv, .jsonl, .parquet) or a tar shard; `train-{000..009}.tar` and `*.tar` are several. A
     folder is, in this order: a Hugging Face data set on disk; a folder with a file `manifest` or `metadata`, read through it;
     folders `images`, `captions`, `audio`, `video` … with equal paths in them, suffixes aside (in `video` a folder of pictures
     is a clip); tar shards; Parquet files with rows of things; files with equal paths in the folder itself. Kinds that were
-    registered in `MODALITIES` count as those of the house do. The sound track of a video is the sound of its item, where that has
-    no other and `columns` says nothing of "audio" (see `tracks`). Hidden files are ignored. `columns` says which column of a
-    table holds what. `BadFile` where nothing of this fits.
+    registered in `MODALITIES` count as those of the house do. What belongs to no item of a folder, a note among pictures or a
+    picture beside `images/`, is left out (`unused`), or is an item of its own (`alone`), as those who search want it. The sound
+    track of a video is the sound of its item, where that has no other and `columns` says nothing of "audio" (see `tracks`). No
+    hidden files. `columns` says which column of a table holds what. `BadFile` where nothing of this fits.
     """
-    listing = _scan(uri, columns)
+    listing = _scan(uri, columns, alone)
     told = columns is not None and "audio" in columns
     return listing if told else replace(listing, items=with_sounds(listing.items))
 
 
-def _scan(uri: Path | str | Remote, columns: Given | None) -> Listing:
+def _scan(uri: Path | str | Remote, columns: Given | None, alone: bool) -> Listing:
     if isinstance(uri, Remote) or (isinstance(uri, str) and is_address(uri) and not uri.startswith("file://")):
-        return _remote(uri if isinstance(uri, Remote) else Remote(uri.rstrip("/")), columns)
+        return _remote(uri if isinstance(uri, Remote) else Remote(uri.rstrip("/")), columns, alone)
     path = Path(unquote(uri.removeprefix("file://")) if isinstance(uri, str) and uri.startswith("file://") else uri)
     if not path.is_dir() and shards.is_shards(str(path)):
         return _no_columns(path, shards.scan(shards.expand(str(path))), columns)
@@ -55,10 +56,10 @@ def _scan(uri: Path | str | Remote, columns: Given | None) -> Listing:
     if hub.is_saved(path):
         return hub.scan(path, columns)
     problems: list[Problem] = []
-    return _folder(path, _walk(path, problems), problems, columns)
+    return _folder(path, _walk(path, problems), problems, columns, alone)
 
 
-def _remote(root: Remote, columns: Given | None) -> Listing:
+def _remote(root: Remote, columns: Given | None, alone: bool) -> Listing:
     if root.suffix.lower() in manifest.SUFFIXES and root.is_file():
         return manifest.read(root, columns)
     if shards.is_shards(root.name):
@@ -67,7 +68,7 @@ def _remote(root: Remote, columns: Given | None) -> Listing:
     known = [file for file in files if file.suffix.lower() in _suffixes()]
     if len(known) == 1 and known[0].suffix.lower() == ".parquet":  # one table is a manifest, not the reading of a sensor
         return manifest.read(known[0], columns)
-    return _folder(root, files, [], columns)
+    return _folder(root, files, [], columns, alone)
 
 
 def _suffixes() -> set[str]:
@@ -75,7 +76,7 @@ def _suffixes() -> set[str]:
     return {suffix for kind, modality in MODALITIES.items() for suffix in modality.suffixes if kind != "text"}
 
 
-def _folder(path: File, files: Sequence[File], problems: list[Problem], columns: Given | None) -> Listing:
+def _folder(path: File, files: Sequence[File], problems: list[Problem], columns: Given | None, alone: bool) -> Listing:
     manifests = [
         f for f in files if f.parent == path and f.stem.lower() in manifest.STEMS and f.suffix.lower() in manifest.SUFFIXES
     ]
@@ -92,7 +93,7 @@ def _folder(path: File, files: Sequence[File], problems: list[Problem], columns:
     else:
         items = _side_by_side(path, files)
         layout = "files side by side: those with equal paths, suffixes aside, are one item"
-    made, used = _items(items, problems)
+    made, used = _items(items | _alone(path, files, items) if alone else items, problems)
     _refuse_nothing(path, made, problems, files)
     unused = tuple(f for f in files if f not in used and f.parent not in used)
     return _no_columns(path, Listing(path, made, tuple(problems), layout, unused), columns)
@@ -205,15 +206,33 @@ def _with(listing: Listing, root: File, problems: list[Problem], unused: Sequenc
     return Listing(root, listing.items, (*problems, *listing.problems), listing.layout, tuple(unused))
 
 
-def _side_by_side(root: File, files: Iterable[File]) -> Found:
+def _alone(root: File, files: Iterable[File], items: Found) -> Found:
+    """What belongs to none of the items, as items of their own; of tables nobody knows what they are."""
+    kinds, out = _by_suffix(), Found()
+    taken = {file for raws in items.values() for some in raws.values() for file in some}
+    for file in files:
+        kind, inside = kinds.get(file.suffix.lower()), PurePosixPath(*_parts(file, root))
+        if kind in (None, "sensor") or file in taken or file.parent in taken:
+            continue
+        names = [name.as_posix() for name in (inside.with_suffix(""), inside)]
+        if free := [name for name in names if name not in items and name not in out]:
+            out[free[0]] = {kind: [file]}
+    return out
+
+
+def _by_suffix() -> dict[str, str]:
     known = reversed(MODALITIES.items())  # so that of two kinds with one suffix the first has it: a GIF alone is a picture
-    by_suffix = {suffix: kind for kind, modality in known for suffix in modality.suffixes}
+    return {suffix: kind for kind, modality in known for suffix in modality.suffixes}
+
+
+def _side_by_side(root: File, files: Iterable[File]) -> Found:
+    by_suffix = _by_suffix()
     items: Found = defaultdict(lambda: defaultdict(list))
     for file in files:
         if kind := by_suffix.get(file.suffix.lower()):
             items[PurePosixPath(*_parts(file, root)).with_suffix("").as_posix()][kind].append(file)
     kinds = [set(kinds) for kinds in items.values()]
-    alone = {"text"}  # where there is anything else, a text alone is a README, not a caption of anything
+    alone = {"text"}  # where there is anything else, a text alone is a README or a note, not a caption of anything
     if not any("sensor" in one and len(one) > 1 for one in kinds):  # and a lone table is labels.csv, not the reading of a sensor
         alone.add("sensor")
     if any(not one <= alone for one in kinds):

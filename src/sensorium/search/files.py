@@ -19,6 +19,7 @@ from sensorium.search.store import KEY, Store, vectors
 _TYPES = {str(kind): kind for kind in (pa.string(), pa.float64(), pa.int32(), pa.bool_(), pa.large_binary())}
 _ABOUT = b"sensorium"
 _ROWS = 1024
+_NO_FOLDERS = (".csv", ".tsv", ".json", ".jsonl", ".npz", ".npy", ".zip", ".txt", ".feather", ".arrow")
 
 
 def export(store: Store, out: Path) -> int:
@@ -30,6 +31,8 @@ def export(store: Store, out: Path) -> int:
     if out.exists():
         raise SensoriumError(f"{out} exists: give a new name, so that nothing is lost")
     frozen = store.snapshot()
+    if out.suffix in _NO_FOLDERS:
+        raise SensoriumError(f"{out}: no collection is written as {out.suffix}: name a .parquet, a .faiss, or a folder")
     return (_to_parquet if out.suffix == ".parquet" else _to_folder)(frozen, out)
 
 

@@ -17,6 +17,8 @@ SIDE = 32
 LOOK = 8.0
 """Levels of 255 by which two thumbnails of the same may differ on average, their mean colours aside, which may by three times as
 much."""
+CELLS, THERE = 8, 24.0
+"""Levels by which any of so many cells a side may differ: a small thing on a plain ground is next to nothing of the average."""
 SAME = 0.995
 """The cosine from which things without a picture are nearly the same."""
 
@@ -53,8 +55,9 @@ def _near_looks(looks: dict[int, np.ndarray]) -> list[tuple[int, int]]:
         far = x[at + 1 :].mean((1, 2)) - x[at].mean(
             (0, 1)
         )  # another brightness is another exposure, another colour another thing
-        apart = np.abs(x[at + 1 :] - x[at] - far[:, None, None]).mean((1, 2, 3))
-        near = (apart <= LOOK) & (np.abs(far).max(1) <= 3 * LOOK)
+        apart = np.abs(x[at + 1 :] - x[at] - far[:, None, None]).mean(3)
+        cells = apart.reshape(-1, CELLS, SIDE // CELLS, CELLS, SIDE // CELLS).mean((2, 4))
+        near = (cells.mean((1, 2)) <= LOOK) & (cells.max((1, 2)) <= THERE) & (np.abs(far).max(1) <= 3 * LOOK)
         pairs += [(first, numbers[at + 1 + other]) for other in np.flatnonzero(near).tolist()]
     return pairs
 

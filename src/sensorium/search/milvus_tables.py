@@ -56,7 +56,10 @@ class Tables:
     def client(self) -> Any:
         with self.lock:
             if self._opened is None:
-                self._opened = _connected(self.uri, self.create)
+                opened = _connected(self.uri, self.create)
+                for name in _ours(opened):  # what another process made, or a server that began anew, answers nothing until it is
+                    opened.load_collection(name)
+                self._opened = opened
             return self._opened
 
     def close(self) -> None:
@@ -67,7 +70,7 @@ class Tables:
             self._opened = None
 
     def names(self) -> list[str]:
-        return [name for name in self.client.list_collections() if name == _ABOUT or name.startswith(_TABLE)]
+        return _ours(self.client)
 
     def told(self) -> dict[str, Any]:
         """What was said under each key."""
@@ -182,6 +185,10 @@ class Tables:
         self.client.create_collection(name, schema=schema, consistency_level="Strong")  # else what was just written is not seen
         self.client.create_index(name, indexes, sync=False)  # there is nothing to wait for, and it would wait half a second
         self.client.load_collection(name)
+
+
+def _ours(client: Any) -> list[str]:
+    return [name for name in client.list_collections() if name == _ABOUT or name.startswith(_TABLE)]
 
 
 def _ready() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sensorium.core.errors import nearest
-from sensorium.core.protocols import Raw
+from sensorium.core.protocols import Modality, Raw
 from sensorium.search.collection import Collection, Hit
 from sensorium.search.embed import Model
 from sensorium.search.reading import Token, tokens, unreadable
@@ -30,16 +30,16 @@ class Term(NamedTuple):
     raw: Raw
 
 
-def is_mixed(text: str, model: Model) -> bool:
+def is_mixed(text: str, model: "Model | Sequence[Modality]") -> bool:
     """Whether a text is meant as a sum, and not as words to look for: it begins with a text in double quotes or with the name of
-    a field and a colon, perhaps after a sign and a weight."""
+    a field (of a model, or of some) and a colon, perhaps after a sign and a weight."""
     begin = _BEGIN.match(text)
     return begin is not None and (begin["quote"] is not None or begin["name"] in _fields(model))
 
 
-def terms(text: str, model: Model, root: Path = HERE) -> list[Term]:
-    """What a sum is made of: texts in quotes, `image:file.jpg` or `audio:"a file.wav"` (from `root`), each perhaps after a number
-    and `*`, with + or − between. `Unreadable` shows the place where it is not understood."""
+def terms(text: str, model: "Model | Sequence[Modality]", root: Path | None = HERE) -> list[Term]:
+    """What a sum is made of: texts in quotes, `image:file.jpg` or `audio:"a file.wav"` (from `root`; no files without one), each
+    perhaps after a number and `*`, with + or − between. `Unreadable` shows the place where it is not understood."""
     rest, known, out = tokens(text, ("+", "-", "−", "*"), _WORD), _fields(model), []
     while rest[0].kind != "end" or not out:
         sign = 1.0
@@ -81,13 +81,14 @@ def summed(model: Model, parts: Sequence[Term]) -> tuple[Float[np.ndarray, " D"]
     return total, set(asked)
 
 
-def _fields(model: Model) -> dict[str, tuple[str, str]]:
+def _fields(model: "Model | Sequence[Modality]") -> dict[str, tuple[str, str]]:
     """(field, kind) by the names of fields, and by their kinds where no field is so called: the first of each."""
-    kinds = {field.kind: (field.name, field.kind) for field in reversed(model.fields)}
-    return kinds | {field.name: (field.name, field.kind) for field in model.fields}
+    fields = model if isinstance(model, Sequence) else model.fields
+    kinds = {field.kind: (field.name, field.kind) for field in reversed(fields)}
+    return kinds | {field.name: (field.name, field.kind) for field in fields}
 
 
-def _thing(text: str, token: Token, known: dict[str, tuple[str, str]], root: Path) -> tuple[str, Raw]:
+def _thing(text: str, token: Token, known: dict[str, tuple[str, str]], root: Path | None) -> tuple[str, Raw]:
     """A field and what is given of it."""
     name, _, raw = ("text", "", token.value) if token.kind == "text" else token.value.partition(":")
     if token.kind not in ("text", "word"):
@@ -102,6 +103,8 @@ def _thing(text: str, token: Token, known: dict[str, tuple[str, str]], root: Pat
         raise unreadable(text, token.at, "there is nothing in it")
     if kind == "text":
         return field, raw
+    if root is None:
+        raise unreadable(text, token.at, "files are sent along with a query, and not named in it")
     if not (root / raw).exists():
         raise unreadable(text, token.at + len(name) + 1, f"{root / raw}: no such file")
     return field, root / raw

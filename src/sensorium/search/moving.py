@@ -63,7 +63,7 @@ def verified(source: Store, target: Store, precision: str | None = None) -> dict
     digests = checksum(source, precision), checksum(target)
     if digests[0] != digests[1]:
         raise SensoriumError(f"the rows that arrived are not those that were sent (SHA-256 {digests[1]}, expected {digests[0]})")
-    found = {name: _recall(source, target, name) for name in vectors(target.schema)}
+    found = {name: _recall(source, target, name) for name in vectors(source.schema)}  # the target may have had others before
     return {"rows": counts[0], "sha256": digests[0], "recall": found}
 
 

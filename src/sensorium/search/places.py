@@ -2,9 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sensorium.core.errors import BadFile, SensoriumError, UnknownName, nearest
 from sensorium.search.store import Store
+
+if TYPE_CHECKING:
+    from sensorium.search.lance import Lance
 
 MEMORY, MILVUS = "memory:", "milvus://"
 BUCKETS = ("s3", "gs", "az")
@@ -33,9 +37,24 @@ def store_at(place: Path | str, create: bool = False) -> Store:
     from sensorium.search.lance import Lance
 
     made = Lance(place)
-    if not create and not made.schema.names:
+    names = _names(made) if "://" in str(place) else made.schema.names
+    if not create and not names:
         raise BadFile(f"{place}: no collection is here; make one with: sensorium index")
     return made
+
+
+def _names(bucket: "Lance") -> list[str]:
+    """The columns of what is in a bucket; `SensoriumError` where it cannot be asked."""
+    try:
+        return bucket.schema.names
+    except SensoriumError:
+        raise
+    except (RuntimeError, ValueError, OSError) as error:  # LanceDB's, which hold where in its own source they were raised
+        said = re.sub(r", \S*\.rs:\d+:\d+.*", "", " ".join(str(error).split()))[:300]
+        raise SensoriumError(
+            f"{bucket.uri}: no answer, or one that says no: are its name right, and the region and the keys in the environment (of "
+            f"S3: AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)? It was said: {said}"
+        ) from error
 
 
 def erase(place: Path | str) -> None:

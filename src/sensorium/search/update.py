@@ -28,7 +28,7 @@ Progress = Callable[[int], None]
 
 @dataclass
 class Changes:
-    """How many items were what. `failed`: of those that were added or changed, those of which nothing could be embedded."""
+    """How many items were what. `failed`: those that were new or had changed, and of which nothing could be embedded."""
 
     added: int = 0
     changed: int = 0
@@ -150,9 +150,10 @@ class Update:
             self.store, self._begin = self._begin(), None
         old = [written for entry in entries if (written := item_of(key(entry.row.id))) in self._known]
         self.store.upsert(rows, Compare("item", "in", tuple(old)) if old else None)
-        self.changes.changed += len(old)
-        self.changes.added += len(entries) - len(old)
-        self.changes.failed += sum(not entry.fields for entry in entries)
+        read = [item_of(key(entry.row.id)) in self._known for entry in entries if entry.fields]
+        self.changes.changed += sum(read)
+        self.changes.added += len(read) - sum(read)
+        self.changes.failed += len(entries) - len(read)
 
     def _refresh(self) -> None:
         written = list(self._touched)

@@ -63,18 +63,22 @@ async def _form(request: Request, kind: type) -> tuple[dict[str, Any], list[tupl
         form = await request.form(max_files=MOST_FILES, max_fields=MOST_PARTS, max_part_size=MOST_VALUE)
     except (starlette.HTTPException, ValueError) as error:  # the parser's own words
         raise Refused(400, f"the form cannot be read: {' '.join(str(error).split())[:200]}") from error
-    lists = {one.name for one in fields(kind) if "list" in str(one.type)}
     values: dict[str, Any] = {}
     files: list[tuple[str, bytes]] = []
     for name, value in form.multi_items():
         if not isinstance(value, str):
             files.append((name, await value.read()))
-        elif name in lists:
+        elif name in _lists(kind):
             values.setdefault(name, []).append(value)
         else:
             values[name] = value
     await form.close()
     return values, files
+
+
+@cache
+def _lists(kind: type) -> frozenset[str]:
+    return frozenset(one.name for one in fields(kind) if "list" in str(one.type))  # type: ignore[arg-type]  # it is a dataclass
 
 
 @cache
@@ -85,6 +89,7 @@ def _adapter(kind: type) -> Any:
 def _checked(kind: type[T], values: dict[str, Any]) -> T:
     pydantic = need("pydantic", "web", "a server")
     names = [one.name for one in fields(kind)]  # type: ignore[arg-type]  # it is a dataclass
+    values = {name: [value] if name in _lists(kind) and isinstance(value, str) else value for name, value in values.items()}
     for name in values:
         if name not in names:
             raise Refused(422, f"there is no {name[:80]!r} here.{nearest(name[:80], names)}")

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from sensorium.core.errors import UnknownName
 from sensorium.core.protocols import Modality
 from sensorium.modalities import Video
-from sensorium.search import Collection, Hit, Row, wording
+from sensorium.search import Collection, Hit, Row, mixed, wording
 from sensorium.search.embed import THUMBNAIL
 from sensorium.search.grouping import grouped
 from sensorium.search.late import texts
@@ -42,9 +42,10 @@ MOMENTS = 512
 @dataclass(frozen=True)
 class Query:
     """What is looked for: a text, items to find more like, and the files that are sent with it, any mix. Each part weighs the
-    same; what is like the text `without` is taken away. `within`: the fields to search, by default those that the query does
-    not have. `where`: only items of which this holds, as in `year > 2020 and kind = 'video'`. `words`: items that say the words
-    of `text` count too, and both lists are ranked as one. `group`: what is nearly the same as a better hit is told with it."""
+    same, but for those of a text that is a sum (`"a dog" + 0.5*"snow" - "night"`); what is like the text `without` is taken away.
+    `within`: the fields to search, by default those that the query does not have. `where`: only items of which this holds, as in
+    `year > 2020 and kind = 'video'`. `words`: items that say the words of `text` count too, and both lists are ranked as one.
+    `group`: what is nearly the same as a better hit is told with it."""
 
     text: str = ""
     without: str = ""
@@ -143,8 +144,15 @@ class Finder:
             raise Refused(422, f"{len(things)} files in one query: at most {MOST_PARTS}")
         parts = [(1.0, thing) for thing in things]
         for weight, text in ((1.0, query.text.strip()), (-1.0, query.without.strip())):
-            if text:
+            if mixed.is_mixed(text, fields := tuple(self._senses.fields.values())):
+                if query.words:
+                    raise Refused(422, "words: a sum has no words to look for: give a text without quotes, or no words")
+                said = mixed.terms(text, fields, root=None)
+                parts += [(weight * term.weight, Thing(self._senses.field(term.field), term.raw)) for term in said]
+            elif text:
                 parts.append((weight, Thing(self._senses.field("text"), text)))
+        if len(parts) > len(things) + MOST_PARTS:
+            raise Refused(422, f"{len(parts) - len(things)} texts in one query: at most {MOST_PARTS}")
         if not parts and not query.like:
             raise Refused(422, "nothing to look for: give a text, a file, or an item to find more like")
         return parts
