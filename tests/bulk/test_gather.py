@@ -43,6 +43,6 @@ def test_what_is_changed_while_it_is_embedded_is_found_changed_by_the_next_index
 
     monkeypatch.setattr(job.model, "encode", late)
     run_shard(job.spec, 0, job)
-    gather(job.spec.out, store_at("memory:late", create=True))
-    again = Collection.update(load("weak"), job.listed, "memory:late", root=job.root)
+    gather(job.spec.out, store_at("memory:late bytes", create=True))
+    again = Collection.update(load("weak"), job.listed, "memory:late bytes", root=job.root)
     assert (again.changes.unchanged, again.changes.added, again.changes.changed) == (2, 0, 1)
