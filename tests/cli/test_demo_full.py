@@ -60,7 +60,7 @@ def test_a_sheet_marks_what_is_right_and_says_what_is_wrong(name, tmp_path):
     assert not wrong.made.correct and wrong.read.startswith("it shows a")
     if name == "pictures":
         assert all(one.made.correct and not one.read for one in (*others, *open_ones))
-        assert not first.made.correct and "is not there" in first.read and "is missing" in first.read
+        assert not first.made.correct and "it shows a" in first.read and "is missing" in first.read
         assert [(one.name, one.value, one.chance) for one in sheet.measures] == [
             ("everything right, scenes never seen", 0.25, 0.01)
         ]
@@ -115,4 +115,6 @@ def test_sounds_are_shown_with_the_plan_that_was_heard_in_them():
     assert [one.asked.label for one in sheet.made] == [f"heard: plan {i}" for i in range(SAMPLES)]
     assert [bool(one.made.correct) for one in sheet.made] == [False] + [True] * (SAMPLES - 1)
     assert "is missing" in sheet.made[0].read and all(one.asked.sound is not None for one in sheet.made)
-    assert [(one.name, one.value, one.chance) for one in sheet.measures] == [("attributes right, audio → image", 0.5, 0.06)]
+    assert [(one.name, one.value, one.chance) for one in sheet.measures] == [
+        ("attributes right, audio → image, scenes never seen", 0.5, 0.06)
+    ]

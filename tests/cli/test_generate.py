@@ -98,6 +98,11 @@ def test_a_plan_is_told_and_stands_in_the_file_and_can_be_left_out(models, tmp_p
         assert code > 0 and told in found["error"]
 
 
+def test_a_seed_that_is_none_is_told_of_plans_too(models, tmp_path, capsys):
+    code, found = run(capsys, "red circle", "--model", models / "planner", "--out", tmp_path / "a.png", "--seed", -1)
+    assert code == 1 and "seed=-1" in found["error"] and not (tmp_path / "a.png").exists()
+
+
 def test_what_a_photograph_is_planned_as_stands_in_the_file_and_a_plan_is_said_in_words(models, tmp_path, capsys):
     photo, out = tmp_path / "photo.png", tmp_path / "out.png"
     Pillow.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)).save(photo)

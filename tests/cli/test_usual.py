@@ -68,8 +68,18 @@ def runs(tmp_path, monkeypatch):
         ("caption", ["sensor"], None, "any"),
         ("caption", [], None, "films"),
         ("ask", ["image"], None, "answers"),
-        ("ask", ["video"], None, "ask video: to make one, sensorium learn questions --source video --out runs/questions"),
-        ("caption", ["audio"], None, "caption audio: to make one, sensorium learn captions --source audio --out runs/captions"),
+        (
+            "ask",
+            ["video"],
+            None,
+            "ask video: to make one, sensorium learn questions --source video --out runs/questions-of-vi",
+        ),
+        (
+            "caption",
+            ["audio"],
+            None,
+            "caption audio: to make one, sensorium learn captions --source audio --out runs/captions-of",
+        ),
     ],
 )
 def test_the_newest_that_can_is_taken(runs, capsys, doing, sources, to, expected):
@@ -108,4 +118,4 @@ def test_without_runs_one_is_asked_for(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for line in (["generate", "red", "--out", "a.png"], ["caption", "a.png"], ["ask", "a.png", "what"], ["describe", "a.png"]):
         assert main(line) == 2 and "give --model" in capsys.readouterr().err
-    assert main(["summarize", "a.mp4"]) == 2 and "can caption video" in capsys.readouterr().err
+    assert main(["summarize", "a.mp4"]) == 2 and "--source video --motion 1.0" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """What `sensorium demo --full` learns beside the space: to tell, to answer, to paint, to play; and the sheets that show it."""
 
 from collections.abc import Callable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,16 @@ LEARNED: Mapping[str, Mapping[str, Any]] = {
     "anything": {"targets": ("image", "text")},
 }
 """The recipes, and their dials."""
+SPLITS = {"validation": "scenes never seen", "compositional": "combinations never seen"}
+TOLD = {
+    "exact": "everything right",
+    "attributes": "attributes right",
+    "accuracy": "answers right",
+    "motion": "motions right",
+    "asked": "what was asked for, where much was left open",
+    "planned": "the same of the plans alone",
+}
+"""What the sheets call what was measured."""
 SAMPLES = 10
 
 
@@ -81,7 +92,7 @@ def _from_words(
     texts, true = (RENDERERS[kind](scenes, styles) for kind in ("text", target))
     asked = [Shown(text, **_shown(target, one)) for text, one in zip(texts, true, strict=True)]  # and as the world has it
     things = run.sensorium.generate(target, text=[one.caption for one in asked])
-    names = ("motion", "asked", "planned") if target == "video" else ("exact", "attributes", "asked", "planned")
+    names = ("motion", "exact", "asked", "planned") if target == "video" else ("exact", "attributes", "asked", "planned")
     made = _judged(run.sensorium, target, scenes, asked, things) + _planned(run.sensorium, target, most, asked_in)
     return Sheet(title, _note(run), _measures(run, *names), made)
 
@@ -119,10 +130,9 @@ def _judged(model: Sensorium, target: str, scenes: Scenes, asked: list[Shown], t
     motions = motion.draw(scenes).kind
     out = []
     for i, (thing, there, got) in enumerate(zip(things, caption.objects(scenes), caption.objects(found), strict=True)):
-        right, wrong = _compared(there, got)
-        if moved is not None:
-            right = bool(moved[i] == motions[i])
-            wrong = "" if right else f"it moves: {motion.MOTIONS[moved[i]]}"
+        right, wrong = _compared(there, got, "it shows {}")
+        if moved is not None and moved[i] != motions[i]:
+            right, wrong = False, "; ".join(filter(None, [wrong, f"it moves: {motion.MOTIONS[moved[i]]}"]))
         out.append(Made(asked[i], Shown(correct=right, **_shown(kind, thing)), wrong))
     return out
 
@@ -142,9 +152,9 @@ def _shown(kind: str, thing: Any) -> dict[str, Any]:
     return {{"image": "picture", "audio": "sound", "video": "clip"}[kind]: thing}
 
 
-def _compared(there: list[Thing], found: list[Thing]) -> tuple[bool, str]:
-    """Whether what was found is what is there, and what of it is not."""
-    wrong = [f"“{_said(thing)}” is not there" for thing in found if thing not in there]
+def _compared(there: list[Thing], found: list[Thing], of: str = "“{}” is not there") -> tuple[bool, str]:
+    """Whether what was found is what is there, and what of it is not (what is said `of` that)."""
+    wrong = [of.format(_said(thing)) for thing in found if thing not in there]
     missing = [f"{_said(thing)} is missing" for thing in there if thing not in found]
     return not wrong and not missing, "; ".join([*wrong, *missing])
 
@@ -162,20 +172,18 @@ def _note(run: Run) -> str:
 
 
 def _measures(run: Run, *names: str) -> list[Measure]:
-    said = {"validation": "scenes never seen", "compositional": "combinations never seen"}
-    told = {"exact": "everything right", "attributes": "attributes right", "accuracy": "answers right", "motion": "motions right"}
-    told |= {"asked": "what was asked for, where much was left open", "planned": "the same of the plans alone"}
-    keys = [(f"{split}/{name}", f"{told[name]}, {said[split]}") for name in names for split in said]
+    keys = [(f"{split}/{name}", f"{TOLD[name]}, {SPLITS[split]}") for name in names for split in SPLITS]
     return [Measure(text, run.metrics[key], run.metrics.get(f"{key}/chance", np.nan)) for key, text in keys if key in run.metrics]
 
 
 def _directions(run: Run) -> list[Measure]:
-    end = "/validation/attributes"
-    found = [key.removesuffix(end) for key in run.metrics if key.endswith(end)]
-    return [
-        Measure(f"attributes right, {name.replace('->', ' → ')}", run.metrics[name + end], run.metrics[f"{name}{end}/chance"])
-        for name in found
-    ]
+    out = []
+    for split, name in product(SPLITS, ("exact", "attributes")):
+        end = f"/{split}/{name}"
+        for way in [key.removesuffix(end) for key in run.metrics if key.endswith(end)]:
+            text = f"{TOLD[name]}, {way.replace('->', ' → ')}, {SPLITS[split]}"
+            out.append(Measure(text, run.metrics[way + end], run.metrics[f"{way}{end}/chance"]))
+    return out
 
 
 SHEETS: Mapping[str, Callable[[Run], Sheet]] = {

@@ -1,7 +1,8 @@
 """`sensorium generate`: pictures, sounds, clips, traces and texts out of what is said, shown or played."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -230,7 +231,8 @@ def _plans(
     model that plans nothing."""
     making = loaded.making
     if not as_told:
-        return making.planned(loaded.parameters(), told, target, n, seed)
+        with _plainly():
+            return making.planned(loaded.parameters(), told, target, n, seed)
     if making.plan is None or not making.plans(target):
         raise WrongUsage("--as-told: nothing is planned before this is made, it is made as it is told anyway")
     prompts = [prompt for prompts in told.values() for prompt in prompts]
@@ -247,7 +249,7 @@ def _made(loaded: "Sensorium", field: "Modality", told: Mapping[str, Any], n: in
 
     with progress() as bar:
         row = bar.add_task("sampling, steps", total=None, text="")
-        try:
+        with _plainly():
             return loaded.generate(
                 field.name,
                 n=n,
@@ -256,10 +258,17 @@ def _made(loaded: "Sensorium", field: "Modality", told: Mapping[str, Any], n: in
                 progress=lambda done, total: bar.update(row, completed=done, total=total),
                 **told,
             )
-        except ValueError as error:
-            if isinstance(error, SensoriumError):
-                raise
-            raise SensoriumError(str(error)) from error
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """What is wrong with what was asked for, as words and not as a traceback."""
+    try:
+        yield
+    except SensoriumError:
+        raise
+    except ValueError as error:
+        raise SensoriumError(str(error)) from error
 
 
 def _note(

@@ -33,7 +33,7 @@ def summarize(clip: tyro.conf.Positional[Path], *, model: str | None = None, win
     import sensorium
     from sensorium.cli import device, usual
 
-    model = usual.model_for("caption", model, ["video"])
+    model = usual.model_for("summarize", model, ["video"])
     device.prepare()
     found = sensorium.load(model).summarize(clip, window=window, beams=beams)
     told = [{"start": round(one.start, 3), "end": round(one.end, 3), "text": one.text} for one in found]

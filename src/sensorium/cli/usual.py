@@ -12,7 +12,7 @@ from sensorium.core.files import read_json
 
 RUNS = Path("runs")
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-LEARN = {"caption": "captions --source {}", "ask": "questions --source {}"}
+LEARN = {"caption": "captions --source {}", "ask": "questions --source {}", "summarize": "captions --source {} --motion 1.0"}
 MAKE = {"image": "pictures", "audio": "sounds", "video": "clips", "plan": "pictures"}
 """What is done with things of a kind, or what is made -> the recipe that learns it."""
 
@@ -35,11 +35,12 @@ class Able(NamedTuple):
 
 
 def model_for(doing: str, model: str | None, sources: Sequence[str], to: str | None = None) -> str:
-    """`model` where it is named; else the newest in `runs/` that can "caption" or "ask" about things of the kinds `sources`, or
-    "generate" `to` of them. `WrongUsage` where there is none."""
+    """`model` where it is named; else the newest in `runs/` that can "caption", "summarize" or "ask" about things of the kinds
+    `sources`, or "generate" `to` of them. `WrongUsage` where there is none."""
     if model is not None:
         return model
-    can = [(path, one) for path in _newest(RUNS) if (one := able(path)) and one.can(doing, sources, to)]
+    does = "caption" if doing == "summarize" else doing
+    can = [(path, one) for path in _newest(RUNS) if (one := able(path)) and one.can(does, sources, to)]
     found = [path for path, _ in sorted(can, key=lambda pair: not pair[1].one)]
     things = " and ".join(sources) or "things"
     what = f"make {to or 'one kind of thing'} from {things}" if doing == "generate" else f"{doing} {things}"
@@ -58,7 +59,8 @@ def _learn(doing: str, things: str, to: str | None) -> str:
         recipe = LEARN[doing].format("image" if things == "things" else things)
     if recipe is None:
         return ": sensorium learn anything makes one that goes from any sense to others"
-    return f": to make one, sensorium learn {recipe} --out {RUNS / recipe.partition(' ')[0]}"
+    name = recipe.partition(" ")[0] + ("" if things in ("image", "text", "things") else f"-of-{things}")
+    return f": to make one, sensorium learn {recipe} --out {RUNS / name}"
 
 
 def kinds_of(files: Sequence[Path]) -> list[str]:

@@ -11,7 +11,7 @@ LEAST = 1e-3
 
 
 class Mix:
-    """One thing made of several of a field, in whose place it stands: `Mix((photo, 1), ("a red circle", -1))`. Their unit vectors
+    """One thing made of several of a field, in whose place it stands: `Mix((photo, 1), (other, -1))`. Their unit vectors
     in a space are added up, each times its weight; below 0 it is taken away."""
 
     def __init__(self, *parts: tuple[Raw, ...]):

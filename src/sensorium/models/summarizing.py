@@ -43,7 +43,10 @@ def summarized(teller: Teller, leaves: Leaves, fields: Sequence[Modality], clip:
     clips, `BadRaw` for windows that are none."""
     field = next((field for field in fields if isinstance(field, Video)), None)
     if field is None or teller.reads != (field.name,):
-        raise NotAsked("this model tells of no clips: recipes.captions(source='video', motion=1.0) trains one that does")
+        raise NotAsked(
+            "this model tells of no clips: sensorium learn captions --source video --motion 1.0 --out runs/captions-of-video "
+            "trains one that does"
+        )
     if not 0 < window < float("inf"):
         raise BadRaw(f"window={window}: expected seconds above 0")
     parts = list(windows(field, opened(clip), window))

@@ -52,8 +52,8 @@ def _names(bucket: "Lance") -> list[str]:
     except (RuntimeError, ValueError, OSError) as error:  # LanceDB's, which hold where in its own source they were raised
         said = re.sub(r", \S*\.rs:\d+:\d+.*", "", " ".join(str(error).split()))[:300]
         raise SensoriumError(
-            f"{bucket.uri}: no answer, or one that says no: are its name right, and the region and the keys in the environment (of "
-            f"S3: AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)? It was said: {said}"
+            f"{bucket.uri}: no answer, or one that says no: is its name right, and are the region and the keys in the "
+            f"environment (of S3: AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)? It was said: {said}"
         ) from error
 
 
