@@ -72,13 +72,13 @@ def runs(tmp_path, monkeypatch):
             "ask",
             ["video"],
             None,
-            "ask video: to make one, sensorium learn questions --source video --out runs/questions-of-vi",
+            "ask video: to make one, sensorium learn questions --source video --out runs/questions-of-video",
         ),
         (
             "caption",
             ["audio"],
             None,
-            "caption audio: to make one, sensorium learn captions --source audio --out runs/captions-of",
+            "caption audio: to make one, sensorium learn captions --source audio --out runs/captions-of-audio",
         ),
     ],
 )
