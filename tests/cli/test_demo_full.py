@@ -1,5 +1,7 @@
 """The sheets of `sensorium demo --full`: what a judge reads in what was made decides what is marked as right."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,7 @@ def test_a_sheet_marks_what_is_right_and_says_what_is_wrong(name, tmp_path):
         assert np.mean([bool(one.made.correct) for one in others]) >= 0.8, "halved by leaving pixels out, not by their mean"
     page = tmp_path / "report.html"
     write_report(Report("made", "sensorium demo --full", "all of it", {}, sheets=[sheet]), page)
+    assert "planned: plan 1" in page.read_text(encoding="utf-8")
     text = page.read_text()
     kind = "image/png" if name == "pictures" else "image/webp"
     assert text.count(f'src="data:{kind}') == 2 * SAMPLES + OPEN, "what was asked for, as the world has it, and what was made"
@@ -94,6 +97,19 @@ def test_sounds_are_compared_thing_by_thing():
     assert (
         wrong == "“a large striped yellow star in the top” is not there; a large striped yellow star in the top left is missing"
     )
+
+
+def test_a_clip_that_moves_as_asked_and_shows_other_things_is_not_right():
+    from sensorium.modalities import Video
+
+    def recoloured(scenes):
+        changed = np.where(scenes.colour < 0, -1, (scenes.colour + 1) % len(scene.COLOURS))
+        return RENDER["clips"](replace(scenes, colour=changed))
+
+    sheet = SHEETS["clips"](Run(Perfect((Video(),), recoloured), [{"seconds": 61.0}], {}))
+    others = sheet.made[1:SAMPLES]
+    assert not any(one.made.correct for one in others) and all(one.read.startswith("it shows a") for one in others)
+    assert sum("it moves" in one.read for one in others) <= 2
 
 
 class Listener(Perfect):

@@ -141,6 +141,12 @@ def test_pages_are_written_of_grey_and_transparent_pictures_too(place, capsys):
     assert Page(place / "out.html").all("img")
 
 
+def test_it_is_said_that_nothing_was_found(place, capsys):
+    capsys.readouterr()
+    assert main(["search", "photos.collection", "red", "--where", "id = 'none'"]) == 0
+    assert "nothing found: of 5 items none" in " ".join(capsys.readouterr().out.split())
+
+
 def test_sums_filters_and_groups(place, capsys):
     result = answer(capsys, "search", "photos.collection", '"red" - 0.5*"blue"', "--where", "id != 'red'", "-k", "1")
     assert [hit["id"] for hit in result["hits"]] == ["yellow"] and result["unknown_words"] == []

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from pymilvus import DataType
 from search.drivers import contents, milvus_server, rows
 
 from sensorium.core.errors import BadFile, SensoriumError
@@ -183,7 +184,14 @@ os._exit(0)
 """
     here = str(Path(__file__).parents[1])
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": here}, capture_output=True)
-    assert [row["id"] for row in contents(store_at(place))] == ["a", "b"]
+    store = store_at(place)
+    assert isinstance(store, Milvus) and [row["id"] for row in contents(store)] == ["a", "b"]
+    schema = store.tables.client.create_schema(auto_id=False)
+    schema.add_field(field_name="id", datatype=DataType.VARCHAR, max_length=8, is_primary=True)
+    schema.add_field(field_name="x", datatype=DataType.FLOAT_VECTOR, dim=2)
+    store.tables.client.create_collection("sensorium_rows_9", schema=schema)  # and its maker was killed before it had an index
+    store.close()
+    assert [row["id"] for row in contents(Milvus(place))] == ["a", "b"]
 
 
 def test_negation_reaches_the_comparisons():

@@ -75,6 +75,8 @@ def test_what_is_exported_comes_back(made, tmp_path, name):
     assert load(tmp_path / name, back) == 7
     assert contents(back) == contents(made.store) and back.about == made.store.about
     assert checksum(back) == checksum(made.store)
+    with pytest.raises(SensoriumError, match=r"no collection is written as \.csv: name a \.parquet"):
+        export(made.store, tmp_path / "out.csv")
     with pytest.raises(SensoriumError, match="exists: give a new name"):
         export(made.store, tmp_path / name)
     with pytest.raises(SensoriumError, match="holds rows already"):

@@ -108,6 +108,8 @@ def test_a_text_may_be_a_sum(served):
     whole, taken = client.post("/search", json=asked).json(), {"text": "red", "without": "blue", "k": 3}
     assert whole == client.post("/search", json=taken).json() and whole["hits"]
     assert whole != client.post("/search", json={"text": "red", "k": 3}).json()
+    less = {"text": "a yellow thing", "without": '"red"', "words": True, "k": 3}
+    assert client.post("/search", json=less).json() == client.post("/search", json={**less, "without": "red"}).json()
     for wrong, said in (
         ({"text": '"red" + image:/etc/passwd'}, "files are sent along"),
         ({"text": '"red" +'}, "got the end"),

@@ -131,11 +131,6 @@ def show(result: dict, console: "Console") -> None:
 
     from sensorium.models.summarizing import clock
 
-    if not result["hits"]:
-        console.print(
-            f"nothing found among {result['of']} items{'' if result['complete'] else ', and not all are in yet: run index again'}"
-        )
-        return
     late = any(hit["late"] is not None for hit in result["hits"])
     scored = ["cosine" if result["words"] else "score", *(["by tokens"] if late else [])]
     table = Table("", *scored, "by", "id", "path", "caption", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -145,7 +140,13 @@ def show(result: dict, console: "Console") -> None:
         cells = hit["field"] + when, hit["id"] + also, _near(hit["path"]), shorten(hit["caption"], LONG, placeholder=" …")
         scores = [f"{hit['score']:.3f}", *([f"{hit['late']:.3f}" if hit["late"] is not None else "–"] if late else [])]
         table.add_row(str(hit["rank"]), *scores, *(escape(cell) for cell in cells))
-    console.print(table)
+    if result["hits"]:
+        console.print(table)
+    else:
+        missing = "" if result["complete"] else ", and not all of them are in yet: run sensorium index again"
+        console.print(
+            f"nothing found: of {result['of']} items none has what is searched and meets --where{missing}", highlight=False
+        )
     if result["words"]:
         console.print("in the order of meaning and words together, which is not that of the cosines", style="dim")
     for hit in result["hits"]:

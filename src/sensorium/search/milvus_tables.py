@@ -58,7 +58,8 @@ class Tables:
             if self._opened is None:
                 opened = _connected(self.uri, self.create)
                 for name in _ours(opened):  # what another process made, or a server that began anew, answers nothing until it is
-                    opened.load_collection(name)
+                    if opened.list_indexes(name):  # without, whoever made it was killed before it held anything
+                        opened.load_collection(name)
                 self._opened = opened
             return self._opened
 

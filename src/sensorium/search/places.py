@@ -37,16 +37,17 @@ def store_at(place: Path | str, create: bool = False) -> Store:
     from sensorium.search.lance import Lance
 
     made = Lance(place)
-    names = _names(made) if "://" in str(place) else made.schema.names
-    if not create and not names:
+    if "://" in str(place):
+        _ask(made)
+    if not create and not made.schema.names:
         raise BadFile(f"{place}: no collection is here; make one with: sensorium index")
     return made
 
 
-def _names(bucket: "Lance") -> list[str]:
-    """The columns of what is in a bucket; `SensoriumError` where it cannot be asked."""
+def _ask(bucket: "Lance") -> None:
+    """`SensoriumError` where a bucket cannot be asked what it holds."""
     try:
-        return bucket.schema.names
+        bucket.schema  # noqa: B018  it is asked for
     except SensoriumError:
         raise
     except (RuntimeError, ValueError, OSError) as error:  # LanceDB's, which hold where in its own source they were raised

@@ -148,9 +148,10 @@ class Update:
         )
         if self._begin is not None:
             self.store, self._begin = self._begin(), None
-        old = [written for entry in entries if (written := item_of(key(entry.row.id))) in self._known]
-        self.store.upsert(rows, Compare("item", "in", tuple(old)) if old else None)
-        read = [item_of(key(entry.row.id)) in self._known for entry in entries if entry.fields]
+        written = [item_of(key(entry.row.id)) for entry in entries]
+        old = tuple(item for item in written if item in self._known)
+        self.store.upsert(rows, Compare("item", "in", old) if old else None)
+        read = [item in self._known for item, entry in zip(written, entries, strict=True) if entry.fields]
         self.changes.changed += sum(read)
         self.changes.added += len(read) - sum(read)
         self.changes.failed += len(entries) - len(read)

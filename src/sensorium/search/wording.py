@@ -60,12 +60,12 @@ class Wording:
         return [(self.items[i], float(scores[i])) for i in best.tolist() if scores[i] > 0]
 
 
-def _bm25(columns: Int[np.ndarray, " N"], counts: Float[np.ndarray, " N"], ends: Int[np.ndarray, " I1"], words: int) -> csc_array:
-    """BM25 of each word in each item, [items, words], of the words of the items in turn, and how often each has them."""
-    said = csr_array((counts, columns, ends), shape=(len(ends) - 1, words))
+def _bm25(columns: Int[np.ndarray, " N"], counts: Float[np.ndarray, " N"], ends: Int[np.ndarray, " I1"], many: int) -> csc_array:
+    """BM25 of each of `many` words in each item, [items, words], of the items' words in turn, and how often each has them."""
+    said = csr_array((counts, columns, ends), shape=(len(ends) - 1, many))
     lengths = said.sum(1)
     usual = 1 - B + B * lengths / max(1e-9, float(lengths.mean()) if len(lengths) else 1.0)
-    having = np.bincount(columns, minlength=words)
+    having = np.bincount(columns, minlength=many)
     rare = np.log1p((len(lengths) - having + 0.5) / (having + 0.5)).astype(np.float32)
     often = counts * (K1 + 1) / (counts + np.repeat((K1 * usual).astype(np.float32), np.diff(ends)))
     return csr_array((rare[columns] * often, columns, ends), shape=said.shape).tocsc()

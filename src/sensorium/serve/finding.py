@@ -145,7 +145,7 @@ class Finder:
         parts = [(1.0, thing) for thing in things]
         for weight, text in ((1.0, query.text.strip()), (-1.0, query.without.strip())):
             if mixed.is_mixed(text, fields := tuple(self._senses.fields.values())):
-                if query.words:
+                if query.words and weight > 0:
                     raise Refused(422, "words: a sum has no words to look for: give a text without quotes, or no words")
                 said = mixed.terms(text, fields, root=None)
                 parts += [(weight * term.weight, Thing(self._senses.field(term.field), term.raw)) for term in said]
