@@ -62,6 +62,9 @@ class AnyToAny(nnx.Module):
     length beside the vector's 1 it is, so that what lies near a vector is drawn like it (Zhou et al. 2022, LAFITE).
     The space is meant to be frozen: leave `space.*` out of what trains. `end` and `pad`: the ids that end and fill a text.
 
+    `taught`: for a text that is made, the field whose texts its decoder learns to write, where that is another one than what the
+    space reads: `"<taught>/logits"` and `"<taught>/known"` are given then. So what is written can be easier to learn (in an order
+    that a vector does not have to hold), and what is read stays what people say.
     `prefix`: decoders look at so many tokens that are made of the vector, and not at it alone (see `Prefix`).
     `planner`: every `Denoiser` is told a plan and no vector. In training it is the one of the batch, so that `"<target>/known"`
     says where that is there; and `"<plan>/logits"` and `"<plan>/known"` are given as of any text.
@@ -76,6 +79,7 @@ class AnyToAny(nnx.Module):
         ends: Ends = Ends(),  # noqa: B008 (frozen)
         planner: Planner | None = None,
         prefix: Prefix | None = None,
+        taught: Mapping[str, str] | None = None,
     ):
         if planner is not None and planner.target in {*space.encoders, *decoders}:
             raise ValueError(
@@ -87,7 +91,7 @@ class AnyToAny(nnx.Module):
         self.means = nnx.Dict({name: nnx.BatchStat(jnp.zeros(space.width)) for name in space.encoders})
         self.batches = nnx.BatchStat(jnp.zeros(()))
         self.sources, self.noise, self.ends = tuple(sources) or tuple(space.encoders), noise, ends
-        self.planner, self.prefix = planner, prefix
+        self.planner, self.prefix, self.taught = planner, prefix, dict(taught or {})
 
     @classmethod
     def build(
@@ -155,21 +159,27 @@ class AnyToAny(nnx.Module):
                 known = batch.get(f"{plan}/here", jnp.ones(len(batch[plan]), bool))
             else:
                 told, known = self._drawn(units, here, jax.random.fold_in(key, 2 * i))
+            field = self._taught(name)
             if isinstance(decoder, Denoiser):
-                out |= decoder(batch[name], told, jax.random.fold_in(key, 2 * i + 1)).outputs(name)
+                out |= decoder(batch[field], told, jax.random.fold_in(key, 2 * i + 1)).outputs(field)
             else:
-                out[f"{name}/logits"] = teacher_forced(decoder, batch[name], told, batch.get(f"{name}/mask"))
-            out[f"{name}/known"] = known
+                out[f"{field}/logits"] = teacher_forced(decoder, batch[field], told, batch.get(f"{field}/mask"))
+            out[f"{field}/known"] = known
         return out
 
     def _wanted(self, batch: dict[str, jax.Array]) -> dict[str, Denoiser | TellingDecoder]:
         """The decoders that learn from a batch, by what they make, that of plans among them."""
-        planner, found = self.planner, {name: decoder for name, decoder in self.decoders.items() if name in batch}
+        planner = self.planner
+        found = {name: decoder for name, decoder in self.decoders.items() if self._taught(name) in batch}
         if planner is None:
             return found
         if planner.target in batch:
             return {**found, planner.target: planner.decoder}
         return {name: decoder for name, decoder in found.items() if isinstance(decoder, TellingDecoder)}
+
+    def _taught(self, name: str) -> str:
+        """The field of a batch from which the decoder of a field learns."""
+        return self.taught.get(name, name)
 
     def all_outputs(self, batch: dict[str, jax.Array]) -> Outputs:
         """See `Space.all_outputs`."""

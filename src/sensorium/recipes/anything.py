@@ -28,11 +28,11 @@ from sensorium.sensorium import Sensorium
 from sensorium.training import Card, Experiment
 from sensorium.training.experiment import Start
 from sensorium.truth import Numbers, made_of, of_splits, there_and_back
-from sensorium.world.caption import weights
+from sensorium.world.caption import LISTS, weights
 
-TOLD = weights(list=1, reading=1)
-"""What writers learn from: half of it in reading order and place first, as a vector has no order of its own. With lists alone two
-seeds of three never learned whose colour is whose (docs/log.md)."""
+WRITTEN = weights(reading=1)
+"""What writers learn to say: in reading order and place first, as a vector has no order of its own. With lists two seeds of three
+never learned whose colour is whose (docs/log.md)."""
 LAYOUTS, MOVING_LAYOUTS = weights(reading_layout=1), weights(moving_reading_layout=1)
 PREFIX = 16
 """Tokens that are made of a vector: see `Prefix`, and docs/log.md for what they change."""
@@ -72,12 +72,15 @@ def anything(
         raise BadDial(
             f"targets={list(targets)}: {other}: expected some of {', '.join(n for n, f in fields.items() if f.kind in DECODED)}"
         )
-    made = {name: DECODED[fields[name].kind](fields[name], most) for name in targets}
+    taught = {name: replace(fields[name], name=f"{name}_told") for name in targets if fields[name].kind == "text"}
+    made = {name: DECODED[fields[name].kind](taught.get(name, fields[name]), most) for name in targets}
     decoders = {name: decoder for name, (decoder, _, _) in made.items()}
     ends = next((ends for _, _, ends in made.values() if ends), {})
     losses = {name: loss for _, losses, _ in made.values() for name, loss in losses.items()}
     said = {"space": dict(start.card.arguments), "decoders": decoders, "noise": noise, "prefix": PREFIX, **ends}
-    styles: dict[str, Sequence[float]] = {field.name: TOLD for field in start.fields if field.kind == "text"}
+    said["taught"] = {name: field.name for name, field in taught.items()}
+    styles: dict[str, Sequence[float]] = {field.name: LISTS for field in start.fields if field.kind == "text"}
+    styles |= {field.name: WRITTEN for field in taught.values()}
     planned = plan_of({fields[name].kind for name in targets}, most)
     if planned is not None:
         (plan, styles[PLAN]), reader = planned, ENCODERS[planned[0].tower]
@@ -87,7 +90,7 @@ def anything(
         said["planner"] = {"target": PLAN, "decoder": writer, "reader": read_by, **marks}
         losses |= written
     card = Card("any_to_any", said)
-    rates = {"planner.decoder.*": WRITING} | {f"decoders.{name}.*": WRITING for name in targets if fields[name].kind == "text"}
+    rates = {"planner.decoder.*": WRITING} | {f"decoders.{name}.*": WRITING for name in taught}
     every = start.fields if planned is None else (*start.fields, planned[0])
     arguments = {"init": start.name, "targets": list(targets), "steps": steps, "batch": batch, "lr": lr, "noise": noise}
     trainer = smoothed(trainer)
@@ -96,7 +99,7 @@ def anything(
         recipe="anything",
         arguments=arguments | {"most": most, "seed": seed},
         fields=every,
-        source=World(every, items=steps * batch, seed=seed, most=most, styles=styles),
+        source=World((*every, *taught.values()), items=steps * batch, seed=seed, most=most, styles=styles),
         model=card,
         losses=losses,
         optimizer=optimizer_of(trainer, lr, steps, usual="muon", plain=REFINING, rates=rates),
