@@ -16,8 +16,8 @@ from safetensors.numpy import load_file, save_file
 
 import sensorium
 from sensorium.cli.main import main
-from sensorium.cli.search import unknown_words
 from sensorium.data.synthetic import write_world
+from sensorium.modalities import Text
 from sensorium.world import caption, scene
 
 ITEMS, STEPS = 48, 20
@@ -126,7 +126,8 @@ def test_a_search_by_words_finds_what_the_vectors_say(road):
     """The answer of the processes equals that of the loaded model, item by item, without a collection."""
     model = sensorium.load(road.run)
     items = sensorium.data.check(road.root).good
-    assert unknown_words(model, "A red bicycle in the red sea") == ["bicycle", "sea"]
+    text = model.field("text")
+    assert isinstance(text, Text) and text.unknown("A red bicycle in the red sea") == ["bicycle", "sea"]
     query = model.encode(text="a red circle")["text"]
     best: dict[str, float] = {}
     for kind in ("image", "audio"):

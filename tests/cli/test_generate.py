@@ -98,6 +98,17 @@ def test_a_plan_is_told_and_stands_in_the_file_and_can_be_left_out(models, tmp_p
         assert code > 0 and told in found["error"]
 
 
+def test_words_that_the_model_never_learned_are_told_and_it_makes_something_anyway(models, tmp_path, capsys):
+    asked = ("a red dog", "--model", models / "anything", "--to", "image", *FEW, "--without", "snow", "red")
+    code, said = run(capsys, *asked, "--out", tmp_path / "out.png")
+    assert code == 0 and said["unknown_words"] == ["dog", "snow"] and (tmp_path / "out.png").exists()
+    assert main(["generate", *map(str, asked), "--out", str(tmp_path / "more.png")]) == 0
+    assert capsys.readouterr().out.endswith("it only guesses: dog, snow\n")
+    told = ("red dog at 12", "--model", models / "planner", *FEW, "--as-told", "--out", tmp_path / "plan.png")
+    assert run(capsys, *told)[1]["unknown_words"] == ["dog", "at"]
+    assert run(capsys, "red circle", *told[1:3], *FEW, "--out", tmp_path / "known.png")[1]["unknown_words"] == []
+
+
 def test_a_seed_that_is_none_is_told_of_plans_too(models, tmp_path, capsys):
     code, found = run(capsys, "red circle", "--model", models / "planner", "--out", tmp_path / "a.png", "--seed", -1)
     assert code == 1 and "seed=-1" in found["error"] and not (tmp_path / "a.png").exists()

@@ -1,6 +1,7 @@
 import json
 import time
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from sensorium.core.protocols import Modality
 from sensorium.modalities import MODALITIES, BadRaw, Text
-from sensorium.modalities.text import identity
+from sensorium.modalities.text import identity, unknown_words
 from sensorium.modalities.tokenizer import ASCII, plain, vocabulary
 
 CAPTIONS = ["a red circle above a blue square", "A Red star.", "ein großes Straßenbild 🎈", "a dog"]
@@ -43,6 +44,14 @@ def test_long_text_is_cut_and_keeps_its_end():
     x = field.prepare("abcdefghij")["text"]
     assert [vocabulary(field.alphabet, field.words)[i] for i in x] == ["[START]", "a", "##b", "##c", "##d", "[END]"]
     assert field.measure("abcdefghij") == (12, 6)
+
+
+def test_words_that_were_never_learned_are_told_once():
+    field = Text(words=("red", "blaß"), alphabet=ASCII)
+    assert field.unknown("A red Dog, a blue dog and x 12 4th: BLAß") == ["dog", "blue", "and"], "no letters, no numbers"
+    assert Text.bytes().unknown("dog") == Text(words=()).unknown("dog") == [], "of what is made of pieces each word is made"
+    told = [(field, "dog"), (Text("other", ("dog",)), "cat dog"), (field, Path("dog.txt")), (field, "dog red")]
+    assert unknown_words(told) == ["dog", "cat"]
 
 
 def test_words_go_by_count_then_alphabet_whatever_the_order():

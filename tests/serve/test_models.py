@@ -1,5 +1,6 @@
 """The server with models of the house, as small as they can be: what it says is what they say."""
 
+import json
 from base64 import b64decode
 from io import BytesIO
 
@@ -9,6 +10,8 @@ from models.makers import any_planning, any_to_any, planning
 from PIL import Image as Pillow
 from serve.served import Client
 
+import sensorium
+from sensorium.cli.main import main
 from sensorium.core.protocols import Item
 from sensorium.decoders import Drawing, Sampling
 from sensorium.modalities import Image, Text
@@ -79,6 +82,8 @@ def test_a_caption_and_an_answer_are_those_of_the_model(served):
     assert [one["score"] for one in several] == sorted((one["score"] for one in several), reverse=True)
     answer = client.post("/ask", json={"id": "2", "question": "red", "answers": ["blue", "ring"]}).json()["texts"]
     assert answer[0]["text"] == answerer.ask([picture], "red", answers=["blue", "ring"])[0]
+    told = client.post("/ask", json={"id": "2", "question": "red ox", "answers": ["blue"]}).json()
+    assert told["unknown"] == ["ox"] and client.post("/caption", json={"id": "2"}).json()["unknown"] == []
     assert client.post("/ask", json={"id": "2", "question": "a" * 40}).status_code == 422
     assert client.post("/caption", files={"image": b"none"}).status_code == 422
     assert client.post("/caption", json={}).status_code == 422
@@ -92,6 +97,8 @@ def test_things_are_made_as_the_model_makes_them(served):
     how = Drawing(2, model.making.how("image").guidance)
     for file, truth in zip(answer["files"], model.generate("image", text="red circle", n=2, how=how, seed=3), strict=True):
         np.testing.assert_array_equal(np.asarray(Pillow.open(BytesIO(b64decode(file)))), np.asarray(truth))
+    assert answer["unknown"] == []
+    assert client.post("/generate", json={**asked, "text": "a red dog"}).json()["unknown"] == ["dog"]
     words = client.post("/generate", json={"id": "1", "to": "text"}).json()
     assert words["kind"] == "text" and len(words["texts"]) == 1
     several = client.post("/generate", json={"id": "1", "to": "text", "n": 2, "seed": 4, "temperature": 2.0}).json()
@@ -108,6 +115,29 @@ def test_things_are_made_as_the_model_makes_them(served):
     for wrong in ({"to": "image"}, {"text": "red", "n": 99}, {"text": "red", "to": "image", "steps": 10_000}):
         assert client.post("/generate", json=wrong).status_code == 422, wrong
     assert client.post("/generate", json={"text": "red", "to": "audio"}).status_code == 404
+
+
+def test_words_that_the_model_never_learned_are_told(served, capsys, monkeypatch):
+    client, model, _, _, root = served
+    asked = '"a red dog" - "snow"'
+    assert client.post("/search", json={"text": asked}).json()["unknown"] == ["dog", "snow"]
+    assert client.post("/search", json={"text": "red", "without": "blue"}).json()["unknown"] == []
+    monkeypatch.setattr(sensorium, "load", lambda name: model)
+    assert main(["search", str(root / "c"), asked, "--model", "m", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["unknown_words"] == ["dog", "snow"]
+
+
+def test_the_command_line_answers_with_a_probability_beside(served, capsys, monkeypatch):
+    _, _, _, answerer, root = served
+    monkeypatch.setattr(sensorium, "load", lambda name: answerer)
+    line = ["ask", str(root / "2.png"), "red ox", "--model", "m", "--answers", "blue", "ring"]
+    (truth,) = answerer.ask([root / "2.png"], "red ox", answers=["blue", "ring"])
+    assert main([*line, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["probability"] == pytest.approx(np.exp(truth.score), abs=1e-3) and found["unknown_words"] == ["ox"]
+    assert main(line) == 0
+    out, beside = capsys.readouterr()
+    assert out == f"{truth}\n" and f"a probability of {np.exp(truth.score):.2f}" in beside and "guesses: ox" in beside
 
 
 def test_a_space_with_a_decoder_of_texts_captions_all_that_it_reads(served):

@@ -1,16 +1,20 @@
 """`sensorium ask`: the answer to a question about a picture, a sound or a clip."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from sensorium.cli import problems
 from sensorium.cli.main import as_usage
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from sensorium.sensorium import Sensorium
 else:
-    Console = Any
+    Console = Sensorium = Any
 
 EXAMPLE = """sensorium ask photo.png "what colour is the car?" --model Salesforce/blip-vqa-base
 sensorium ask photo.png "is it raining?" --model models/blip-vqa --answers yes no"""
@@ -43,9 +47,24 @@ def ask(
         Telling(length, beams)
     model = usual.model_for("ask", model, usual.kinds_of([file]))
     device.prepare()
-    (answer,) = sensorium.load(model).ask([file], question, answers=answers, beams=beams, length=length)
-    return {"file": str(file), "question": question, "model": model, "answer": str(answer), "score": round(answer.score, 4)}
+    loaded = sensorium.load(model)
+    (answer,) = loaded.ask([file], question, answers=answers, beams=beams, length=length)
+    said = {"answer": str(answer), "score": round(answer.score, 4), "probability": round(math.exp(answer.score), 4)}
+    return {"file": str(file), "question": question, "model": model, **said, "unknown_words": _unknown(loaded, question)}
 
 
 def show(result: dict, console: "Console") -> None:
+    from rich.console import Console
+
     print(result["answer"])
+    beside = Console(stderr=True)  # so that what is read by a program is the answer alone
+    beside.print(f"with a probability of {result['probability']:.2f}", style="dim", highlight=False)
+    problems.tell_unknown(beside, result["unknown_words"])
+
+
+def _unknown(loaded: "Sensorium", question: str) -> list[str]:
+    """The words of a question that the model never learned."""
+    from sensorium.modalities.text import unknown_words
+
+    asked = getattr(loaded.model, "asked", "")
+    return unknown_words([(loaded.field(asked), question)] if asked in loaded.modalities else [])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from sensorium.cli import problems
 from sensorium.cli.main import WrongUsage, as_usage
 from sensorium.core.errors import SensoriumError
 
@@ -115,6 +116,7 @@ def generate(
     wrote = [str(path) for path in files]
     said = {"target": field.name, "model": model, **texts, "files": wrote, "sheet": str(sheet) if sheet else None}
     said |= {"plans": [plan["plan"] for plan in plans]} if plans else {}
+    said["unknown_words"] = _unknown(loaded, told)
     return said | {"note": note, "seconds": round(time.perf_counter() - start, 2)}
 
 
@@ -130,6 +132,15 @@ def show(result: dict, console: "Console") -> None:
             console.print(f"  {plan}", style="dim", highlight=False, soft_wrap=True)
     if result["sheet"]:
         print(result["sheet"])
+    problems.tell_unknown(console, result["unknown_words"])
+
+
+def _unknown(loaded: "Sensorium", told: Mapping[str, Sequence[Any]]) -> list[str]:
+    """The words of what is told that the model never learned."""
+    from sensorium.modalities.text import unknown_words
+    from sensorium.models.mix import parts_of
+
+    return unknown_words((loaded.field(name), raw) for name, things in told.items() for _, raw, _ in parts_of(things))
 
 
 def _said(path: Path) -> dict:

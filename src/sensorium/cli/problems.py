@@ -21,3 +21,12 @@ def tell(console: "Console", heading: str, problems: Sequence[Mapping[str, str]]
         console.print(f"  {escape(one['path'])}: {escape(one['cause'])}", highlight=False, soft_wrap=True)
     if len(problems) > SHOWN:
         console.print(f"  and {len(problems) - SHOWN} more (all with --json)")
+
+
+def tell_unknown(console: "Console", words: Sequence[str]) -> None:
+    """Of what was asked, the words that the model never learned; nothing where there are none."""
+    from rich.markup import escape
+
+    if words:
+        told = escape(", ".join(words))
+        console.print(f"[yellow]not among the words that the model knows, so it only guesses:[/] {told}", highlight=False)

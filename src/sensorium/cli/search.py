@@ -1,7 +1,5 @@
 """`sensorium search`: finds the items of a collection by text, picture, sound, clip, trace, or all of them at once."""
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -76,11 +74,11 @@ def search(
     """
     import sensorium
     from sensorium.cli import device
+    from sensorium.modalities.text import unknown_words
     from sensorium.search import Collection
     from sensorium.search.grouping import grouped
     from sensorium.search.late import Reordered
     from sensorium.search.late import rerank as reordered
-    from sensorium.search.mixed import is_mixed
     from sensorium.search.where import parse
 
     if page and page.is_dir():
@@ -109,12 +107,14 @@ def search(
     target = page or (_beside(collection) if open_page or why else None)
     if target:
         _write_page(opened, loaded, given, hits, target, open_page, late.matches if why else {})
+    fields = {field.name: field for field in loaded.fields}
+    asked = [(fields[term.field], term.raw) for term in terms_of(loaded, given)]
     answers = [_answer(rank, hit, late.matches.get(hit.id) if why else None) for rank, hit in enumerate(hits, 1)]
     query = {kind: str(raw) for kind, raw in given.items()}
     return {
         "collection": collection,
         "query": query,
-        "unknown_words": [] if is_mixed(text, loaded) else unknown_words(loaded, text),
+        "unknown_words": unknown_words(asked),
         "hits": answers,
         "problems": [asdict(problem) for problem in late.problems],
         "page": str(target) if target else None,
@@ -154,9 +154,7 @@ def show(result: dict, console: "Console") -> None:
             near = "; ".join(f"{one['asked']} {one['cosine']:.2f} at {one['found']}" for one in hit["why"])
             console.print(f"{hit['rank']}. {escape(near)}", highlight=False, style="dim")
     problems.tell(console, "hits could not be read again", result["problems"])
-    if result["unknown_words"]:
-        words = escape(", ".join(result["unknown_words"]))
-        console.print(f"[yellow]not among the words that the model knows, so it only guesses:[/] {words}", highlight=False)
+    problems.tell_unknown(console, result["unknown_words"])
     if result["page"]:
         console.print(f"page: {escape(result['page'])}")
 
@@ -169,17 +167,6 @@ def model_place(collection: "Collection", model: str | None) -> str:
     if model is None and Path(place).is_absolute() and not Path(place).exists():
         raise SensoriumError(f"the model of this collection was at {place}, where there is nothing now: say where with --model")
     return place
-
-
-def unknown_words(model: "Model", text: str) -> list[str]:
-    """The words of the query that the model knows by their letters only: it answers, but there is nothing behind the answer."""
-    from sensorium.modalities import Text
-
-    field = next((field for field in model.fields if isinstance(field, Text)), None)
-    if field is None or not field.words:
-        return []
-    words = re.findall(r"\w\w+", unicodedata.normalize("NFC", text).lower())
-    return [word for word in dict.fromkeys(words) if word not in field.words]
 
 
 def _own(by: tuple[str, ...]) -> dict[str, str | Path]:

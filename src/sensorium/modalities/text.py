@@ -1,6 +1,7 @@
 """Text: i32 numbers of pieces of words, with a mask of the real ones, and a number that equal captions share."""
 
 import hashlib
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int
 
-from sensorium.core.protocols import Raw
+from sensorium.core.protocols import Modality, Raw
 from sensorium.modalities.raw import BadRaw, described
 from sensorium.modalities.text_pieces import WORDS, Bytes, Library, Pieces, Reader, Words, pieces_of, read
 from sensorium.modalities.tokenizer import ASCII, LONGEST_WORD, Tokenizer, vocabulary
@@ -139,12 +140,29 @@ class Text:
         """(how many tokens the whole text has, how many are kept)."""
         return len(self._reader.numbers(raw)), self.length
 
+    def unknown(self, raw: Raw) -> list[str]:
+        """The words of a text that are none of `words`, each once: they are read letter by letter, and nothing was learned of
+        them. None of a field of pieces or bytes, to which every word is made of what it knows."""
+        found = re.findall(r"[^\W\d_]\w+", unicodedata.normalize("NFC", raw).lower()) if self.words else ()
+        return [word for word in dict.fromkeys(found) if word not in self._words]
+
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        return frozenset(self.words)
+
     @cached_property
     def _reader(self) -> Reader:
         pieces = pieces_of(self.pieces)
         if pieces.kind == "bytes":
             return Bytes()
         return Library(pieces.json, pieces.clean) if pieces.kind == "library" else Words(self.alphabet, self.words)
+
+
+def unknown_words(told: Iterable[tuple[Modality, Raw]]) -> list[str]:
+    """The words of all texts among what is told, each a thing of a field, that their fields do not know: a model answers, but
+    there is nothing behind the answer."""
+    found = [field.unknown(raw) for field, raw in told if isinstance(field, Text) and isinstance(raw, str)]
+    return list(dict.fromkeys(word for words in found for word in words))
 
 
 def identity(text: str) -> int:

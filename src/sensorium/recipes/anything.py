@@ -28,11 +28,13 @@ from sensorium.sensorium import Sensorium
 from sensorium.training import Card, Experiment
 from sensorium.training.experiment import Start
 from sensorium.truth import Numbers, made_of, of_splits, there_and_back
-from sensorium.world.caption import LISTS, weights
+from sensorium.world.caption import weights
 
 WRITTEN = weights(reading=1)
 """What writers learn to say: in reading order and place first, as a vector has no order of its own. With lists two seeds of three
 never learned whose colour is whose (docs/log.md)."""
+PROMPTS = weights(list=3, relation=1, short=1, loose=1)
+"""What is said to it: half of it leaves nothing open, and the rest what people leave out."""
 LAYOUTS, MOVING_LAYOUTS = weights(reading_layout=1), weights(moving_reading_layout=1)
 PREFIX = 16
 """Tokens that are made of a vector: see `Prefix`, and docs/log.md for what they change."""
@@ -79,7 +81,7 @@ def anything(
     losses = {name: loss for _, losses, _ in made.values() for name, loss in losses.items()}
     said = {"space": dict(start.card.arguments), "decoders": decoders, "noise": noise, "prefix": PREFIX, **ends}
     said["taught"] = {name: field.name for name, field in taught.items()}
-    styles: dict[str, Sequence[float]] = {field.name: LISTS for field in start.fields if field.kind == "text"}
+    styles: dict[str, Sequence[float]] = {field.name: PROMPTS for field in start.fields if field.kind == "text"}
     styles |= {field.name: WRITTEN for field in taught.values()}
     planned = plan_of({fields[name].kind for name in targets}, most)
     if planned is not None:

@@ -1,7 +1,7 @@
 """A query of any mix, and what is found, as the JSON has it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePath
 from threading import Lock
@@ -13,6 +13,7 @@ from jaxtyping import Float
 from sensorium.core.errors import UnknownName
 from sensorium.core.protocols import Modality
 from sensorium.modalities import Video
+from sensorium.modalities.text import unknown_words
 from sensorium.search import Collection, Hit, Row, mixed, wording
 from sensorium.search.embed import THUMBNAIL
 from sensorium.search.grouping import grouped
@@ -87,11 +88,13 @@ class Found:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found, best first; `within`: the fields that were searched; `of`: how many items there are."""
+    """What was found, best first; `within`: the fields that were searched; `of`: how many items there are; `unknown`: words of
+    the query that the model never learned, so that it only guesses what is like them."""
 
     hits: list[Found]
     within: list[str]
     of: int
+    unknown: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -129,13 +132,16 @@ class Finder:
 
     async def find(self, query: Query, things: Sequence[Thing]) -> Answer:
         """`things`: the files of the query. `Refused` for an empty one, `NotFound` for an item that is not there."""
-        total, names = await self._summed(query, things)
-        return await self.run(lambda: self.collection.steadily(lambda: self._answer(total, names, query)))
+        parts = self.parts(query, things)
+        total, names = await self._summed(parts)
+        unknown = unknown_words((thing.field, thing.raw) for _, thing in parts)
+        found = await self.run(lambda: self.collection.steadily(lambda: self._answer(total, names, query)))
+        return replace(found, unknown=[said(word) for word in unknown])
 
     async def hit(self, query: Query, things: Sequence[Thing], id: str) -> tuple[Hit, list[Thing]]:
         """An item as a query finds it, by the nearest of its parts, and what that part is: a thing, or several texts. `NotFound`
         where the item or its file is not there, `Refused` where it has nothing that is compared."""
-        total, names = await self._summed(query, things)
+        total, names = await self._summed(self.parts(query, things))
         return await self.run(lambda: self.collection.steadily(lambda: self._hit(total, names, query, id)))
 
     def parts(self, query: Query, things: Sequence[Thing]) -> list[tuple[float, Thing]]:
@@ -194,9 +200,8 @@ class Finder:
         self._desk.close()
         self._looking.close()
 
-    async def _summed(self, query: Query, things: Sequence[Thing]) -> tuple[Float[np.ndarray, "..."], set[str]]:
+    async def _summed(self, parts: Sequence[tuple[float, Thing]]) -> tuple[Float[np.ndarray, "..."], set[str]]:
         """The sum of what the files and texts are, and the fields that they are of."""
-        parts = self.parts(query, things)
         units = await self._senses.vectors([thing for _, thing in parts])
         total = np.zeros((), np.float32)
         for (weight, _), unit in zip(parts, units, strict=True):

@@ -11,6 +11,7 @@ from sensorium.core.errors import SensoriumError
 from sensorium.core.protocols import Modality
 from sensorium.decoders import Drawing
 from sensorium.modalities.kept import kept, suffixes
+from sensorium.modalities.text import unknown_words
 from sensorium.modalities.transcript import NotAsked
 from sensorium.models import Generator, spoken
 from sensorium.models.making import NoDecoder
@@ -39,15 +40,16 @@ class Said:
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts, the likeliest first."""
+    """Texts, the likeliest first; `unknown`: words of what was asked that the model never learned."""
 
     texts: list[Said]
+    unknown: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Made:
     """Things that were made: `files` in base64 of the type `media`, or `texts`; `plans`: what was written out first of each, by a
-    model that plans; `note`: how they were made."""
+    model that plans; `note`: how they were made; `unknown`: words of what was asked for that the model never learned."""
 
     to: str
     kind: str
@@ -56,6 +58,7 @@ class Made:
     texts: list[str] = field(default_factory=list)
     plans: list[str] = field(default_factory=list)
     note: dict[str, Any] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
 
 
 class Tellers:
@@ -90,7 +93,9 @@ class Tellers:
     async def answer(self, thing: Thing, how: Ask) -> Texts:
         model = self._teller("ask")
         (text,) = await self._desk.ask(lambda: model.ask([thing.raw], how.question, answers=how.answers))
-        return Texts([Said(str(text), round(text.score, 4))])
+        asked = model.model.asked if isinstance(model.model, Generator) else ""
+        unknown = unknown_words([(model.field(asked), how.question)] if asked in model.modalities else [])
+        return Texts([Said(str(text), round(text.score, 4))], unknown)
 
     async def make(self, things: Sequence[Thing], how: Generate) -> Made:
         model, target = self._maker(how.to)
@@ -99,7 +104,8 @@ class Tellers:
             sources[field_of(self.reads("generate", how.to), "text").name] = how.text
         if not sources:
             raise Refused(422, "from what? Give a text, a file, or an item")
-        return await self._desk.ask(lambda: _make(model, target, sources, how))
+        made = await self._desk.ask(lambda: _make(model, target, sources, how))
+        return replace(made, unknown=unknown_words((model.field(name), raw) for name, raw in sources.items()))
 
     def close(self) -> None:
         self._desk.close()

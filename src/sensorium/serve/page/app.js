@@ -1,5 +1,5 @@
 // The page: what is looked for, what is found, and which tabs there are.
-import { address, ask, calm, complain, el, kindOf, named } from "./ask.js";
+import { address, ask, calm, complain, el, guessed, kindOf, named } from "./ask.js";
 import { card, connect } from "./gallery.js";
 import { chart } from "./map.js";
 import { record } from "./sound.js";
@@ -128,7 +128,7 @@ async function search() {
   $("#results").replaceChildren(...found.hits.map((hit) => card(hit, best)));
   const also = text && $("#words").checked ? " and by the very words" : "";
   const of = `of ${found.of.toLocaleString()} items, compared with their ${found.within.map(named).join(", ")}${also}`;
-  $("#status").textContent = found.hits.length ? `The ${found.hits.length} nearest ${of}` : `Nothing was found ${of}`;
+  $("#status").textContent = [found.hits.length ? `The ${found.hits.length} nearest ${of}` : `Nothing was found ${of}`, guessed(found.unknown)].filter(Boolean).join(". ");
   wander?.mark(found.hits.map((hit) => hit.id));
   if (about.can.caption) describe(found.hits, mine.signal);
 }

@@ -60,5 +60,8 @@ export function kindOf(file) {
   return Object.keys(ends).find((kind) => ends[kind].split(" ").includes(end)) ?? "";
 }
 
+/** A sentence about the words that the model never learned; "" where it knows them all. */
+export const guessed = (words) => words.length ? `The model never learned ${words.map((word) => `“${word}”`).join(", ")}: it only guesses.` : "";
+
 export const NAMES = { image: "picture", audio: "sound", video: "clip", text: "words", sensor: "trace" };
 export const named = (kind) => NAMES[kind] ?? kind;

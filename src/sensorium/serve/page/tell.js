@@ -1,5 +1,5 @@
 // The tabs in which the models tell, answer and make.
-import { address, ask, calm, complain, el, kindOf, named } from "./ask.js";
+import { address, ask, calm, complain, el, guessed, kindOf, named } from "./ask.js";
 
 /** Connects the forms; gives for each verb a function that takes the item that is meant. */
 export function tell(about, attempt) {
@@ -18,7 +18,8 @@ export function tell(about, attempt) {
       button.disabled = true;
       const answer = await attempt(() => ask(`/${verb}`, body(form, verb, chosen.value())));
       button.disabled = false;
-      told.replaceChildren(...(answer ? shown(verb, answer) : []));
+      const guess = guessed(answer?.unknown ?? []);
+      told.replaceChildren(...(answer ? shown(verb, answer) : []), ...(guess ? [el("p", { className: "hint" }, guess)] : []));
     });
   }
   const to = document.querySelector("#generate-form [name=to]");
@@ -68,7 +69,8 @@ function subject(box, kinds, most) {
 }
 
 function shown(verb, answer) {
-  if (verb !== "generate") return answer.texts.map((one) => el("blockquote", {}, el("p", {}, one.text), el("footer", {}, `log-probability ${one.score.toFixed(2)}`)));
+  const sure = (score) => verb === "ask" ? `probability ${Math.exp(score).toFixed(2)}` : `log-probability ${score.toFixed(2)}`;
+  if (verb !== "generate") return answer.texts.map((one) => el("blockquote", {}, el("p", {}, one.text), el("footer", {}, sure(one.score))));
   if (answer.kind === "text") return answer.texts.map((text) => el("blockquote", {}, el("p", {}, text)));
   const files = answer.files.map((file, i) => {
     const source = URL.createObjectURL(new Blob([Uint8Array.from(atob(file), (c) => c.charCodeAt(0))], { type: answer.media }));
