@@ -9,9 +9,10 @@ from PIL import Image as Pillow
 
 import sensorium
 from sensorium.cli import device
-from sensorium.cli.generate import _how
+from sensorium.cli.generate import _how, _write_sheet
 from sensorium.cli.main import WrongUsage, main
 from sensorium.decoders import Drawing, Sampling
+from sensorium.modalities import Video
 
 
 def opened(path):
@@ -90,7 +91,7 @@ def test_a_plan_is_told_and_stands_in_the_file_and_can_be_left_out(models, tmp_p
     out = ("--out", tmp_path / "w.png")
     for wrong, told in (
         (("red", "--to", "plan"), "nothing is planned"),
-        (("red", "--without", "blue", *out), "a plan is said in words alone"),
+        (("red", "--without", "blue", *out), "this model reads word by word"),
         (("", *out), "an empty plan"),
         (("red " * 41, *out), "where at most 40 are read"),
     ):
@@ -153,8 +154,22 @@ def test_a_picture_becomes_words_and_a_text_file_has_its_note_beside(models, tmp
     assert run(capsys, *asked, "--out", out)[0] == 0 and out.read_text() == f"{expected}\n"
     note = sensorium.provenance(out)
     assert note["from"]["image"]["file"] == "photo.png" and len(note["from"]["image"]["sha256"]) == 64 and "prompt" not in note
+    assert main(["generate", "--read", str(out)]) == 0
+    assert f"from: {json.dumps(note['from'])}\n" in capsys.readouterr().out
+    code, said = run(capsys, *asked, "-n", 3)
+    assert code == 2 and "-n 3: one text is the likeliest. Give --temperature 1" in said["error"]
     drawn = run(capsys, *asked, "--temperature", 2, "-n", 3)[1]["texts"]
     assert len(drawn) == 3 and len(set(drawn)) > 1
+
+
+def test_a_sheet_of_clips_has_one_in_a_row_and_its_frames_apart(tmp_path):
+    clips = np.arange(2 * 3, dtype=np.uint8).reshape(2, 3, 1, 1, 1) * np.full((2, 3, 4, 4, 3), 40, np.uint8)
+    _write_sheet([(clip, 3.0) for clip in clips], Video(size=4, frames=3, seconds=1.0), tmp_path / "sheet.png", {"software": "Sensorium 1"})
+    sheet = np.asarray(opened(tmp_path / "sheet.png"))
+    assert sheet.shape == (2 * 136 + 8, 3 * 136 + 8, 3) and sensorium.provenance(tmp_path / "sheet.png") == {"software": "Sensorium 1"}
+    cells = sheet[8:].reshape(2, 136, 3 * 136 + 8, 3)[:, :, 8:].reshape(2, 136, 3, 136, 3)
+    assert (cells[:, :128, :, :128] == clips[:, :, 0, 0].reshape(2, 1, 3, 1, 3)).all()
+    assert (cells[:, 128:] == 255).all() and (cells[:, :, :, 128:] == 255).all()
 
 
 def test_weights_and_what_is_taken_away_are_mixed_in(models, tmp_path, capsys):
@@ -171,6 +186,10 @@ WRONG = [
     (("red", "--out", "a.jpg"), 2, "--out a.jpg: image is kept in .png"),
     (("--out", "a.png"), 2, "from what?"),
     (("", "--out", "a.png"), 1, "an empty text"),
+    (("red", "--out", ".", "--to", "image"), 2, "--out .: this is a folder: name a file in it, such as out.png"),
+    (("red", "--out", "a.png", "--sheet", ".."), 2, "such as ../out.png"),
+    (("red", "--out", "a.png", "--without", "blue"), 2, "--without: this model reads word by word"),
+    (("red", "--out", "a.png", "--weights", "text=2"), 2, "--weights: this model reads word by word"),
     (("red", "--out", "a.png", "--to", "vidoe"), 1, "no decoder for 'vidoe'"),
     (("red", "--out", "a.png", "-n", "0"), 2, "-n 0"),
     (("red", "--out", "a.png", "--as-told"), 2, "nothing is planned before this is made"),

@@ -112,17 +112,19 @@ def test_the_page_of_a_collection_at_an_address_is_written_here(place, capsys, m
     ):
         assert _beside(given) == Path(f"{name}.html")
     assert _beside("some/photos.collection") == Path("some/photos.collection.html")
-    assert main(["index", "photos", "--model", "runs/a", "--out", "memory:shelf"]) == 0
+    assert main(["index", "photos", "--model", "runs/a", "--out", "memory:shelf"]) == 2
+    assert "what is in memory goes when this command ends" in capsys.readouterr().err
+    assert main(["collection", "push", "photos.collection", "memory:shelf"]) == 0
     monkeypatch.setattr("webbrowser.open", lambda address: None)
     assert answer(capsys, "search", "memory:shelf", "red", "--open")["page"] == "shelf.html" and (place / "shelf.html").is_file()
 
 
 def test_a_first_run_that_failed_leaves_the_place_free(place, capsys):
     index = ("index", "photos", "--model", "runs/a", "--out", "new.collection")
-    for dial, text in ((("--dims", "9999"), "the first 9999 numbers"), (("--precision", "binary"), "8")):
+    for dial, text in ((("--dims", "9999"), "dims=9999: vectors of this model have"), (("--precision", "binary"), "8")):
         assert text in answer(capsys, *index, *dial)["error"] and not (place / "new.collection").exists()
     assert answer(capsys, *index, "--precision", "int8")["items"] == 5
-    assert "the first 9999 numbers" in answer(capsys, *index, "--anew", "--dims", "9999")["error"]
+    assert "dims=9999: vectors of this model have" in answer(capsys, *index, "--anew", "--dims", "9999")["error"]
     assert answer(capsys, "collection", "info", "new.collection")["items"] == 5
 
 

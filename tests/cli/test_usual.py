@@ -72,7 +72,7 @@ def runs(tmp_path, monkeypatch):
             "ask",
             ["video"],
             None,
-            "ask video: to make one, sensorium learn questions --source video --out runs/questions-of-video",
+            "answer questions about video: to make one, sensorium learn questions --source video --out runs/questions-of-video",
         ),
         (
             "caption",

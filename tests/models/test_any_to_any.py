@@ -58,6 +58,24 @@ def test_it_says_what_each_loss_reads_for_the_targets_of_the_batch():
         assert max(float(jnp.abs(x).max()) for x in jax.tree.leaves(slope)) > 0, name
 
 
+def outputs(made: AnyToAny):
+    graph, state = nnx.split(made)
+    run = jax.jit(lambda state, batch: nnx.merge(graph, state)(batch, jax.random.key(0)))
+    return lambda batch: run(state, batch)
+
+
+def test_what_is_written_is_learned_from_texts_of_their_own_where_it_has_some():
+    """And no word of them is read by the space, nor any of what it reads learned."""
+    run, given = outputs(AnyToAny.build(**ANY.arguments, taught={"text": "other"}, rngs=nnx.Rngs(0))), batch()
+    as_read = {key.replace("text", "other"): x for key, x in given.items() if key.startswith("text")}
+    out = run(given | as_read)
+    assert {"other/logits", "other/known"} <= out.keys() and "text/logits" not in out and "other/unit" not in out
+    np.testing.assert_allclose(out["other/logits"], outputs(model())(given)["text/logits"], rtol=1e-5, atol=1e-6)
+    turned = run(given | {key: x[::-1] for key, x in as_read.items()})
+    assert (turned["text/unit"] == out["text/unit"]).all() and (turned["other/logits"] != out["other/logits"]).any()
+    assert not {"text/logits", "other/logits"} & run(given).keys(), "nothing is learned of texts that are read alone"
+
+
 def test_the_space_gets_no_gradient():
     _, slopes = compiled()(batch())
     assert jax.tree.leaves(slopes["space"]) and not any(x.any() for x in jax.tree.leaves(slopes["space"])), "exactly zero"

@@ -17,8 +17,9 @@ from sensorium.data.questions import even
 from sensorium.data.synthetic import write_world
 from sensorium.decoders import Drawing
 from sensorium.losses import total
-from sensorium.modalities import Audio, Image, Video
+from sensorium.modalities import Audio, Image, Text, Video
 from sensorium.recipes import RECIPES, WORLDLY
+from sensorium.recipes.anything import PROMPTS
 from sensorium.recipes.makers import layouts
 from sensorium.recipes.senses import senses
 from sensorium.recipes.start import begun, keep
@@ -118,6 +119,17 @@ def test_a_few_steps_of_a_small_batch_move_every_parameter_that_trains(name, mak
     for (path, old), (_, new) in zip(before, nnx.to_flat_state(nnx.state(model)), strict=True):
         still = (name == "anything" and path[0] == "space") or (name in SLOTTED and path[-1] == "nothing")
         assert jnp.isfinite(new[...]).all() and (new[...] != old[...]).any() != still, path
+
+
+def test_anything_reads_what_people_say_and_learns_to_write_in_reading_order():
+    experiment = RECIPES["anything"](init=untrained())
+    batch = experiment.source.read(np.arange(64))
+    scenes = scene.draw("train", np.arange(64), 0, 2)
+    text = next(field for field in experiment.fields if isinstance(field, Text) and field.name == "text")
+    said, written = ([text.show(ids) for ids in batch[name]] for name in ("text", "text_told"))
+    assert written == caption.render(scenes, "reading") and [field.name for field in experiment.fields][-1] == "plan"
+    styles = caption.styles(scenes, PROMPTS)
+    assert said == caption.render(scenes, styles) and len(set(styles)) == 4
 
 
 def test_a_run_of_anything_is_gone_on_with_from_what_it_began_with(tmp_path):

@@ -268,7 +268,7 @@ def test_the_first_numbers_of_vectors_are_enough_for_a_model_that_was_trained_to
     for other in (Prefix(model, 2), Tricolour(fingerprint="other")):
         with pytest.raises(SensoriumError, match="cannot be compared"):
             made.query(other, text="blue")
-    with pytest.raises(SensoriumError, match="the first 7 numbers of vectors that have 6"):
+    with pytest.raises(SensoriumError, match="dims=7: vectors of this model have 6 numbers"):
         Prefix(model, 7).encode(text=["a"])
 
 

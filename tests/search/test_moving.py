@@ -35,6 +35,12 @@ def test_what_is_pushed_is_there_and_nothing_else(made, tmp_path, driver):
     fewer.describe(made.store.about)
     fewer.upsert(known.drop_columns([name for name in known.column_names if name.endswith("audio")]))
     assert set(push(fewer, target)["recall"]) < set(told["recall"]) and target.count() == 2, "what it had before is no matter"
+    here = made.store.about
+    made.store.describe(here | {"root": "elsewhere"})
+    with pytest.raises(SensoriumError, match="and this one is of elsewhere: give --overwrite"):
+        push(made.store, target)
+    assert target.count() == 2 and target.about["root"] == here["root"], "nothing is lost"
+    assert push(made.store, target, overwrite=True)["rows"] == 5 and target.about["root"] == "elsewhere"
     with pytest.raises(SensoriumError, match="another model"):
         push(made.store, _told(target))
 

@@ -134,7 +134,7 @@ def test_what_is_refused_anew_leaves_what_was_there(tmp_path, kind):
     before, about = contents(made.store), made.store.about
     absent = Item("a", {"image": (root / "no.png",)})
     for given, some, dials, text in (
-        (Prefix(model, 9999), items, None, "the first 9999 numbers of vectors that have 6"),
+        (Prefix(model, 9999), items, None, "dims=9999: vectors of this model have 6 numbers"),
         (model, items, "binary", "8"),
         (model, [*items, items[0]], None, "two items are called 'red'"),
         (model, iter([*items, items[0]]), None, "two items are called 'red'"),

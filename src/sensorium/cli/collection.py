@@ -36,6 +36,7 @@ def collection(
     rerank: int | None = None,
     model: str | None = None,
     precision: Literal["f32", "f16", "int8", "binary"] | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Say what a collection holds, move it, make it fast, write it as files that everybody reads, make one of these, or measure
     how well it answers queries whose right items you know.
@@ -55,9 +56,12 @@ def collection(
         rerank: Measure what ranking so many of the first hits anew by their tokens gives, as `sensorium search --rerank` does it.
         model: The model that made the collection, if it is no longer where it was then.
         precision: Of push: how TO keeps vectors, by default as PLACE does; the recall is then that beside PLACE's.
+        overwrite: Of push: replace the collection of another folder that TO holds.
     """
     if precision is not None and action != "push":
         raise WrongUsage(f"{action} takes no --precision: push does")
+    if overwrite and action != "push":
+        raise WrongUsage(f"{action} takes no --overwrite: push does")
     if action == "evaluate":
         if relevance is None or to is not None:
             raise WrongUsage("evaluate takes a collection and --relevance FILE: sensorium collection --help")
@@ -66,7 +70,7 @@ def collection(
         raise WrongUsage(f"--relevance, --queries, --within, --rerank and --model are for evaluate, not for {action}")
     if (action in _TWO) != (to is not None):
         raise WrongUsage(f"{action} takes {'two places' if action in _TWO else 'one place'}: sensorium collection --help")
-    push = partial(_push, precision=precision)
+    push = partial(_push, precision=precision, overwrite=overwrite)
     verbs = {"info": _info, "push": push, "optimize": _optimize, "export": _export, "import": _import}
     made = verbs[action](place, to or "")
     return {"action": action, "collection": place, "to": to, **made}
@@ -112,7 +116,7 @@ def _info(place: str, to: str) -> dict[str, Any]:
     }
 
 
-def _push(place: str, to: str, precision: str | None) -> dict[str, Any]:
+def _push(place: str, to: str, precision: str | None, overwrite: bool) -> dict[str, Any]:
     from sensorium.cli.training import counting
     from sensorium.search import Collection
     from sensorium.search.moving import push
@@ -120,7 +124,7 @@ def _push(place: str, to: str, precision: str | None) -> dict[str, Any]:
 
     opened = Collection.open(place)
     with counting("pushing", opened.store.count()) as advance:
-        return push(opened.store, store_at(to, create=True), advance, precision)
+        return push(opened.store, store_at(to, create=True), advance, precision, overwrite)
 
 
 def _optimize(place: str, to: str) -> dict[str, Any]:

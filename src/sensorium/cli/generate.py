@@ -1,5 +1,6 @@
 """`sensorium generate`: pictures, sounds, clips, traces and texts out of what is said, shown or played."""
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -102,6 +103,8 @@ def generate(
     loaded = sensorium.load(model)
     field = _target(loaded, to or (_kind(out) if len(loaded.making.model.targets) > 1 else None))
     how = _how(field.name, loaded.making.how(field.name), steps, guidance, sampler, temperature)
+    if field.kind == "text" and n > 1 and how.temperature == 0:
+        raise WrongUsage(f"-n {n}: one text is the likeliest. Give --temperature 1 to draw several")
     files = _files(out, sheet, n, field, overwrite, [raw for kind, raw in given.items() if kind != "text"])
     told = {name: listed(raw) for name, raw in _told(loaded, given, without or [], weights or []).items()}
     plans = _plans(loaded, field.name, told, n, seed, as_told)
@@ -123,7 +126,7 @@ def generate(
 def show(result: dict, console: "Console") -> None:
     if "software" in result:  # what was read
         for key, value in result.items():
-            print(f"{key}: {value}")
+            print(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
         return
     lines = result["files"] or result.get("texts", ())
     for line, plan in zip(lines, result.get("plans") or [""] * len(lines), strict=True):
@@ -180,6 +183,7 @@ def _target(loaded: "Sensorium", to: str | None) -> "Modality":
 
 def _told(loaded: "Sensorium", given: Mapping[str, Any], without: Sequence[str], weights: Sequence[str]) -> dict[str, Any]:
     """What is given of each field, weighed; by the kinds of the fields that the model reads."""
+    from sensorium.models import AnyToAny
     from sensorium.models.mix import Mix
 
     fields = {loaded.field(name).kind: name for name in loaded.making.model.reads}
@@ -189,6 +193,11 @@ def _told(loaded: "Sensorium", given: Mapping[str, Any], without: Sequence[str],
     counts = dict(counted := [_weight(said, given) for said in weights])
     if len(counts) < len(counted):
         raise WrongUsage(f"--weights {' '.join(weights)}: expected each source once")
+    if (without or counts) and not isinstance(loaded.making.model, AnyToAny):
+        raise WrongUsage(
+            f"--{'without' if without else 'weights'}: this model reads word by word, and has no space in which meanings are "
+            "added: sensorium learn anything makes one that has"
+        )
     parts = {kind: [(raw, counts.get(kind, 1.0))] for kind, raw in given.items()}
     if without:
         parts.setdefault("text", []).extend((text, -1.0) for text in without)
@@ -213,6 +222,9 @@ def _files(out: File, sheet: File, n: int, field: "Modality", overwrite: bool, s
 
     if not 1 <= n <= MOST:
         raise WrongUsage(f"-n {n}: expected from 1 to {MOST:,}")
+    if named := next((path for path in (out, sheet) if path is not None and path.is_dir()), None):
+        option, own = ("--out", next(iter(suffixes(field)), ".png")) if named == out else ("--sheet", ".png")
+        raise WrongUsage(f"{option} {named}: this is a folder: name a file in it, such as {named / f'out{own}'}")
     if out is None and field.kind != "text":
         raise WrongUsage(f"give --out: the file for what is made, such as out{next(iter(suffixes(field)), '.png')}")
     if out is not None and out.suffix.lower() not in suffixes(field):
@@ -223,7 +235,7 @@ def _files(out: File, sheet: File, n: int, field: "Modality", overwrite: bool, s
     files = [] if out is None else [out] if n == 1 else [out.with_stem(f"{out.stem}-{i + 1}") for i in range(n)]
     notes = [Path(f"{path}{BESIDE}") for path in files if not notes_within(path.suffix.lower())]
     every = files + notes + ([sheet] if sheet else [])
-    if there := [path for path in every if path.exists() and (path.is_dir() or not overwrite)]:
+    if there := [path for path in every if path.exists() and not overwrite]:
         raise SensoriumError(f"{there[0]} is there: give another name, or --overwrite to replace it")
     asked = {path.resolve() for path in sources}
     if mine := [path for path in every if path.resolve() in asked]:
@@ -311,8 +323,12 @@ def _write(field: "Modality", thing: Any, path: Path, note: Mapping[str, Any]) -
 
 
 def _write_sheet(made: Sequence[Any], field: "Modality", path: Path, note: Mapping[str, Any]) -> None:
+    from PIL import Image as Pillow
+
     from sensorium.modalities import Image
     from sensorium.show.sheet import sheet
 
-    pictures = made if field.kind == "image" else [field.show(frames) for frames, _ in made]
-    _write(Image(), sheet(pictures), path, note)
+    if field.kind == "image":
+        return _write(Image(), sheet(made), path, note)
+    frames = [Pillow.fromarray(frame) for clip, _ in made for frame in clip]
+    _write(Image(), sheet(frames, columns=len(made[0][0])), path, note)  # a clip a row

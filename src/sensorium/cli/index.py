@@ -10,6 +10,7 @@ import tyro
 
 from sensorium.cli import columns as mapping
 from sensorium.cli import problems
+from sensorium.cli.main import WrongUsage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,6 +60,8 @@ def index(
 
     start = time.perf_counter()
     given = mapping.given(columns)
+    if out.startswith("memory:"):
+        raise WrongUsage(f"--out {out}: what is in memory goes when this command ends: give a folder, or s3://bucket/name")
     if not is_address(out):
         place.folder(Path(out))
     device.prepare()
@@ -101,7 +104,8 @@ def show(result: dict, console: "Console") -> None:
 
     counts = ", ".join(f"{count} {name}" for name, count in result["fields"].items())
     changes = ", ".join(f"{count} {name}" for name, count in result["changes"].items() if count)
-    console.print(f"{result['items']} items ({counts}) in {result['seconds']} s: {escape(result['collection'])}")
+    items = f"{result['items']} item{'' if result['items'] == 1 else 's'}"
+    console.print(f"{items} ({counts}) in {result['seconds']} s: {escape(result['collection'])}")
     console.print(changes, highlight=False)
     for name, one in result["vectors"].items():
         if one["recall"] is not None:

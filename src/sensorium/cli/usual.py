@@ -43,7 +43,8 @@ def model_for(doing: str, model: str | None, sources: Sequence[str], to: str | N
     can = [(path, one) for path in _newest(RUNS) if (one := able(path)) and one.can(does, sources, to)]
     found = [path for path, _ in sorted(can, key=lambda pair: not pair[1].one)]
     things = " and ".join(sources) or "things"
-    what = f"make {to or 'one kind of thing'} from {things}" if doing == "generate" else f"{doing} {things}"
+    verb = {"ask": "answer questions about"}.get(doing, doing)
+    what = f"make {to or 'one kind of thing'} from {things}" if doing == "generate" else f"{verb} {things}"
     if not found:
         raise WrongUsage(
             f"give --model: a folder or the id of a repository. Nothing in {RUNS}/ can {what}{_learn(doing, things, to)}"

@@ -143,7 +143,7 @@ class Text:
     def unknown(self, raw: Raw) -> list[str]:
         """The words of a text that are none of `words`, each once: they are read letter by letter, and nothing was learned of
         them. None of a field of pieces or bytes, to which every word is made of what it knows."""
-        found = re.findall(r"[^\W\d_]\w+", unicodedata.normalize("NFC", raw).lower()) if self.words else ()
+        found = re.findall(r"\b[^\W\d_]\w+", unicodedata.normalize("NFC", raw).lower()) if self.words else ()
         return [word for word in dict.fromkeys(found) if word not in self._words]
 
     @cached_property

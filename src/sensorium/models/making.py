@@ -306,8 +306,8 @@ every process, as JAX keeps none that calls back, and that would take longer tha
 PLANNED = Sampling(temperature=0.5)
 """How plans are drawn: they differ in what a prompt leaves open, and hold what it says more often than at a temperature of 1."""
 SEEN = Sampling(temperature=0.2)
-"""And how those of vectors are, which leave less open than they are unsure of: of 500 sounds 0.43 are planned all right, and 0.36 at
-0.5; of 16 plans of "a red circle above a blue square" 14 differ, and 15 there (docs/log.md)."""
+"""And how those of vectors are, which leave less open than they are unsure of: of 500 sounds 0.43 are planned all right, and
+0.36 at 0.5; of 16 plans of "a red circle above a blue square" 14 differ, and 15 there (docs/log.md)."""
 PROGRAMS = 32
 """Compiled programs that are held at once, of some 20 MB each."""
 

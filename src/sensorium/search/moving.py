@@ -19,16 +19,26 @@ _ROWS = 1024
 
 
 def push(
-    source: Store, target: Store, progress: Callable[[int], None] | None = None, precision: str | None = None
+    source: Store,
+    target: Store,
+    progress: Callable[[int], None] | None = None,
+    precision: str | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Makes `target` hold the rows of `source` and no others, and verifies it: equal counts and checksums, and for each column of
     vectors the recall of the target's search beside an exact one of the source. `precision`: with vectors kept in another way.
-    `SensoriumError` where anything is missing, or the target is of another model or precision."""
+    `overwrite`: also where the target holds a collection of another folder, which is gone then. `SensoriumError` where anything
+    is missing, or the target is of another folder, model or precision."""
     frozen, about = source.snapshot(), target.about if target.count() else {}
     if about and about.get("fingerprint") != frozen.about.get("fingerprint"):
         raise SensoriumError(
             f"the target holds a collection of another model (fingerprint {about.get('fingerprint')}, here "
             f"{frozen.about.get('fingerprint')}): remove it first, or push to another place"
+        )
+    if about and not overwrite and (theirs := about.get("root")) != (ours := frozen.about.get("root")):
+        raise SensoriumError(
+            f"the target holds a collection of {theirs or 'no folder'}, and this one is of {ours or 'no folder'}: give "
+            "--overwrite (overwrite=True) to lose that one, or push to another place"
         )
     has = frozen.about.get("precision", "f32")
     wanted = precision or has

@@ -38,6 +38,6 @@ class Prefix:
     def first(self, z: Float[np.ndarray, "N W"]) -> Float[np.ndarray, "N D"]:
         """The first numbers of unit vectors, made unit vectors again."""
         if not 0 < self.dims <= z.shape[1]:
-            raise SensoriumError(f"the first {self.dims} numbers of vectors that have {z.shape[1]}")
+            raise SensoriumError(f"dims={self.dims}: vectors of this model have {z.shape[1]} numbers, give fewer")
         part = z[:, : self.dims]
         return (part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12)).astype(np.float32)
