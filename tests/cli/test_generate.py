@@ -164,9 +164,10 @@ def test_a_picture_becomes_words_and_a_text_file_has_its_note_beside(models, tmp
 
 def test_a_sheet_of_clips_has_one_in_a_row_and_its_frames_apart(tmp_path):
     clips = np.arange(2 * 3, dtype=np.uint8).reshape(2, 3, 1, 1, 1) * np.full((2, 3, 4, 4, 3), 40, np.uint8)
-    _write_sheet([(clip, 3.0) for clip in clips], Video(size=4, frames=3, seconds=1.0), tmp_path / "sheet.png", {"software": "Sensorium 1"})
-    sheet = np.asarray(opened(tmp_path / "sheet.png"))
-    assert sheet.shape == (2 * 136 + 8, 3 * 136 + 8, 3) and sensorium.provenance(tmp_path / "sheet.png") == {"software": "Sensorium 1"}
+    out, note = tmp_path / "sheet.png", {"software": "Sensorium 1"}
+    _write_sheet([(clip, 3.0) for clip in clips], Video(size=4, frames=3, seconds=1.0), out, note)
+    sheet = np.asarray(opened(out))
+    assert sheet.shape == (2 * 136 + 8, 3 * 136 + 8, 3) and sensorium.provenance(out) == note
     cells = sheet[8:].reshape(2, 136, 3 * 136 + 8, 3)[:, :, 8:].reshape(2, 136, 3, 136, 3)
     assert (cells[:, :128, :, :128] == clips[:, :, 0, 0].reshape(2, 1, 3, 1, 3)).all()
     assert (cells[:, 128:] == 255).all() and (cells[:, :, :, 128:] == 255).all()

@@ -383,6 +383,26 @@ def test_pictures_without_words_are_told_by_the_captioner(page, telling):
     assert asked == ["other"]
 
 
+def test_words_that_were_never_learned_are_told(page):
+    """As the server names them, in the search and beside an answer, which says how sure it is."""
+    can = {"caption": ["image"], "ask": ["image"]}
+    page.route("**/about", lambda route: route.fulfill(json={**route.fetch().json(), "can": can}))
+    page.route("**/search", lambda route: route.fulfill(json={**route.fetch().json(), "unknown": ["<dog>", "cat"]}))
+    page.route("**/ask", lambda route: route.fulfill(json={"texts": [{"text": "red", "score": -0.693147}], "unknown": ["dog"]}))
+    page.route("**/caption", lambda route: route.fulfill(json={"texts": [{"text": "a thing", "score": -1.0}], "unknown": []}))
+    page.goto(page.at)
+    page.get_by_label("What do you look for?").fill("red")
+    expect(page.get_by_role("status").first).to_contain_text("The model never learned “<dog>”, “cat”: it only guesses.")
+    page.locator(".card").first.locator("button.quiet", has_text="Details").click()
+    page.get_by_role("dialog").get_by_role("button", name=re.compile("^Ask")).click()
+    page.get_by_label("Your question").fill("is it a dog?")
+    page.locator("#ask-form button.primary").click()
+    told = page.locator("#ask-form .told")
+    expect(told).to_contain_text("probability 0.50")
+    expect(told).to_contain_text("The model never learned “dog”: it only guesses.")
+    assert told.locator("p").all_inner_texts()[0] == "red"
+
+
 def test_the_page_for_programs(page, address):
     page.goto(f"{address[0]}/docs")
     expect(page.get_by_role("heading", name="POST /search")).to_be_visible()

@@ -362,6 +362,16 @@ def test_names_that_are_no_unicode_are_said_and_found(tmp_path):
     server.close()
 
 
+def test_a_name_with_a_line_break_is_listed_and_found(tmp_path):
+    server = Server(Collection.update(Reading(), [Item("a\nb\n", {"text": ("red",)})], tmp_path / "c"), Reading(), bounds=PATIENT)
+    client = Client(server)
+    (listed,) = client.get("/items").json()["items"]
+    assert listed["id"] == "a\nb\n" and client.get(f"/items/{quote(listed['id'], safe='')}").json() == listed
+    lacks = client.get(f"/items/{quote(listed['id'], safe='')}/thumbnail")
+    assert lacks.status_code == 404 and "has no thumbnail" in lacks.json()["error"]
+    server.close()
+
+
 def test_a_collection_of_the_first_numbers_alone_is_asked_by_these(tmp_path):
     items = folder(tmp_path / "files")
     kept = Collection.update(Prefix(Reading(), 4), items, "memory:first", root=tmp_path / "files")

@@ -89,6 +89,14 @@ def searching(api: FastAPI, finder: Finder, senses: Senses, reasons: Reasons) ->
 
 def items(api: FastAPI, finder: Finder) -> None:
     from fastapi.responses import FileResponse, Response
+    from starlette.convertors import PathConvertor, register_url_convertor
+
+    class Id(PathConvertor):
+        """Whatever may be the id of an item: slashes, and the line breaks that names of files may hold."""
+
+        regex = "(?s:.*)"
+
+    register_url_convertor("id", Id())
 
     @api.get("/items", tags=["items"])
     async def listed(after: str = "", k: int = 100, where: str = "") -> Page:
@@ -97,13 +105,13 @@ def items(api: FastAPI, finder: Finder) -> None:
         `where`: only those of which this holds, as in `year > 2020 and kind = 'video'`."""
         return await finder.page(after, k, where)
 
-    @api.get("/items/{id:path}/thumbnail", tags=["items"], response_class=Response)
+    @api.get("/items/{id:id}/thumbnail", tags=["items"], response_class=Response)
     async def thumbnail(id: str, at: float | None = None) -> Response:
         """A small JPEG of an item; of its clip after `at` seconds, where these are given."""
         found = await (finder.thumbnail(id) if at is None else finder.moment(id, at))
         return Response(found, media_type="image/jpeg", headers=ALONE)
 
-    @api.get("/items/{id:path}/file/{kind}", tags=["items"], response_class=FileResponse)
+    @api.get("/items/{id:id}/file/{kind}", tags=["items"], response_class=FileResponse)
     async def file(id: str, kind: str) -> FileResponse:
         """A file of an item, by its kind; parts of it by `Range`."""
         path: Path = await finder.file(id, kind)
@@ -113,7 +121,7 @@ def items(api: FastAPI, finder: Finder) -> None:
             path, 200, ALONE, media or "application/octet-stream", filename=path.name, content_disposition_type=how
         )
 
-    @api.get("/items/{id:path}", tags=["items"])
+    @api.get("/items/{id:id}", tags=["items"])
     async def item(id: str) -> About:
         """All that is known of an item."""
         return await finder.about(id)
