@@ -74,7 +74,7 @@ def anything(
         raise BadDial(
             f"targets={list(targets)}: {other}: expected some of {', '.join(n for n, f in fields.items() if f.kind in DECODED)}"
         )
-    taught = {name: replace(fields[name], name=f"{name}_told") for name in targets if fields[name].kind == "text"}
+    taught = {name: replace(one, name=f"{name}_told") for name in targets if isinstance(one := fields[name], Text)}
     made = {name: DECODED[fields[name].kind](taught.get(name, fields[name]), most) for name in targets}
     decoders = {name: decoder for name, (decoder, _, _) in made.items()}
     ends = next((ends for _, _, ends in made.values() if ends), {})
