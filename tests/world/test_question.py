@@ -42,6 +42,24 @@ def test_nor_does_the_question_give_the_answer_away(split):
             assert np.mean(hits) <= 1.3 / len(TYPES[type]), type
 
 
+@pytest.mark.parametrize("split", scene.SPLITS)
+def test_what_is_not_there_is_nearly_there_and_could_be(split):
+    """It has the colour or the shape of something; one in eight or more, the colour of one thing and the shape of another."""
+    things, crossed, absent = caption.objects(SCENES[split]), 0, 0
+    for one in ASKED[split]:
+        if one.type != "there":
+            continue
+        colour, shape = (
+            names.index(word) for names, word in zip((scene.COLOURS, scene.SHAPES), one.question.split()[-2:], strict=True)
+        )
+        own = {thing[2:4] for thing in things[one.row]}
+        assert scene.HELD_OUT[shape] != colour and ((colour, shape) in own) == (one.answer == "yes")
+        near = colour in {c for c, _ in own}, shape in {s for _, s in own}
+        assert any(near)
+        absent, crossed = absent + (one.answer == "no"), crossed + (one.answer == "no" and all(near))
+    assert absent > 1000 and crossed / absent > 1 / 8
+
+
 def test_answers_are_true_of_the_scene_by_hand():
     things = [(0, 1, 0, 0, 1), (1, 0, 5, 1, 7)]  # a small striped red circle at the top, a large plain blue square at the bottom
     expected = {
@@ -54,6 +72,10 @@ def test_answers_are_true_of_the_scene_by_hand():
         "how does the blue square lie to the red circle": "below",
         "is the red circle small or large": "small",
         "how large is the blue square": "large",
+        "is there a red circle": "yes",
+        "can you see a blue square": "yes",
+        "is there a red square": "no",
+        "can you see a green circle": "no",
         "how does everything move": "up",
         "where is the red circle": "top",
         "in which place is the blue square": "bottom",

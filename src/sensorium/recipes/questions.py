@@ -20,7 +20,17 @@ from sensorium.world import question
 from sensorium.world.question import TYPES
 
 SOURCES = Table("source of questions", {"image": Image(size=64), "audio": Audio(), "video": Video(size=64, frames=8)})
-SHARES = {"count": 0.4, "colour": 1.0, "shape": 3.0, "relation": 1.0, "size": 0.8, "motion": 1.0, "place": 1.5, "beside": 1.0}
+SHARES = {
+    "count": 0.4,
+    "colour": 1.0,
+    "shape": 3.0,
+    "relation": 1.0,
+    "size": 0.8,
+    "motion": 1.0,
+    "place": 1.5,
+    "beside": 1.0,
+    "there": 1.0,
+}
 """How often each type is asked while learning: what a thing is called by, its colour and its shape, comes before the rest."""
 ENCODERS: dict[str, Mapping[str, Any]] = {**FINE, "question": {"width": 64, "window": 5}}
 """Of things and of questions, whose words know their neighbours."""

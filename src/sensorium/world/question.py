@@ -22,6 +22,7 @@ TYPES: dict[str, tuple[str, ...]] = {
     "motion": MOTIONS,
     "place": PLACES,
     "beside": tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES),
+    "there": ("yes", "no"),
 }
 """The answers of each type; chance is one over their number."""
 _DRAWS = 6
@@ -118,6 +119,23 @@ def _beside(things: list[Thing], a: Thing, b: Thing, u: list[float]) -> str | No
     return _said(u, f"what is {way} the {_name(a)}", f"what lies {way} the {_name(a)}")
 
 
+def _there(things: list[Thing], a: Thing, b: Thing, u: list[float]) -> str | None:
+    """Half of them of what is not there: of the colour or the shape of what is, or of the colour of one thing and the shape of
+    another. Nothing is asked of held-out pairs, which are never there in training."""
+    if _held(a) or _rare(a, u):
+        return None
+    if u[2] < 0.5:
+        return _said(u, f"is there {_a(a[2:4])}", f"can you see {_a(a[2:4])}")
+    colours, shapes = [(c, a[3]) for c in range(len(COLOURS))], [(a[2], s) for s in range(len(SHAPES))]
+    mixed = [(a[2], b[3]), (b[2], a[3])]
+    known = {t[2:4] for t in things}
+    for pairs in (mixed, colours, shapes) if u[4] < 1 / 3 else (colours,) if u[4] < 2 / 3 else (shapes,):
+        if absent := [pair for pair in pairs if pair not in known and HELD_OUT[pair[1]] != pair[0]]:
+            said = _a(absent[int(u[5] * len(absent))])
+            return _said(u, f"is there {said}", f"can you see {said}")
+    return None
+
+
 def _said(u: list[float], *ways: str) -> str:
     return ways[int(u[1] * len(ways))]
 
@@ -141,6 +159,12 @@ def _name(a: Thing) -> str:
     return f"{COLOURS[a[2]]} {SHAPES[a[3]]}"
 
 
+def _a(pair: tuple[int, ...]) -> str:
+    """A thing of a colour and a shape."""
+    name = f"{COLOURS[pair[0]]} {SHAPES[pair[1]]}"
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+
+
 def _lie(things: list[Thing], motion: int, a: str, b: str) -> set[str]:
     pairs = [(p, q) for p in things for q in things if _name(p) == a and _name(q) == b and p != q]
     return {relation for p, q in pairs for relation in relations(p[4], q[4])}
@@ -151,7 +175,7 @@ def _found(things: list[Thing], motion: int, way: str, name: str) -> set[str]:
 
 
 _ASK = {"count": _count, "colour": _colour, "shape": _shape, "relation": _relation, "size": _size, "motion": _motion}
-_ASK |= {"place": _place, "beside": _beside}
+_ASK |= {"place": _place, "beside": _beside, "there": _there}
 _SHAPE, _COLOUR, _PLACE = ("|".join(sorted(words, key=len, reverse=True)) for words in (SHAPES, COLOURS, PLACES))
 _THING = rf"(?:{_COLOUR}) (?:{_SHAPE})"
 Reply = Callable[..., set[str]]
@@ -185,6 +209,10 @@ _REPLY: list[tuple[re.Pattern[str], Reply]] = [
             lambda things, motion, name: {PLACES[t[4]] for t in things if _name(t) == name},
         ),
         (rf"what (?:is|lies) ({'|'.join(RELATIONS)}) the ({_THING})", _found),
+        (
+            rf"(?:is there|can you see) an? ({_THING})",
+            lambda things, motion, name: {"yes" if any(_name(t) == name for t in things) else "no"},
+        ),
         ("how does everything move|which way do things go", lambda things, motion: {MOTIONS[motion]}),
     )
 ]
@@ -201,7 +229,7 @@ WORDS = tuple(
             for w in said.split()
         }
         | {w for said in ("where is the beside the", "how does the lie to the", "small or large") for w in said.split()}
-        | {w for said in ("in which place is the", "what lies the") for w in said.split()}
+        | {w for said in ("in which place is the", "what lies the", "is there a", "can you see an") for w in said.split()}
         | {w for answers in (*TYPES.values(), PLACES) for said in answers for w in said.split()}
     )
 )
