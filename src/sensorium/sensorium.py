@@ -254,7 +254,7 @@ class Sensorium:
         """`n` things of the field `to` of each prompt, one prompt's after another's: `generate("image", text="a red ring", n=8)`
         gives Pillow pictures; sounds and traces are (array, rate), clips (frames, fps). `how`: a `Drawing` (a `Sampling` for
         texts). Sources of several fields are added up in the space, and each may be a `Mix`. Same `seed`, same things; thing i
-        is the same whatever `n` is. `progress` is told the evaluations of the network that are done and those there are."""
+        of one prompt is the same whatever `n` is. `progress` is told the evaluations of the network done so far, and all."""
         return self.making(self._leaves, to, {name: listed(raw) for name, raw in sources.items()}, n, how, seed, progress)
 
     @cached_property

@@ -65,6 +65,11 @@ def test_pictures_are_written_and_say_how_and_the_same_seed_gives_the_same_bytes
     assert note["software"] == f"Sensorium {sensorium.__version__}" and opened(tmp_path / "sheet.png").size == (280, 280)
     assert run(capsys, *asked, "--out", tmp_path / "b" / "out.png")[0] == 0
     assert [path.read_bytes() for path in files] == [path.read_bytes() for path in sorted((tmp_path / "b").iterdir())]
+    code, said = run(capsys, *asked, "--sheet", tmp_path / "alone.png")
+    assert code == 0 and said["files"] == []
+    assert opened(tmp_path / "alone.png").tobytes() == opened(tmp_path / "sheet.png").tobytes()
+    assert main(["generate", "red circle", "--model", str(models / "planner"), "--sheet", str(tmp_path / "plans.png")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "plans.png")
     assert main(["generate", "--read", str(files[1])]) == 0
     assert "prompt: red circle\n" in capsys.readouterr().out
 

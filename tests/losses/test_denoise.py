@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from sensorium.losses import Denoise, Outline
 
@@ -42,3 +43,10 @@ def test_rows_that_no_noise_was_put_on_do_not_count():
     assert found.counts.tolist() == [False, bool(whole.counts[1]), False, bool(whole.counts[3])]
     np.testing.assert_allclose(found.values[jnp.asarray([1, 3])], whole.values[jnp.asarray([1, 3])])
     assert (Outline("a")(some, BATCH).counts == Outline("a")(OUTPUTS, BATCH).counts).all()
+
+
+def test_what_a_model_did_not_say_is_told():
+    with pytest.raises(ValueError, match=r"no 'b/said', only a/clean, .*: it takes a key"):
+        Denoise("b")(OUTPUTS, BATCH)
+    with pytest.raises(ValueError, match="no 'a/sketch', only a/said: it takes a denoiser whose network has a sketch"):
+        Outline("a")({"a/said": OUTPUTS["a/said"]}, BATCH)

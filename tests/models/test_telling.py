@@ -17,6 +17,7 @@ from sensorium.decoders import Sampling, TellingDecoder
 from sensorium.modalities import Audio, BadRaw, Image, Text, Video
 from sensorium.modalities.transcript import NotAsked
 from sensorium.models import Generator
+from sensorium.models.making import NoDecoder
 from sensorium.models.telling import Telling
 from sensorium.recipes import questions as QUESTIONS
 from sensorium.recipes.tellers import teller
@@ -49,6 +50,15 @@ def model(kind: str = "image") -> Sensorium:
 @cache
 def pictures() -> list[np.ndarray]:
     return list(np.random.Generator(np.random.Philox(3)).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8))
+
+
+def test_arrays_of_jax_are_things_too_and_whoever_tells_makes_nothing_else():
+    (thing, *_), jaxs = pictures(), jnp.asarray(pictures()[0])
+    assert model().caption(jaxs) == model().caption(thing) and model().caption([jaxs, thing])[0] == model().caption(thing)[0]
+    wave = np.sin(np.arange(1600, dtype=np.float32))
+    assert model("audio").caption([(jnp.asarray(wave), 8000)]) == model("audio").caption([(wave, 8000)])
+    with pytest.raises(NoDecoder, match="tells of things in words: see caption"):
+        model().generate("text", image=thing)
 
 
 def test_one_program_serves_all_numbers_of_a_sampling():

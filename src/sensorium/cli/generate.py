@@ -78,7 +78,7 @@ def generate(
         as_told: Make what the prompt says, word by word: it is a plan, in all words of one. Otherwise a model that has learned
             to plan writes out first, for each thing, what is where; the plan stands in the note of its file.
         seed: The same seed, the same files.
-        sheet: Write one picture of all pictures or clips here, a .png.
+        sheet: Write one picture of all pictures or clips here, a .png; without --out nothing else is written.
         overwrite: Replace files that are there.
         read: Make nothing: say how this file was made.
     """
@@ -128,8 +128,8 @@ def show(result: dict, console: "Console") -> None:
         for key, value in result.items():
             print(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
         return
-    lines = result["files"] or result.get("texts", ())
-    for line, plan in zip(lines, result.get("plans") or [""] * len(lines), strict=True):
+    lines = result["files"] or result.get("texts", ()) or result.get("plans", ())  # of a sheet alone there are no files
+    for line, plan in zip(lines, (result.get("plans") if result["files"] else None) or [""] * len(lines), strict=True):
         print(line)
         if plan:
             console.print(f"  {plan}", style="dim", highlight=False, soft_wrap=True)
@@ -225,7 +225,7 @@ def _files(out: File, sheet: File, n: int, field: "Modality", overwrite: bool, s
     if named := next((path for path in (out, sheet) if path is not None and path.is_dir()), None):
         option, own = ("--out", next(iter(suffixes(field)), ".png")) if named == out else ("--sheet", ".png")
         raise WrongUsage(f"{option} {named}: this is a folder: name a file in it, such as {named / f'out{own}'}")
-    if out is None and field.kind != "text":
+    if out is None and field.kind != "text" and sheet is None:
         raise WrongUsage(f"give --out: the file for what is made, such as out{next(iter(suffixes(field)), '.png')}")
     if out is not None and out.suffix.lower() not in suffixes(field):
         known = ", ".join(suffixes(field)) or "no file that is known here"

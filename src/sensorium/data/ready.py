@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import jax
 import numpy as np
 
 from sensorium.core.batch import Batch, stack
@@ -39,7 +40,14 @@ def prepared(field: Modality, raws: Sequence[Raw]) -> Batch:
         return {key: x[None][:0] for key, x in field.blank().items()}
     if field.kind == Text.kind:  # that is Python's work, of which it does one thing at a time
         return stack([field.prepare(opened(raw)) for raw in raws])
-    return stack(side_by_side(lambda raw: field.prepare(opened(raw)), raws))
+    return stack(side_by_side(lambda raw: field.prepare(opened(_here(raw))), raws))
+
+
+def _here(raw: Raw) -> Raw:
+    """Arrays of a device, and those of a pair (array, rate), as NumPy's, which is what modalities take."""
+    if isinstance(raw, tuple):
+        return tuple(_here(part) for part in raw)
+    return np.asarray(raw) if isinstance(raw, jax.Array) else raw
 
 
 def side_by_side(work: Callable[[T], U], things: Sequence[T]) -> list[U]:

@@ -21,6 +21,7 @@ class Denoise:
     given: tuple[str, ...] = ()
 
     def __call__(self, outputs: dict[str, jax.Array], batch: dict[str, jax.Array]) -> LossRows:
+        _needs(outputs, self.field, "said")
         whole = _rows(self.field, self.given, outputs, batch)
         rows = outputs.get(f"{self.field}/rows", jnp.arange(len(whole)))
         found = (
@@ -38,8 +39,20 @@ class Outline:
     given: tuple[str, ...] = ()
 
     def __call__(self, outputs: dict[str, jax.Array], batch: dict[str, jax.Array]) -> LossRows:
+        _needs(outputs, self.field, "sketch")
         counts = _rows(self.field, self.given, outputs, batch)
         return LossRows(_errors(outputs[f"{self.field}/sketch"], outputs[f"{self.field}/clean"], counts), counts)
+
+
+def _needs(outputs: dict[str, jax.Array], field: str, part: str) -> None:
+    """A `ValueError` where a model said nothing of a field."""
+    if f"{field}/{part}" in outputs:
+        return
+    takes = "a key, as in model(batch, key), and a batch of all fields"
+    if f"{field}/said" in outputs:
+        takes = "a denoiser whose network has a sketch"
+    has = ", ".join(sorted(outputs)) or "nothing"
+    raise ValueError(f"the outputs have no '{field}/{part}', only {has}: it takes {takes}")
 
 
 def _rows(

@@ -18,6 +18,7 @@ from sensorium.decoders import Denoiser, Drawing, Prompted, Sampling, TellingDec
 from sensorium.diffusion.samplers import evaluations
 from sensorium.modalities import BadRaw, Text, Video
 from sensorium.models.any_to_any import AnyToAny
+from sensorium.models.generator import Generator
 from sensorium.models.maker import Maker
 from sensorium.models.mix import LEAST, Mix, parts_of
 from sensorium.nn.sizes import seed_of, whole
@@ -38,6 +39,8 @@ class Making:
     def __init__(self, model: Any, fields: Sequence[Modality]):
         if not isinstance(model, Maker | AnyToAny):
             told = ", ".join(field.name for field in fields)
+            if isinstance(model, Generator):
+                raise NoDecoder(f"this model of {told} tells of things in words: see {'ask' if model.asked else 'caption'}")
             raise NoDecoder(f"this model of {told} makes nothing, it has no decoder: train one (recipes pictures, sounds, clips)")
         self.model, self._fields = model, {field.name: field for field in fields}
         self._ticker = _Ticker()

@@ -245,7 +245,8 @@ class Teller:
             raise BadRaw(f"{type(text).__name__} {text!r}: expected a text")
         tokens, kept = self.words.measure(text)
         if tokens > kept:
-            raise BadRaw(f"{text[:40]!r}: {tokens:g} tokens, where at most {kept:g} are read: make it shorter")
+            spelt = f" (not known, and so spelt: {', '.join(unknown)})" if (unknown := self.words.unknown(text)) else ""
+            raise BadRaw(f"{text[:40]!r}: {tokens:g} tokens, where at most {kept:g} are read{spelt}: make it shorter")
 
 
 def told(model: Any, fields: Sequence[Modality]) -> Text:
