@@ -6,9 +6,10 @@ from bulk.stand_in import load, spec
 from sensorium.bulk.job import Job
 from sensorium.bulk.read import gather
 from sensorium.bulk.run import here
-from sensorium.bulk.shard import run_shard
-from sensorium.core.errors import SensoriumError
+from sensorium.bulk.shard import files_of, run_shard
+from sensorium.core.errors import BadFile, SensoriumError
 from sensorium.search import Collection
+from sensorium.search.moving import checksum
 from sensorium.search.places import store_at
 
 
@@ -29,6 +30,24 @@ def test_shards_are_the_collection_that_an_index_would_have_made(tmp_path):
     assert (again.changes.unchanged, again.changes.added, again.changes.changed) == (7, 0, 0)
     with pytest.raises(SensoriumError, match="holds rows already"):
         gather(job.spec.out, bulk)
+
+
+def test_an_import_that_failed_is_no_collection_and_the_same_one_ends_it(tmp_path):
+    job = Job(spec(tmp_path, ["x"] * 4, 2))
+    assert not here(job.spec, range(2), lambda report: None, lambda items: None)
+    data = files_of(job.spec.out, 1)[0]
+    kept = data.read_bytes()
+    data.write_bytes(kept[:40] + bytes([kept[40] ^ 1]) + kept[41:])
+    half, whole = store_at(tmp_path / "half", create=True), store_at(tmp_path / "whole", create=True)
+    with pytest.raises(BadFile, match="its bytes have changed"):
+        gather(job.spec.out, half)
+    assert half.count() == 2
+    with pytest.raises(BadFile, match=r"half: only a part of a collection, .* run the same sensorium collection import again"):
+        Collection.open(tmp_path / "half")
+    data.write_bytes(kept)
+    assert gather(job.spec.out, half) == gather(job.spec.out, whole) == 4
+    assert checksum(half) == checksum(whole) and len(Collection.open(tmp_path / "half")) == 4
+    assert "filling" not in half.about
 
 
 def test_what_is_changed_while_it_is_embedded_is_found_changed_by_the_next_index(tmp_path, monkeypatch):

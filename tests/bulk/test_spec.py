@@ -8,8 +8,8 @@ from hypothesis import strategies as some
 
 from sensorium.bulk import Spec
 from sensorium.bulk.job import Job
-from sensorium.bulk.spec import OtherJob
-from sensorium.core.errors import SensoriumError
+from sensorium.bulk.spec import OtherJob, read_told
+from sensorium.core.errors import BadFile, SensoriumError
 
 
 @given(some.integers(0, 500), some.integers(1, 60))
@@ -62,4 +62,13 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
     (tmp_path / "out" / "thesis.tex").touch()
     with pytest.raises(SensoriumError, match=r"other files \(thesis.tex\)"):
         Job(made)
-    assert not (tmp_path / "out" / "spec.json").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
+
+
+def test_a_job_that_says_not_all_of_itself_is_refused(tmp_path):
+    made = spec(tmp_path, ["a"], 1)
+    Job(made)
+    told = json.loads((tmp_path / "out" / "spec.json").read_text())
+    (tmp_path / "out" / "spec.json").write_text(json.dumps({key: value for key, value in told.items() if key != "hash"}))
+    with pytest.raises(BadFile, match=r"spec.json: not of the format .*: give another folder, or remove it"):
+        read_told(tmp_path / "out")

@@ -61,6 +61,25 @@ def test_another_job_is_refused_though_everything_is_there(place, capsys, argume
     assert said in answer(capsys, *arguments)["error"]
 
 
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (("--out", "s3://bucket/x"), "shards go into a folder, and not to an address"),
+        (("--devices", "0", "1"), "--devices with --engine here, which has no use for it"),
+        (("--workers", "3"), "--workers with --engine here"),
+        (("--gpus", "1", "--engine", "processes"), "--cpus and --gpus with --engine processes"),
+        (("--address", "auto", "--engine", "slurm"), "--address with --engine slurm"),
+    ],
+)
+def test_what_the_engine_would_not_look_at_is_refused(place, capsys, arguments, said):
+    assert said in answer(capsys, *arguments)["error"] and not (place / "out").exists() and not (place / "s3:").exists()
+
+
+def test_the_status_of_one_shard(place, capsys):
+    answer(capsys, "--shards", "3", "--shard", "1")
+    assert [answer(capsys, "--status", "--shard", i)["missing"] for i in ("1", "2")] == [[], [2]]
+
+
 def test_status_of_nothing_says_how_to_begin(place, capsys):
     assert "no bulk job is here" in answer(capsys, "--status")["error"]
 

@@ -73,6 +73,18 @@ def test_a_copy_that_is_none_is_found_out(made):
             verified(made.store, copy(lambda other, row=row: other.upsert(some.from_pylist([row], some.schema))))
 
 
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_what_a_failed_import_left_gives_way_to_the_whole(made, tmp_path, driver):
+    export(made.store, tmp_path / "folder")
+    lines, target = (tmp_path / "folder/rows.jsonl").read_text(), DRIVERS[driver].make(tmp_path)
+    (tmp_path / "folder/rows.jsonl").write_text("".join(lines.splitlines(keepends=True)[:3]))
+    with pytest.raises(BadFile, match="3 lines, expected 6"):
+        load(tmp_path / "folder", target)
+    target.upsert(made.store.get([key("red")]))  # some of it had come
+    (tmp_path / "folder/rows.jsonl").write_text(lines)
+    assert load(tmp_path / "folder", target) == 6 and checksum(target) == checksum(made.store)
+
+
 @pytest.mark.parametrize("name", ["c.parquet", "folder"])
 def test_what_is_exported_comes_back(made, tmp_path, name):
     made.store.upsert(rows(["zz\t000000"], item=["zz"]))  # with nulls in all other columns

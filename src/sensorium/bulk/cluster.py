@@ -28,6 +28,8 @@ def ray(
     `SensoriumError` where no cluster answers there.
     """
     api = need("ray", "cluster", "--engine ray")
+    if min(cpus, gpus) < 0:
+        raise SensoriumError(f"cpus={cpus:g}, gpus={gpus:g}: a task takes 0 of them or more")
     ours = not api.is_initialized()
     if ours:
         _begin(api, address)

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from sensorium.bulk.shard import Report, files_of, whole
 from sensorium.bulk.spec import read_told
-from sensorium.core.errors import BadFile, SensoriumError
-from sensorium.search.collection import described, finish
+from sensorium.core.errors import BadFile
+from sensorium.search.about import described, fill, finish
 from sensorium.search.store import Store
 
 
@@ -50,8 +50,8 @@ def shards(out: Path | str) -> Iterator[pa.RecordBatch]:
     """
     found = status(out)
     if found.missing:
-        some = ", ".join(map(str, found.missing[:5]))
-        raise BadFile(f"{out}: {len(found.missing)} shards are missing ({some} …): run the same sensorium embed again")
+        some = ", ".join(map(str, found.missing[:5])) + (" …" if len(found.missing) > 5 else "")
+        raise BadFile(f"{out}: shards are missing, {len(found.missing)} of them ({some}): run the same sensorium embed again")
     schema = _schema(out, found.done)
     for i, report in found.done.items():
         yield from _batches(out, i, report, schema)
@@ -61,10 +61,8 @@ def gather(out: Path | str, store: Store) -> int:
     """All shards of a job as a collection, in a store that is empty; how many rows there are. It can be searched, and be kept up
     to date by `sensorium index`, as if that had made it."""
     told = about(out)
-    if store.count():
-        raise SensoriumError("the collection to fill holds rows already: give a new place")
     of = described(told["identity"]["model"], told["spec"]["model"], told["kinds"], told["root"])
-    store.describe(of | {"complete": False})
+    fill(store, of)
     count = 0
     for batch in shards(out):
         store.upsert(pa.Table.from_batches([batch]))
@@ -99,5 +97,5 @@ def _batches(out: Path | str, i: int, report: Report, schema: pa.Schema) -> Iter
 
 
 def _changed(out: Path | str, i: int) -> BadFile:
-    path, about = files_of(out, i)
-    return BadFile(f"{path}: its bytes have changed since they were written: remove {about} and run sensorium embed again")
+    path = files_of(out, i)[0]
+    return BadFile(f"{path}: its bytes have changed since they were written: run sensorium embed again, which makes it anew")

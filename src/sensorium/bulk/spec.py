@@ -21,6 +21,7 @@ FORMAT = "sensorium/embedded-1"
 PER_SHARD = 10_000
 """Items a shard unless told otherwise: some minutes of a device, some 100 MB of a file, and what is done twice after a crash."""
 _NAME = "spec.json"
+_HOLDS = {"hash", "identity", "spec", "root", "kinds", "problems"}
 
 
 class OtherJob(SensoriumError):
@@ -93,7 +94,7 @@ def read_told(out: Path | str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     told = read_json(path)
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
+    if not isinstance(told, dict) or told.get("format") != FORMAT or _HOLDS - told.keys():
         raise BadFile(f"{path}: not of the format {FORMAT}: give another folder, or remove it")
     return told
 
@@ -106,10 +107,10 @@ def settle(spec: Spec, identity: Mapping[str, Any], about: Mapping[str, Any]) ->
     out, mine = Path(spec.out), fingerprint(identity)
     kept = read_told(out)
     if kept is None:
+        _only_ours(out)
         with _patiently(out / "work"):
             kept = read_told(out)
             if kept is None:
-                _only_ours(out)
                 kept = {"format": FORMAT, "hash": mine, "identity": dict(identity), "spec": _without_out(spec)}
                 write_json(out / _NAME, {**kept, **about, "sensorium": __version__})
     if kept["hash"] != mine:
@@ -151,5 +152,9 @@ def _patiently(folder: Path) -> Iterator[None]:
 
 
 def _only_ours(out: Path) -> None:
-    if strange := [path.name for path in out.iterdir() if path.name not in ("work", "embed.sbatch")]:
-        raise SensoriumError(f"{out} holds other files ({', '.join(sorted(strange)[:3])}): give another --out")
+    """`SensoriumError` where a folder without a job holds anything that is not of one which begins just now."""
+    mine = ("work", "embed.sbatch", _NAME)
+    names = [path.name for path in out.iterdir()] if out.is_dir() else []
+    strange = sorted(name for name in names if name not in mine and not name.startswith(f".{_NAME}."))
+    if strange and read_told(out) is None:
+        raise SensoriumError(f"{out} holds other files ({', '.join(strange[:3])}) and no {_NAME}: give another --out")

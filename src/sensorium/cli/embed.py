@@ -1,10 +1,11 @@
 """`sensorium embed`: embeds what may be too much for one process, in shards that are whole or missing."""
 
 import os
+import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -74,11 +75,18 @@ def embed(
     from sensorium import bulk
     from sensorium.bulk import slurm
     from sensorium.bulk.job import Job
+    from sensorium.bulk.read import about
     from sensorium.cli import place
 
     start = time.perf_counter()
+    if re.match(r"[A-Za-z][\w+.-]+:/", str(out)):
+        raise main.WrongUsage(
+            f"--out {out}: shards go into a folder, and not to an address: sensorium collection push takes them there"
+        )
     if status:
-        return _told(out, start)
+        mine = None if shard is None else slurm.share(shard, about(out)["identity"]["shards"])
+        return _told(out, start, mine)
+    _used(engine, {"--workers": workers, "--devices": devices or None, "--address": address}, (cpus, gpus) != (1, 0))
     if patience is not None and engine == "here":
         raise main.WrongUsage(
             f"--patience {patience:g} with --engine here: it would end this very process; give --engine processes"
@@ -115,6 +123,17 @@ def show(result: dict, console: "Console") -> None:
     problems.tell(console, "problems", result["problems"])
     if result.get("script"):
         console.print(f"Next: sbatch {escape(shlex.quote(result['script']))}", style="dim", highlight=False, soft_wrap=True)
+
+
+def _used(engine: str, given: Mapping[str, Any], takes: bool) -> None:
+    """`WrongUsage` for what the engine would not look at."""
+    known = {"processes": {"--workers", "--devices"}, "slurm": {"--workers"}, "ray": {"--address"}}.get(engine, set())
+    idle = [name for name, value in given.items() if value is not None and name not in known]
+    idle += ["--cpus and --gpus"] if takes and engine != "ray" else []
+    if idle:
+        raise main.WrongUsage(
+            f"{idle[0]} with --engine {engine}, which has no use for it: see --engine in sensorium embed --help"
+        )
 
 
 def _make(run: "Run", spec: "Spec", missing: Sequence[int]) -> None:

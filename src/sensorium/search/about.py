@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from sensorium import __version__
+from sensorium.core.errors import BadFile, SensoriumError
 from sensorium.search.centre import Centred
 from sensorium.search.embed import Model
 from sensorium.search.prefix import Prefix
-from sensorium.search.store import Store
+from sensorium.search.store import KEY, Store
+from sensorium.search.where import Compare
 
 FORMAT = "sensorium/collection-2"
+FILLING = "filling"
+"""What is told of a collection of which an import has not come to its end."""
 
 
 def described(
@@ -29,9 +33,31 @@ def described(
     return told | {"kinds": dict(kinds), "root": str(root) if root else None, "sensorium": __version__}
 
 
+def fill(store: Store, about: dict[str, Any]) -> None:
+    """Begins to fill an empty store with a whole collection; what was left by one who began and failed is removed first.
+    `SensoriumError` where the store holds anything else."""
+    if store.about.get(FILLING):
+        store.delete(Compare(KEY, "known"))
+    elif store.count():
+        raise SensoriumError("the collection to fill holds rows already: give a new place")
+    store.describe(about | {"complete": False, FILLING: True})
+
+
+def check(store: Store, place: Path | str) -> None:
+    """`BadFile` where a store holds no collection that can be opened."""
+    if store.about.get("format") != FORMAT:
+        raise BadFile(f"{place}: not a collection of the format {FORMAT}; make it anew with: sensorium index")
+    if store.about.get(FILLING):
+        raise BadFile(
+            f"{place}: only a part of a collection, as an import is still at work on it, or has failed: run the same sensorium "
+            "collection import again"
+        )
+
+
 def finish(store: Store, about: dict[str, Any], changed: bool = True) -> None:
     """Makes what is in a store fast to search, where it has changed, and says that it is whole."""
     made = indexed(store) if changed else about.get("indexes", {})
+    about = {name: value for name, value in about.items() if name != FILLING}
     store.describe(about | {"complete": True, "indexes": made, "made": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
 
 

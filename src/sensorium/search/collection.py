@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Float
 
-from sensorium.core.errors import BadFile, SensoriumError, UnknownName, nearest
+from sensorium.core.errors import SensoriumError, UnknownName, nearest
 from sensorium.core.protocols import Item, Raw
 from sensorium.data.listing import Problem
-from sensorium.search.about import FORMAT, described, dims_of, finish, placed, refusal
+from sensorium.search.about import check, described, dims_of, finish, placed, refusal
 from sensorium.search.centre import Centred, centred, suited, told
 from sensorium.search.embed import Model, unit
 from sensorium.search.facts import columns_of
@@ -137,8 +137,7 @@ class Collection:
     def open(cls, place: Path | str) -> "Collection":
         """The collection in a folder or at an address (see `places.store_at`); `BadFile` where there is none."""
         store = store_at(place)
-        if store.about.get("format") != FORMAT:
-            raise BadFile(f"{place}: not a collection of the format {FORMAT}; make it anew with: sensorium index")
+        check(store, place)
         return cls(store, place=place)
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from sensorium.core.errors import BadFile, SensoriumError, need
 from sensorium.core.files import read_json, replacing, write_json
-from sensorium.search.about import indexed
+from sensorium.search.about import fill, indexed
 from sensorium.search.npz import Growing, mapped
 from sensorium.search.precision import numbers, of_column, rounded, stored, width
 from sensorium.search.store import KEY, Store, vectors
@@ -39,10 +39,8 @@ def export(store: Store, out: Path) -> int:
 def load(path: Path, store: Store) -> int:
     """Writes what `export` wrote into an empty store, and makes it fast to search there. `BadFile` where it is something else."""
     about, tables = _read(path)
-    if store.count():
-        raise SensoriumError("the collection to fill holds rows already: give a new place")
     about = {name: value for name, value in about.items() if name != "indexes"}
-    store.describe(about | {"complete": False})
+    fill(store, about)
     count = 0
     for table in tables:
         store.upsert(table)
