@@ -223,7 +223,8 @@ def test_a_wrong_request_is_told_what_is_wrong_and_leaves_nothing(models, tmp_pa
     assert found == code and told in said["error"] and not any(tmp_path.iterdir())
 
 
-def test_without_a_model_or_with_one_that_makes_nothing(tmp_path, capsys):
+def test_without_a_model_or_with_one_that_makes_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert "give --model" in run(capsys, "red")[1]["error"]
     usual, words = Drawing(steps=7, guidance=1.5), Sampling(temperature=0.0)
     assert _how("image", usual, None, None, None, None) == usual and _how("image", usual, 9, None, "heun", None) == Drawing(

@@ -262,15 +262,15 @@ def test_a_block_is_embedded_while_the_one_before_is_written(tmp_path, monkeypat
     monkeypatch.setattr("sensorium.search.embed._ITEMS", 2)
     monkeypatch.setattr("sensorium.search.update._AT_ONCE", 2)
     items, model, calls, full = folder(tmp_path), Tricolour(), [], [False]
-    real = Memory.upsert
+    Collection.update(first := Tricolour(), items[:2], "memory:", root=tmp_path)
+    real, of_one = Memory.upsert, len(first.calls)
 
     def slow(self, rows, instead_of=None):
-        before = len(model.calls)
         for _ in range(3000 if not calls else 0):  # the first one waits to see the next at work
-            if len(model.calls) > before:
+            if len(model.calls) > of_one:
                 break
             time.sleep(0.02)
-        calls.append(len(model.calls) > before)
+        calls.append(len(model.calls) > of_one)
         if full[0] and len(calls) == 2:
             raise OSError(28, "No space left on device")
         real(self, rows, instead_of)
