@@ -64,7 +64,7 @@ def test_another_job_is_refused_though_everything_is_there(place, capsys, argume
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (("--out", "s3://bucket/x"), "shards go into a folder, and not to an address"),
+        (("--out", "s3://bucket/x"), "shards go into a folder. Give one"),
         (("--devices", "0", "1"), "--devices with --engine here, which has no use for it"),
         (("--workers", "3"), "--workers with --engine here"),
         (("--gpus", "1", "--engine", "processes"), "--cpus and --gpus with --engine processes"),

@@ -73,6 +73,8 @@ def test_what_is_written_is_learned_from_texts_of_their_own_where_it_has_some():
     np.testing.assert_allclose(out["other/logits"], outputs(model())(given)["text/logits"], rtol=1e-5, atol=1e-6)
     turned = run(given | {key: x[::-1] for key, x in as_read.items()})
     assert (turned["text/unit"] == out["text/unit"]).all() and (turned["other/logits"] != out["other/logits"]).any()
+    with pytest.raises(ValueError, match="'image' is no text that is made"):
+        AnyToAny.build(**ANY.arguments, taught={"image": "other"}, rngs=nnx.Rngs(0))
     assert not {"text/logits", "other/logits"} & run(given).keys(), "nothing is learned of texts that are read alone"
 
 

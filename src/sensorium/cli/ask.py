@@ -11,10 +11,8 @@ from sensorium.cli.main import as_usage
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from sensorium.sensorium import Sensorium
 else:
-    Console = Sensorium = Any
+    Console = Any
 
 EXAMPLE = """sensorium ask photo.png "what colour is the car?" --model Salesforce/blip-vqa-base
 sensorium ask photo.png "is it raining?" --model models/blip-vqa --answers yes no"""
@@ -41,7 +39,7 @@ def ask(
     """
     import sensorium
     from sensorium.cli import device, usual
-    from sensorium.models.telling import Telling
+    from sensorium.models.telling import Telling, unknown_in
 
     with as_usage():
         Telling(length, beams)
@@ -50,7 +48,13 @@ def ask(
     loaded = sensorium.load(model)
     (answer,) = loaded.ask([file], question, answers=answers, beams=beams, length=length)
     said = {"answer": str(answer), "score": round(answer.score, 4), "probability": round(math.exp(answer.score), 4)}
-    return {"file": str(file), "question": question, "model": model, **said, "unknown_words": _unknown(loaded, question)}
+    return {
+        "file": str(file),
+        "question": question,
+        "model": model,
+        **said,
+        "unknown_words": unknown_in(question, loaded.model, loaded.fields),
+    }
 
 
 def show(result: dict, console: "Console") -> None:
@@ -60,11 +64,3 @@ def show(result: dict, console: "Console") -> None:
     beside = Console(stderr=True)  # so that what is read by a program is the answer alone
     beside.print(f"with a probability of {result['probability']:.2f}", style="dim", highlight=False)
     problems.tell_unknown(beside, result["unknown_words"])
-
-
-def _unknown(loaded: "Sensorium", question: str) -> list[str]:
-    """The words of a question that the model never learned."""
-    from sensorium.modalities.text import unknown_words
-
-    asked = getattr(loaded.model, "asked", "")
-    return unknown_words([(loaded.field(asked), question)] if asked in loaded.modalities else [])

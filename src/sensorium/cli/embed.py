@@ -81,7 +81,7 @@ def embed(
     start = time.perf_counter()
     if re.match(r"[A-Za-z][\w+.-]+:/", str(out)):
         raise main.WrongUsage(
-            f"--out {out}: shards go into a folder, and not to an address: sensorium collection push takes them there"
+            f"--out {out}: shards go into a folder. Give one, and then: sensorium collection import FOLDER ADDRESS"
         )
     if status:
         mine = None if shard is None else slurm.share(shard, about(out)["identity"]["shards"])

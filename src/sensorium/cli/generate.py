@@ -128,11 +128,11 @@ def show(result: dict, console: "Console") -> None:
         for key, value in result.items():
             print(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
         return
-    lines = result["files"] or result.get("texts", ()) or result.get("plans", ())  # of a sheet alone there are no files
-    for line, plan in zip(lines, (result.get("plans") if result["files"] else None) or [""] * len(lines), strict=True):
+    files, plans = result["files"], result.get("plans", [])
+    for line in files or result.get("texts") or plans:  # of a sheet alone there are no files
         print(line)
-        if plan:
-            console.print(f"  {plan}", style="dim", highlight=False, soft_wrap=True)
+        if files and plans:
+            console.print(f"  {plans[files.index(line)]}", style="dim", highlight=False, soft_wrap=True)
     if result["sheet"]:
         print(result["sheet"])
     problems.tell_unknown(console, result["unknown_words"])

@@ -96,25 +96,24 @@ def search(
     loaded = sensorium.load(model_place(opened, model))
     many = max(k * 4 if group else k, rerank or 0)  # some of them will be nearly the same as others
     hits = _found(opened, loaded, given, many, (within or None, where), words)
-    late = Reordered(hits, {}, [])
+    late, terms = Reordered(hits, {}, []), terms_of(loaded, given)
     if rerank is not None:
-        late = reordered(opened, loaded, terms_of(loaded, given), hits, rerank)
+        late = reordered(opened, loaded, terms, hits, rerank)
     hits = (grouped(opened, late.hits) if group else late.hits)[:k]
     if why:
         unseen = [hit for hit in hits if hit.id not in late.matches]
-        more = reordered(opened, loaded, terms_of(loaded, given), unseen, k)
+        more = reordered(opened, loaded, terms, unseen, k)
         late = Reordered(hits, late.matches | more.matches, late.problems + [p for p in more.problems if p not in late.problems])
     target = page or (_beside(collection) if open_page or why else None)
     if target:
         _write_page(opened, loaded, given, hits, target, open_page, late.matches if why else {})
     fields = {field.name: field for field in loaded.fields}
-    asked = [(fields[term.field], term.raw) for term in terms_of(loaded, given)]
     answers = [_answer(rank, hit, late.matches.get(hit.id) if why else None) for rank, hit in enumerate(hits, 1)]
     query = {kind: str(raw) for kind, raw in given.items()}
     return {
         "collection": collection,
         "query": query,
-        "unknown_words": unknown_words(asked),
+        "unknown_words": unknown_words((fields[term.field], term.raw) for term in terms),
         "hits": answers,
         "problems": [asdict(problem) for problem in late.problems],
         "page": str(target) if target else None,

@@ -140,10 +140,10 @@ class Text:
         """(how many tokens the whole text has, how many are kept)."""
         return len(self._reader.numbers(raw)), self.length
 
-    def unknown(self, raw: Raw) -> list[str]:
+    def unknown(self, text: str) -> list[str]:
         """The words of a text that are none of `words`, each once: they are read letter by letter, and nothing was learned of
         them. None of a field of pieces or bytes, to which every word is made of what it knows."""
-        found = re.findall(r"\b[^\W\d_]\w+", unicodedata.normalize("NFC", raw).lower()) if self.words else ()
+        found = re.findall(r"\b[^\W\d_]\w+", unicodedata.normalize("NFC", text).lower()) if self.words else ()
         return [word for word in dict.fromkeys(found) if word not in self._words]
 
     @cached_property

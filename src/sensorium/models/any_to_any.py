@@ -87,6 +87,8 @@ class AnyToAny(nnx.Module):
             )
         if other := [name for name in sources if name not in space.encoders]:
             raise ValueError(f"sources={list(sources)}: {other[0]!r} is no field of a space of {sorted(space.encoders)}")
+        if other := [name for name in taught or () if not isinstance(decoders.get(name), TellingDecoder)]:
+            raise ValueError(f"taught={dict(taught or {})}: {other[0]!r} is no text that is made, of {sorted(decoders)}")
         self.space, self.decoders = space, nnx.Dict(dict(decoders))
         self.means = nnx.Dict({name: nnx.BatchStat(jnp.zeros(space.width)) for name in space.encoders})
         self.batches = nnx.BatchStat(jnp.zeros(()))

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sensorium.world.caption import SIZE_WORDS, TEXTURE_WORDS, Thing
+from sensorium.world.caption import SIZE_WORDS, TEXTURE_WORDS, Thing, article
 from sensorium.world.judge_text import read
 from sensorium.world.scene import COLOURS, PLACES, SHAPES
 
@@ -81,10 +81,10 @@ def _thing(place: str, things: Sequence[Thing], there: float) -> Sentence:
             words += f" {names[0]}"
     words = words.lstrip(" ,").replace(",,", ",")
     if said[-1][1] >= SURE:
-        what = _a(f"{words} {shape[0]}".strip())
+        what = article(f"{words} {shape[0]}".strip())
     else:
-        something = _a(f"{words.rstrip(',')} thing".strip())
-        what = f"{something}, perhaps {' or '.join(map(_a, shape))}"
+        something = article(f"{words.rstrip(',')} thing".strip())
+        what = f"{something}, perhaps {' or '.join(map(article, shape))}"
     sure = min(there, *(share for _, share in said))
     return Sentence(f"In the {place} there is {'' if there >= SURE else 'perhaps '}{what}.", sure)
 
@@ -93,10 +93,6 @@ def _factor(counts: "Counter[int]", names: Sequence[str], of: int) -> tuple[list
     """The words of a factor that are heard, the most frequent first, and its share."""
     (first, times), *rest = counts.most_common()
     return [names[first], *(names[i] for i, k in rest if k >= HEARD * of)], times / of
-
-
-def _a(said: str) -> str:
-    return f"an {said}" if said[0] in "aeiou" else f"a {said}"
 
 
 def _clauses(captions: Sequence[str], begin: str) -> list[Sentence]:

@@ -15,6 +15,7 @@ from sensorium.core.protocols import Modality, Raw
 from sensorium.data.ready import prepared, read
 from sensorium.decoders import Prompted, PublishedDecoder, Sampling, scores, several, write
 from sensorium.modalities import BadRaw, Text
+from sensorium.modalities.text import unknown_words
 from sensorium.modalities.transcript import NotAsked, Transcript
 from sensorium.nn.sizes import seed_of, whole
 
@@ -247,6 +248,11 @@ class Teller:
         if tokens > kept:
             spelt = f" (not known, and so spelt: {', '.join(unknown)})" if (unknown := self.words.unknown(text)) else ""
             raise BadRaw(f"{text[:40]!r}: {tokens:g} tokens, where at most {kept:g} are read{spelt}: make it shorter")
+
+
+def unknown_in(question: str, model: Any, fields: Sequence[Modality]) -> list[str]:
+    """The words of a question that a model which answers never learned."""
+    return unknown_words((field, question) for field in fields if field.name == model.asked)
 
 
 def told(model: Any, fields: Sequence[Modality]) -> Text:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from sensorium.core.errors import BadFile, SensoriumError, need
 from sensorium.core.files import read_json, replacing, write_json
-from sensorium.search.about import fill, indexed
+from sensorium.search.about import FILLING, fill, indexed
 from sensorium.search.npz import Growing, mapped
 from sensorium.search.precision import numbers, of_column, rounded, stored, width
 from sensorium.search.store import KEY, Store, vectors
@@ -39,7 +39,7 @@ def export(store: Store, out: Path) -> int:
 def load(path: Path, store: Store) -> int:
     """Writes what `export` wrote into an empty store, and makes it fast to search there. `BadFile` where it is something else."""
     about, tables = _read(path)
-    about = {name: value for name, value in about.items() if name != "indexes"}
+    about = {name: value for name, value in about.items() if name not in ("indexes", FILLING)}
     fill(store, about)
     count = 0
     for table in tables:

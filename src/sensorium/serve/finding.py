@@ -134,9 +134,8 @@ class Finder:
         """`things`: the files of the query. `Refused` for an empty one, `NotFound` for an item that is not there."""
         parts = self.parts(query, things)
         total, names = await self._summed(parts)
-        unknown = unknown_words((thing.field, thing.raw) for _, thing in parts)
         found = await self.run(lambda: self.collection.steadily(lambda: self._answer(total, names, query)))
-        return replace(found, unknown=[said(word) for word in unknown])
+        return replace(found, unknown=unknown_words((thing.field, thing.raw) for _, thing in parts))
 
     async def hit(self, query: Query, things: Sequence[Thing], id: str) -> tuple[Hit, list[Thing]]:
         """An item as a query finds it, by the nearest of its parts, and what that part is: a thing, or several texts. `NotFound`

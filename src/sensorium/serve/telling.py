@@ -15,7 +15,7 @@ from sensorium.modalities.text import unknown_words
 from sensorium.modalities.transcript import NotAsked
 from sensorium.models import Generator, spoken
 from sensorium.models.making import NoDecoder
-from sensorium.models.telling import DRAWN, Telling, told
+from sensorium.models.telling import DRAWN, Telling, told, unknown_in
 from sensorium.sensorium import Sensorium
 from sensorium.serve.bounds import Bounds, NotFound, Refused
 from sensorium.serve.desk import Desk
@@ -93,8 +93,7 @@ class Tellers:
     async def answer(self, thing: Thing, how: Ask) -> Texts:
         model = self._teller("ask")
         (text,) = await self._desk.ask(lambda: model.ask([thing.raw], how.question, answers=how.answers))
-        asked = model.model.asked if isinstance(model.model, Generator) else ""
-        unknown = unknown_words([(model.field(asked), how.question)] if asked in model.modalities else [])
+        unknown = unknown_in(how.question, model.model, model.fields)
         return Texts([Said(str(text), round(text.score, 4))], unknown)
 
     async def make(self, things: Sequence[Thing], how: Generate) -> Made:

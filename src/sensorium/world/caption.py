@@ -162,6 +162,11 @@ def _called(t: Thing, u: Sequence[float], sized: bool, textured: bool) -> str:
     size, texture = SIZE_WORDS[t[0]], TEXTURE_WORDS[t[1]]
     words = (size[int(u[2] * len(size))] if sized else "", texture[int(u[3] * len(texture))] if textured else "")
     said = " ".join(w for w in (*words, COLOURS[t[2]], SHAPES[t[3]]) if w)
+    return article(said)
+
+
+def article(said: str) -> str:
+    """A thing with "a" or "an" before it."""
     return f"an {said}" if said[0] in "aeiou" else f"a {said}"
 
 

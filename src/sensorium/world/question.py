@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sensorium.world.caption import RELATIONS, Thing, objects, relations
+from sensorium.world.caption import RELATIONS, Thing, article, objects, relations
 from sensorium.world.motion import MOTIONS, draw
 from sensorium.world.scene import COLOURS, HELD_OUT, PLACES, SHAPES, SIZES, Scenes, focus, uniform
 
@@ -125,15 +125,19 @@ def _there(things: list[Thing], a: Thing, b: Thing, u: list[float]) -> str | Non
     if _held(a) or _rare(a, u):
         return None
     if u[2] < 0.5:
-        return _said(u, f"is there {_a(a[2:4])}", f"can you see {_a(a[2:4])}")
+        return _seen(u, a[2], a[3])
     colours, shapes = [(c, a[3]) for c in range(len(COLOURS))], [(a[2], s) for s in range(len(SHAPES))]
     mixed = [(a[2], b[3]), (b[2], a[3])]
     known = {t[2:4] for t in things}
     for pairs in (mixed, colours, shapes) if u[4] < 1 / 3 else (colours,) if u[4] < 2 / 3 else (shapes,):
         if absent := [pair for pair in pairs if pair not in known and HELD_OUT[pair[1]] != pair[0]]:
-            said = _a(absent[int(u[5] * len(absent))])
-            return _said(u, f"is there {said}", f"can you see {said}")
+            return _seen(u, *absent[int(u[5] * len(absent))])
     return None
+
+
+def _seen(u: list[float], colour: int, shape: int) -> str:
+    said = article(f"{COLOURS[colour]} {SHAPES[shape]}")
+    return _said(u, f"is there {said}", f"can you see {said}")
 
 
 def _said(u: list[float], *ways: str) -> str:
@@ -157,12 +161,6 @@ def _unique(things: list[Thing], a: Thing) -> bool:
 
 def _name(a: Thing) -> str:
     return f"{COLOURS[a[2]]} {SHAPES[a[3]]}"
-
-
-def _a(pair: tuple[int, ...]) -> str:
-    """A thing of a colour and a shape."""
-    name = f"{COLOURS[pair[0]]} {SHAPES[pair[1]]}"
-    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
 def _lie(things: list[Thing], motion: int, a: str, b: str) -> set[str]:
